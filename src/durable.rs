@@ -1,0 +1,253 @@
+//! Promises and the records behind them: what isn't durable can't be signed, and what isn't signed can't be encoded. (SPEC D1)
+
+use crate::certificate::Certificate;
+use crate::hash::{Domain, hash};
+use crate::ids::{Bytes, Digest, RawSignature, SequenceNumber, View};
+use crate::message::{Block, Mode, NewView, ViewChange};
+use crate::outbox::{Envelope, Identity, SignError, ToSign, describe_messages};
+use crate::wire;
+use ed25519_dalek::{Signature, Signer};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a record keeps. The order of the variants is the log's (SPEC 5): append, never insert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RecordBody {
+    /// The first record of a log: whose it is stands in the frame.
+    Started,
+    /// A Prepare, with every block from `stable` to its position that no earlier record holds.
+    Prepare { view: View, sequence_number: SequenceNumber, digest: Digest, blocks: Vec<Arc<Block>> },
+    /// A Commit, with the certificate that allowed it.
+    Commit { certificate: Certificate },
+    /// A ViewChange, with its certificate.
+    ViewChange { promise: ViewChange },
+    /// A NewView.
+    NewView { promise: NewView },
+    /// A view entered, or its base moved: nothing below `base` is voted on in it.
+    Base {
+        view: View,
+        mode: Mode,
+        base_number: SequenceNumber,
+        base_digest: Digest,
+        top: Option<SequenceNumber>,
+        high: Option<Certificate>,
+    },
+    /// `high` alone has risen.
+    High { certificate: Certificate },
+}
+
+impl fmt::Display for RecordBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => write!(f, "Started"),
+            Self::Prepare { view, sequence_number, blocks, .. } => {
+                write!(f, "Prepare {view:?} {sequence_number:?} with {} blocks", blocks.len())
+            }
+            Self::Commit { certificate } => write!(f, "Commit on {}", certificate.claim()),
+            Self::ViewChange { promise } => write!(f, "ViewChange {:?} claim {}", promise.view, promise.claim),
+            Self::NewView { promise } => write!(f, "NewView {:?} base {:?}", promise.view, promise.base_number),
+            Self::Base { view, base_number, base_digest, .. } => write!(f, "Base {view:?} {base_number:?} {base_digest:?}"),
+            Self::High { certificate } => write!(f, "High {}", certificate.claim()),
+        }
+    }
+}
+
+/// A record as the host keeps it: framed by the core with group, replica, index, length and checksum.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    bytes: Bytes,
+    what: String,
+}
+
+impl Record {
+    /// Frame: "logothR1" ‖ group (32) ‖ replica (4) ‖ index (8) ‖ length (4) ‖ body ‖ SHA-256 of all before it (32).
+    pub(crate) fn new(group: &Digest, replica: u32, index: u64, body: &RecordBody) -> Self {
+        let encoded = wire::encode(body);
+        let mut bytes = Vec::with_capacity(encoded.len() + 88);
+        bytes.extend_from_slice(b"logothR1");
+        bytes.extend_from_slice(group.as_bytes());
+        bytes.extend_from_slice(&replica.to_le_bytes());
+        bytes.extend_from_slice(&index.to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(encoded.len()).unwrap_or(u32::MAX).to_le_bytes());
+        bytes.extend_from_slice(&encoded);
+        let checksum = hash(Domain::Record, &bytes);
+        bytes.extend_from_slice(checksum.as_bytes());
+        Self { bytes: Bytes::from(bytes), what: body.to_string() }
+    }
+
+    /// The bytes to append.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({}, {} bytes)", self.what, self.bytes.len())
+    }
+}
+
+/// A record to make durable, and the messages that wait for it.
+///
+/// Dropping it silences the replica and may make its log unrecoverable; it can't make it lie.
+#[derive(Debug)]
+#[must_use = "a replica is silent until its records are durable"]
+pub struct Write {
+    pub(crate) identity: Identity,
+    pub(crate) index: u64,
+    pub(crate) record: Record,
+    pub(crate) sealed: Vec<ToSign>,
+}
+
+impl Write {
+    /// Rises by 1 from record to record, from 0.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+    /// What to append.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+    /// Records below this index will never be needed again once this one is durable. Always `None` in this version: it takes no checkpoints.
+    pub fn discards_before(&self) -> Option<u64> {
+        None
+    }
+    /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
+    pub fn persisted(self) -> Released {
+        Released { identity: self.identity, indices: vec![self.index], sealed: self.sealed }
+    }
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {}", self.index, self.record.what)?;
+        for to_sign in &self.sealed {
+            f.write_str(" | ")?;
+            describe_messages(f, &to_sign.messages)?;
+        }
+        Ok(())
+    }
+}
+
+/// Promises whose records are durable, ready to be signed.
+#[derive(Debug)]
+#[must_use = "a replica is silent until its promises are signed"]
+pub struct Released {
+    identity: Identity,
+    indices: Vec<u64>,
+    sealed: Vec<ToSign>,
+}
+
+impl Released {
+    /// Signs everything: the envelopes to send, and the receipt to hand back to the replica with `Input::Persisted`.
+    ///
+    /// # Errors
+    /// [`SignError`] gives all of this back if the signer fails: nothing is lost.
+    pub fn sign<S: Signer<Signature> + ?Sized>(self, signer: &S) -> Result<(Vec<Envelope>, Receipt), SignError<Self>> {
+        let signatures: Result<Vec<_>, _> = self.sealed.iter().map(|to_sign| signer.try_sign(&to_sign.payload)).collect();
+        match signatures {
+            Ok(signatures) => Ok(self.seal(signatures)),
+            Err(error) => Err(SignError { returned: Box::new(self), reason: error.to_string() }),
+        }
+    }
+
+    /// What a remote signer has to sign, in order.
+    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+        self.sealed.iter().map(|to_sign| &to_sign.payload[..])
+    }
+
+    /// Takes a remote signer's signatures, in the order of [`payloads`](Self::payloads), and checks them.
+    ///
+    /// # Errors
+    /// [`SignError`] gives all of this back if one is missing or not this replica's.
+    pub fn attach(self, signatures: Vec<Signature>) -> Result<(Vec<Envelope>, Receipt), SignError<Self>> {
+        let count = self.sealed.len();
+        let verdict = if signatures.len() == count {
+            self.sealed
+                .iter()
+                .zip(&signatures)
+                .try_for_each(|(to_sign, signature)| self.identity.check(&to_sign.payload, RawSignature(signature.to_bytes())))
+        } else {
+            Err(format!("{} signatures for {count} payloads", signatures.len()))
+        };
+        match verdict {
+            Ok(()) => Ok(self.seal(signatures)),
+            Err(reason) => Err(SignError { returned: Box::new(self), reason }),
+        }
+    }
+
+    fn seal(self, signatures: Vec<Signature>) -> (Vec<Envelope>, Receipt) {
+        let envelopes: Vec<Envelope> = self
+            .sealed
+            .into_iter()
+            .zip(signatures)
+            .flat_map(|(to_sign, signature)| to_sign.seal(RawSignature(signature.to_bytes())))
+            .collect();
+        let receipt = Receipt { identity: self.identity, indices: self.indices, own: envelopes.clone() };
+        (envelopes, receipt)
+    }
+
+    fn join(&mut self, mut other: Self) {
+        self.indices.append(&mut other.indices);
+        self.sealed.append(&mut other.sealed);
+    }
+}
+
+/// Proof to the replica itself that its promises are durable and signed: only now do its own votes count.
+#[derive(Debug)]
+#[must_use = "a replica's own votes count when its receipts come back"]
+pub struct Receipt {
+    pub(crate) identity: Identity,
+    pub(crate) indices: Vec<u64>,
+    pub(crate) own: Vec<Envelope>,
+}
+
+/// A host's append-only log.
+pub trait Wal {
+    /// What can go wrong.
+    type Error;
+    /// All records, in the order of their indices.
+    fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>>;
+    /// Appends a record; need not be durable before [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// The log could not take the record.
+    fn append(&mut self, index: u64, record: &[u8]) -> Result<(), Self::Error>;
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// Nothing that was appended since the last `sync` may be taken for durable.
+    fn sync(&mut self) -> Result<(), Self::Error>;
+    /// Forgets the records below `index`, when that is convenient.
+    ///
+    /// # Errors
+    /// The log could not be shortened; it is still whole.
+    fn truncate_before(&mut self, index: u64) -> Result<(), Self::Error>;
+}
+
+/// Group commit: appends all records, syncs once, releases all. `None` if there were no writes.
+///
+/// # Errors
+/// The log's own. The writes are gone with it: a replica whose log fails must stop and recover.
+pub fn persist<W: Wal>(wal: &mut W, writes: impl IntoIterator<Item = Write>) -> Result<Option<Released>, W::Error> {
+    let mut released: Option<Released> = None;
+    let mut discard = None;
+    for write in writes {
+        wal.append(write.index(), write.record().as_bytes())?;
+        discard = discard.max(write.discards_before());
+        // Not released yet: this only gathers; nothing leaves this function before the sync below.
+        let next = write.persisted();
+        match &mut released {
+            Some(all) => all.join(next),
+            None => released = Some(next),
+        }
+    }
+    if released.is_some() {
+        wal.sync()?;
+    }
+    if let Some(index) = discard {
+        wal.truncate_before(index)?;
+    }
+    Ok(released)
+}

@@ -1,0 +1,62 @@
+//! Proofs of misbehaviour that stand alone: two signed statements where only one may be. (SPEC E)
+
+use crate::cluster::Cluster;
+use crate::ids::{Digest, RawSignature, ReplicaId};
+use crate::message::Statement;
+use crate::verify::{Check, VerifyError};
+use crate::wire::{self, DecodeError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Two statements of one replica that contradict each other, with its signatures on both. Anyone with the cluster's keys can check it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    pub(crate) replica: ReplicaId,
+    pub(crate) first: (Statement, RawSignature),
+    pub(crate) second: (Statement, RawSignature),
+}
+
+impl Evidence {
+    /// The replica that signed both.
+    pub fn culprit(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// Do the two statements contradict each other, and did the replica sign both? Needs nothing but the cluster's keys.
+    ///
+    /// # Errors
+    /// [`VerifyError`] says which part fails; then this proves nothing.
+    pub fn verify(&self, cluster: &Cluster) -> Result<(), VerifyError> {
+        self.checks(cluster)?.iter().try_for_each(Check::run)
+    }
+
+    /// The evidence as bytes, to be kept or handed on.
+    pub fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. Not yet believed: call [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no evidence.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        wire::decode(bytes, 4096)
+    }
+
+    pub(crate) fn checks(&self, cluster: &Cluster) -> Result<Vec<Check>, VerifyError> {
+        if !self.first.0.contradicts(&self.second.0) {
+            return Err(VerifyError::Rule("E: the two statements do not contradict each other"));
+        }
+        let group: Digest = cluster.id();
+        [&self.first, &self.second]
+            .into_iter()
+            .map(|(statement, signature)| Check::replica(cluster, self.replica, statement.payload(&group), *signature))
+            .collect()
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} signed {} and {}", self.replica, self.first.0, self.second.0)
+    }
+}

@@ -1,0 +1,217 @@
+//! Numbers and names of the protocol as types of their own, so that a view can't stand where a sequence number belongs.
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $tag:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        pub struct $name($inner);
+
+        impl $name {
+            /// The number as a value of this type.
+            pub const fn new(number: $inner) -> Self {
+                Self(number)
+            }
+            /// The bare number.
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($tag, "{}"), self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+macro_rules! counts_up {
+    ($name:ident) => {
+        impl $name {
+            /// The number after this one; the largest number stays where it is.
+            pub const fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+            /// The number `by` above this one; stays at the largest number.
+            pub const fn plus(self, by: u64) -> Self {
+                Self(self.0.saturating_add(by))
+            }
+            /// The number `by` below this one; stays at zero.
+            pub const fn minus(self, by: u64) -> Self {
+                Self(self.0.saturating_sub(by))
+            }
+        }
+    };
+}
+
+number! {
+    /// A view: the period in which one replica, the primary, proposes. Views count from 0 and never go back. (SPEC 1)
+    View(u64), "v"
+}
+number! {
+    /// A position in the log. The first batch has sequence number 1; 0 is genesis. (SPEC 1)
+    SequenceNumber(u64), "n"
+}
+number! {
+    /// A client's own count of its requests, from 1. (SPEC S1)
+    RequestNumber(u64), "r"
+}
+number! {
+    /// A member of the cluster: its index in the list of replica keys. (SPEC 1)
+    ReplicaId(u32), "R"
+}
+counts_up!(View);
+counts_up!(SequenceNumber);
+counts_up!(RequestNumber);
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+macro_rules! name32 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// These 32 bytes.
+            pub const fn new(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        /// Eight hexadecimal digits, enough to tell things apart in a log; `Display` gives all.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(f, self.0.get(..4).unwrap_or_default())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(f, &self.0)
+            }
+        }
+    };
+}
+
+name32! {
+    /// A client: the 32 bytes of its ed25519 verifying key.
+    ClientId
+}
+name32! {
+    /// A SHA-256 digest.
+    Digest
+}
+
+/// The 64 bytes of an ed25519 signature, not yet judged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RawSignature(pub(crate) [u8; 64]);
+
+impl RawSignature {
+    pub(crate) const ZERO: Self = Self([0; 64]);
+}
+
+impl fmt::Debug for RawSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, self.0.get(..4).unwrap_or_default())
+    }
+}
+
+impl Serialize for RawSignature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (r, s) = self.0.split_at(32);
+        let half = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).unwrap_or_default();
+        (half(r), half(s)).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawSignature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (r, s) = <([u8; 32], [u8; 32])>::deserialize(deserializer)?;
+        let mut bytes = [0; 64];
+        bytes.iter_mut().zip(r.iter().chain(s.iter())).for_each(|(to, from)| *to = *from);
+        Ok(Self(bytes))
+    }
+}
+
+/// Immutable bytes that are shared, not copied, when cloned.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(Arc<[u8]>);
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self(Arc::from([]))
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowed;
+        impl<'de> de::Visitor<'de> for Borrowed {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+            // Borrowed from the input: a length that the input doesn't hold fails before anything is allocated.
+            fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Bytes, E> {
+                Ok(Bytes::from(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(Borrowed)
+    }
+}

@@ -1,0 +1,321 @@
+//! What a step puts out, in lanes: records to keep, messages to send, batches to execute, events to log.
+
+use crate::cluster::Cluster;
+use crate::durable::Write;
+use crate::event::Event;
+use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, SequenceNumber};
+use crate::message::{Block, Message, MessageKind, Request};
+use crate::verify::Check;
+use crate::wire;
+use ed25519_dalek::{Signature, Signer};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Whom an envelope is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Every replica but the sender.
+    AllReplicas,
+    /// One replica.
+    Replica(ReplicaId),
+    /// One client.
+    Client(ClientId),
+}
+
+/// A message that is signed and, if it is a promise, durable: the only thing that turns into bytes.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    to: Recipients,
+    message: Message,
+}
+
+impl Envelope {
+    pub(crate) fn new(to: Recipients, message: Message) -> Self {
+        Self { to, message }
+    }
+    /// Whom to send it to.
+    pub fn to(&self) -> Recipients {
+        self.to
+    }
+    /// What it is.
+    pub fn kind(&self) -> MessageKind {
+        self.message.kind()
+    }
+    /// The bytes for the network. Encode once, send the same bytes to all.
+    pub fn encode(&self) -> Bytes {
+        Bytes::from(wire::encode(&self.message))
+    }
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl fmt::Display for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            Recipients::AllReplicas => write!(f, "to all: {}", self.message),
+            Recipients::Replica(replica) => write!(f, "to {replica:?}: {}", self.message),
+            Recipients::Client(client) => write!(f, "to client {client:?}: {}", self.message),
+        }
+    }
+}
+
+/// The signer failed, or a signature is not its signer's. `returned` is what was to be signed: nothing is lost, try again.
+#[derive(Debug, Error)]
+#[error("not signed: {reason}")]
+pub struct SignError<T> {
+    /// What was to be signed, whole.
+    pub returned: Box<T>,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// One payload and the messages that its signature goes into: more than one where a batch's results are signed once for all clients.
+#[derive(Debug)]
+pub(crate) struct ToSign {
+    pub(crate) payload: Bytes,
+    pub(crate) messages: Vec<(Recipients, Message)>,
+}
+
+impl ToSign {
+    /// `None` for a message that has no signature of its own.
+    pub(crate) fn new(group: &Digest, to: Recipients, message: Message) -> Option<Self> {
+        let payload = message.payload(group)?;
+        Some(Self { payload, messages: vec![(to, message)] })
+    }
+
+    pub(crate) fn seal(self, signature: RawSignature) -> Vec<Envelope> {
+        self.messages
+            .into_iter()
+            .map(|(to, mut message)| {
+                message.set_signature(signature);
+                Envelope::new(to, message)
+            })
+            .collect()
+    }
+}
+
+/// Who signs: a replica's or a client's key, which the core never holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    Replica(Arc<Cluster>, ReplicaId),
+    Client(Arc<Cluster>, ClientId),
+}
+
+impl Identity {
+    /// Is this signature, made elsewhere, the identity's own on `payload`?
+    pub(crate) fn check(&self, payload: &Bytes, signature: RawSignature) -> Result<(), String> {
+        match self {
+            Self::Replica(cluster, replica) => Check::replica(cluster, *replica, payload.clone(), signature),
+            Self::Client(cluster, client) => Check::client(cluster, *client, payload.clone(), signature),
+        }
+        .and_then(|check| check.run())
+        .map_err(|error| error.to_string())
+    }
+}
+
+/// A message that promises nothing: it may be sent as soon as it is signed, lost, or sent twice.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub(crate) identity: Identity,
+    pub(crate) content: Content,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Stands by signatures that it already has.
+    Ready(Envelope),
+    Unsigned(ToSign),
+}
+
+impl Outgoing {
+    /// Signs it: one signature, and an envelope for each recipient of it.
+    ///
+    /// # Errors
+    /// [`SignError`] gives this back if the signer fails.
+    pub fn sign<S: Signer<Signature> + ?Sized>(self, signer: &S) -> Result<Vec<Envelope>, SignError<Self>> {
+        match &self.content {
+            Content::Ready(_) => Ok(self.into_envelopes(RawSignature::ZERO)),
+            Content::Unsigned(to_sign) => match signer.try_sign(&to_sign.payload) {
+                Ok(signature) => Ok(self.into_envelopes(RawSignature(signature.to_bytes()))),
+                Err(error) => Err(SignError { returned: Box::new(self), reason: error.to_string() }),
+            },
+        }
+    }
+
+    /// What a remote signer has to sign; `None` if nothing is needed ([`attach`](Self::attach) then ignores its argument).
+    pub fn signing_payload(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Ready(_) => None,
+            Content::Unsigned(to_sign) => Some(&to_sign.payload),
+        }
+    }
+
+    /// Takes a remote signer's signature and checks it.
+    ///
+    /// # Errors
+    /// [`SignError`] gives this back if the signature is not this member's on this payload.
+    pub fn attach(self, signature: Signature) -> Result<Vec<Envelope>, SignError<Self>> {
+        let signature = RawSignature(signature.to_bytes());
+        if let Content::Unsigned(to_sign) = &self.content {
+            if let Err(reason) = self.identity.check(&to_sign.payload, signature) {
+                return Err(SignError { returned: Box::new(self), reason });
+            }
+        }
+        Ok(self.into_envelopes(signature))
+    }
+
+    fn into_envelopes(self, signature: RawSignature) -> Vec<Envelope> {
+        match self.content {
+            Content::Ready(envelope) => vec![envelope],
+            Content::Unsigned(to_sign) => to_sign.seal(signature),
+        }
+    }
+
+    pub(crate) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.content {
+            Content::Ready(envelope) => write!(f, "{envelope}"),
+            Content::Unsigned(to_sign) => describe_messages(f, &to_sign.messages),
+        }
+    }
+}
+
+pub(crate) fn describe_messages(f: &mut fmt::Formatter<'_>, messages: &[(Recipients, Message)]) -> fmt::Result {
+    for (index, (to, message)) in messages.iter().enumerate() {
+        let separator = if index == 0 { "" } else { " + " };
+        write!(f, "{separator}{}", Envelope::new(*to, message.clone()))?;
+    }
+    Ok(())
+}
+
+/// A batch to execute: in the order of sequence numbers, without gaps, each once.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub(crate) block: Arc<Block>,
+    /// Which requests of the batch are their client's next. (S1)
+    pub(crate) executes: Arc<[bool]>,
+}
+
+impl Decision {
+    /// The batch's position in the log.
+    pub fn sequence_number(&self) -> SequenceNumber {
+        self.block.header.sequence_number
+    }
+    /// d_n: names this batch and every one before it.
+    pub fn digest(&self) -> Digest {
+        self.block.digest
+    }
+    /// The requests to execute, in order. One that was executed before, or that is not its client's next, is not among them. (SPEC S1)
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        self.block.batch.iter().zip(self.executes.iter()).filter(|(_, executes)| **executes).map(|(request, _)| request)
+    }
+}
+
+/// What the host's service has to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AppCommand {
+    /// Execute these requests and answer with `Input::Executed`.
+    Execute(Decision),
+}
+
+/// One thing that a step put out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// A record to make durable, and the messages sealed behind it.
+    Write(Write),
+    /// A message that promises nothing.
+    Send(Outgoing),
+    /// Work for the service.
+    App(AppCommand),
+    /// Something worth a log line.
+    Event(Event),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(write) => write!(f, "write {write}"),
+            Self::Send(outgoing) => {
+                f.write_str("send ")?;
+                outgoing.describe(f)
+            }
+            Self::App(AppCommand::Execute(decision)) => {
+                write!(f, "execute {:?} {:?}", decision.sequence_number(), decision.digest())?;
+                decision.requests().try_for_each(|request| write!(f, " {:?}", request.number()))
+            }
+            Self::Event(event) => write!(f, "event {event}"),
+        }
+    }
+}
+
+/// Where a step leaves what it puts out. It may be served after any number of steps, its lanes by different threads.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    outputs: VecDeque<Output>,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+    pub(crate) fn append(&mut self, outputs: &mut Vec<Output>) {
+        self.outputs.extend(outputs.drain(..));
+    }
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+    /// Takes everything, in the order in which it was put out.
+    pub fn drain(&mut self) -> impl Iterator<Item = Output> + use<'_> {
+        self.outputs.drain(..)
+    }
+    /// Takes the records to make durable, in the order of their indices.
+    pub fn writes(&mut self) -> Vec<Write> {
+        self.take(|output| match output {
+            Output::Write(write) => Ok(write),
+            other => Err(other),
+        })
+    }
+    /// Takes the messages that promise nothing.
+    pub fn sends(&mut self) -> Vec<Outgoing> {
+        self.take(|output| match output {
+            Output::Send(outgoing) => Ok(outgoing),
+            other => Err(other),
+        })
+    }
+    /// Takes the work for the service, in the order in which it has to be done.
+    pub fn app(&mut self) -> Vec<AppCommand> {
+        self.take(|output| match output {
+            Output::App(command) => Ok(command),
+            other => Err(other),
+        })
+    }
+    /// Takes the events.
+    pub fn events(&mut self) -> Vec<Event> {
+        self.take(|output| match output {
+            Output::Event(event) => Ok(event),
+            other => Err(other),
+        })
+    }
+
+    fn take<T>(&mut self, pick: impl Fn(Output) -> Result<T, Output>) -> Vec<T> {
+        let mut taken = Vec::new();
+        let mut kept = VecDeque::with_capacity(self.outputs.len());
+        for output in self.outputs.drain(..) {
+            match pick(output) {
+                Ok(item) => taken.push(item),
+                Err(other) => kept.push_back(other),
+            }
+        }
+        self.outputs = kept;
+        taken
+    }
+}

@@ -1,0 +1,331 @@
+//! A pen that signs anything: statements that no correct replica would make, in the wire's own form.
+//!
+//! It needs the keys of those in whose name it writes, so it can do what real traitors can and no more.
+
+use crate::certificate::Certificate;
+use crate::cluster::Cluster;
+use crate::evidence::Evidence;
+use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
+use crate::message::{
+    Block, Chain, Claim, Fetch, Header, Message, Mode, NewView, PrePrepare, Rank, Request, SignedClaim, Statement, StatusMessage,
+    ViewChange, Vote, VoteKind, Wanted,
+};
+use crate::wire::{self, Bounded, DecodeError};
+use ed25519_dalek::{Signer, SigningKey};
+use std::sync::Arc;
+
+/// A member whose key the adversary has.
+pub type Traitor<'a> = (ReplicaId, &'a SigningKey);
+
+/// A position in the log and the digest there.
+pub type Position = (SequenceNumber, Digest);
+
+/// Prepare or Commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Prepare, or a prepared certificate.
+    Prepare,
+    /// A Commit, or a commit certificate.
+    Commit,
+}
+
+impl Kind {
+    fn vote_kind(self) -> VoteKind {
+        match self {
+            Self::Prepare => VoteKind::Prepare,
+            Self::Commit => VoteKind::Commit,
+        }
+    }
+}
+
+/// A batch under a header.
+#[derive(Clone, Debug)]
+pub struct ForgedBlock(Arc<Block>);
+
+impl ForgedBlock {
+    /// d_n.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+    /// n.
+    pub fn sequence_number(&self) -> SequenceNumber {
+        self.0.header.sequence_number
+    }
+    /// The digest before it.
+    pub fn parent(&self) -> Digest {
+        self.0.header.parent
+    }
+    /// The batch.
+    pub fn requests(&self) -> &[Request] {
+        &self.0.batch
+    }
+    /// The same batch under a header that names another payload.
+    #[must_use]
+    pub fn with_payload(&self, payload: Digest) -> Self {
+        let mut block = Block::clone(&self.0);
+        block.header.payload = payload;
+        Self(Arc::new(block))
+    }
+}
+
+/// A certificate, true or false.
+#[derive(Clone, Debug)]
+pub struct ForgedCertificate(Certificate);
+
+/// A ViewChange, true or false.
+#[derive(Clone, Debug)]
+pub struct ForgedViewChange(ViewChange);
+
+/// What stands in a message.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Seen {
+    /// A proposal.
+    PrePrepare {
+        /// Its view.
+        view: View,
+        /// Its block.
+        block: ForgedBlock,
+    },
+    /// A vote.
+    Vote {
+        /// Which kind.
+        kind: Kind,
+        /// Whose.
+        replica: ReplicaId,
+        /// In which view.
+        view: View,
+        /// For what.
+        position: Position,
+    },
+    /// A certificate.
+    Certificate(ForgedCertificate),
+    /// A view change.
+    ViewChange(ForgedViewChange),
+    /// Anything else, in words.
+    Other(String),
+}
+
+/// Writes messages for one cluster.
+#[derive(Clone, Debug)]
+pub struct Forge {
+    cluster: Arc<Cluster>,
+}
+
+impl Forge {
+    /// For this cluster.
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster }
+    }
+
+    /// The digest at sequence number 0.
+    pub fn genesis(&self) -> Digest {
+        self.cluster.genesis()
+    }
+
+    fn sign(&self, key: &SigningKey, payload: &[u8]) -> RawSignature {
+        RawSignature(key.sign(payload).to_bytes())
+    }
+
+    fn finish(&self, mut message: Message, key: &SigningKey) -> Vec<u8> {
+        if let Some(payload) = message.payload(&self.cluster.id()) {
+            message.set_signature(self.sign(key, &payload));
+        }
+        wire::encode(&message)
+    }
+
+    /// A client's signed request.
+    pub fn request(&self, key: &SigningKey, number: RequestNumber, operation: &[u8]) -> Request {
+        let mut request = Request::new(ClientId::new(key.verifying_key().to_bytes()), number, Bytes::from(operation));
+        request.signature = self.sign(key, &request.payload(&self.cluster.id()));
+        request
+    }
+
+    /// The same as a message.
+    pub fn request_message(&self, request: &Request) -> Vec<u8> {
+        wire::encode(&Message::Request(request.clone()))
+    }
+
+    /// A batch under its header.
+    pub fn block(&self, sequence_number: SequenceNumber, parent: Digest, requests: Vec<Request>) -> ForgedBlock {
+        ForgedBlock(Arc::new(Block::new(&self.cluster.id(), sequence_number, parent, requests)))
+    }
+
+    /// A proposal, signed by `key`, which is the primary's if the proposal is to be believed.
+    pub fn pre_prepare(&self, key: &SigningKey, view: View, block: &ForgedBlock) -> Vec<u8> {
+        self.finish(Message::PrePrepare(PrePrepare { view, block: block.0.clone(), signature: RawSignature::ZERO }), key)
+    }
+
+    /// A vote.
+    pub fn vote(&self, traitor: Traitor<'_>, kind: Kind, view: View, position: Position) -> Vec<u8> {
+        let vote = Vote { view, sequence_number: position.0, digest: position.1, replica: traitor.0, signature: RawSignature::ZERO };
+        let message = match kind {
+            Kind::Prepare => Message::Prepare(vote),
+            Kind::Commit => Message::Commit(vote),
+        };
+        self.finish(message, traitor.1)
+    }
+
+    /// A certificate signed by these members, which are a quorum if it is to be believed.
+    pub fn certificate(&self, members: &[Traitor<'_>], kind: Kind, view: View, position: Position) -> ForgedCertificate {
+        let statement = Statement::vote(kind.vote_kind(), view, position.0, position.1);
+        let payload = statement.payload(&self.cluster.id());
+        let mut signatures: Vec<_> = members.iter().map(|(member, key)| (*member, self.sign(key, &payload))).collect();
+        signatures.sort_by_key(|(member, _)| *member);
+        ForgedCertificate(Certificate {
+            kind: kind.vote_kind(),
+            view,
+            sequence_number: position.0,
+            digest: position.1,
+            signatures: Bounded(signatures),
+        })
+    }
+
+    /// A certificate as a message.
+    pub fn certificate_message(&self, certificate: &ForgedCertificate) -> Vec<u8> {
+        wire::encode(&Message::Certificate(certificate.0.clone()))
+    }
+
+    /// A view change that claims `certificate` (genesis if none).
+    pub fn view_change(&self, traitor: Traitor<'_>, view: View, certificate: Option<&ForgedCertificate>) -> ForgedViewChange {
+        let claim = certificate.map_or_else(|| Claim::genesis(self.cluster.genesis()), |certificate| certificate.0.claim());
+        self.view_change_claiming(traitor, view, (claim.rank.view, (claim.rank.sequence_number, claim.digest)), certificate)
+    }
+
+    /// A view change whose claim and certificate need not fit.
+    pub fn view_change_claiming(
+        &self,
+        traitor: Traitor<'_>,
+        view: View,
+        claim: (View, Position),
+        certificate: Option<&ForgedCertificate>,
+    ) -> ForgedViewChange {
+        let claim = Claim { rank: Rank { view: claim.0, sequence_number: claim.1.0 }, digest: claim.1.1 };
+        let signature = self.sign(traitor.1, &Statement::ViewChange { view, claim }.payload(&self.cluster.id()));
+        ForgedViewChange(ViewChange {
+            view,
+            claim,
+            replica: traitor.0,
+            signature,
+            certificate: certificate.map(|certificate| certificate.0.clone()),
+        })
+    }
+
+    /// A view change as a message.
+    pub fn view_change_message(&self, view_change: &ForgedViewChange) -> Vec<u8> {
+        wire::encode(&Message::ViewChange(view_change.0.clone()))
+    }
+
+    /// A new view from these view changes; base and certificate are the highest claim's unless given.
+    pub fn new_view(
+        &self,
+        key: &SigningKey,
+        view: View,
+        view_changes: &[ForgedViewChange],
+        base: Option<(Position, Option<&ForgedCertificate>)>,
+    ) -> Vec<u8> {
+        let highest = view_changes.iter().max_by_key(|view_change| view_change.0.claim.rank);
+        let (position, certificate) = match (base, highest) {
+            (Some((position, certificate)), _) => (position, certificate.map(|certificate| certificate.0.clone())),
+            (None, Some(highest)) => ((highest.0.claim.rank.sequence_number, highest.0.claim.digest), highest.0.certificate.clone()),
+            (None, None) => ((SequenceNumber::default(), self.cluster.genesis()), None),
+        };
+        let mut claims: Vec<_> = view_changes
+            .iter()
+            .map(|ForgedViewChange(view_change)| SignedClaim {
+                replica: view_change.replica,
+                claim: view_change.claim,
+                signature: view_change.signature,
+            })
+            .collect();
+        claims.sort_by_key(|claim| claim.replica);
+        let new_view = NewView {
+            view,
+            base_number: position.0,
+            base_digest: position.1,
+            claims: Bounded(claims),
+            certificate,
+            signature: RawSignature::ZERO,
+        };
+        self.finish(Message::NewView(new_view), key)
+    }
+
+    /// A status that claims to stand in `view`, to want `want` and to have decided `decided`.
+    pub fn status(&self, traitor: Traitor<'_>, ordinal: u64, view: View, want: View, decided: SequenceNumber) -> Vec<u8> {
+        let status = StatusMessage {
+            replica: traitor.0,
+            ordinal,
+            view,
+            mode: Mode::Normal,
+            want,
+            stable: SequenceNumber::default(),
+            decided,
+            committed: Rank::default(),
+            high: Rank::default(),
+            head_number: decided,
+            head_digest: self.cluster.genesis(),
+            signature: RawSignature::ZERO,
+            prepare: None,
+            commit: None,
+            view_change: None,
+        };
+        self.finish(Message::Status(status), traitor.1)
+    }
+
+    /// A question for the chain that ends at `position`.
+    pub fn fetch(&self, traitor: Traitor<'_>, ordinal: u64, above: SequenceNumber, position: Position) -> Vec<u8> {
+        let wanted = Wanted::Chain { above, sequence_number: position.0, digest: position.1 };
+        self.finish(Message::Fetch(Fetch { replica: traitor.0, ordinal, wanted, signature: RawSignature::ZERO }), traitor.1)
+    }
+
+    /// An answer with these blocks, highest first.
+    pub fn chain(&self, certificate: Option<&ForgedCertificate>, blocks: &[ForgedBlock]) -> Vec<u8> {
+        wire::encode(&Message::Chain(Chain {
+            certificate: certificate.map(|certificate| certificate.0.clone()),
+            vote: None,
+            blocks: Bounded(blocks.iter().map(|block| block.0.clone()).collect()),
+        }))
+    }
+
+    /// Evidence of two votes of one kind, true or false.
+    pub fn evidence(&self, traitor: Traitor<'_>, kind: Kind, view: View, first: Position, second: Position) -> Evidence {
+        let signed = |position: Position| {
+            let statement = Statement::vote(kind.vote_kind(), view, position.0, position.1);
+            (statement, self.sign(traitor.1, &statement.payload(&self.cluster.id())))
+        };
+        Evidence { replica: traitor.0, first: signed(first), second: signed(second) }
+    }
+
+    /// Evidence as a message.
+    pub fn evidence_message(&self, evidence: &Evidence) -> Vec<u8> {
+        wire::encode(&Message::Evidence(evidence.clone()))
+    }
+
+    /// Reads a message as an adversary on the wire would.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no message within the cluster's limits.
+    pub fn read(&self, bytes: &[u8]) -> Result<Seen, DecodeError> {
+        let group = self.cluster.id();
+        Ok(match Message::decode(bytes, self.cluster.limits())? {
+            Message::PrePrepare(mut proposal) => {
+                Arc::make_mut(&mut proposal.block).compute_digests(&group);
+                Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block) }
+            }
+            Message::Prepare(vote) => seen_vote(Kind::Prepare, &vote),
+            Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
+            Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
+            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(view_change)),
+            other => Seen::Other(other.to_string()),
+        })
+    }
+
+    /// A header's digest, for those who lay out bytes themselves.
+    pub fn header_digest(&self, position: SequenceNumber, parent: Digest, payload: Digest) -> Digest {
+        crate::message::header_digest(&self.cluster.id(), &Header { sequence_number: position, parent, payload })
+    }
+}
+
+fn seen_vote(kind: Kind, vote: &Vote) -> Seen {
+    Seen::Vote { kind, replica: vote.replica, view: vote.view, position: (vote.sequence_number, vote.digest) }
+}

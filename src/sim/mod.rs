@@ -1,0 +1,3 @@
+//! The adversary's tools, for tests of this crate and of services on it. (feature `sim`)
+
+pub mod forge;

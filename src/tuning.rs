@@ -1,0 +1,69 @@
+//! Local knobs: they can cost liveness, never safety, and need not be equal on two replicas.
+
+use std::time::Duration;
+
+/// How patient a replica is. (SPEC T1, T2)
+///
+/// `Default` suits a local network; between continents multiply all by the round trip in tens of milliseconds.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// T: how long the oldest outstanding item may wait in a view before the replica wishes for the next one. Default 2 s. Doubles with each view left in which nothing was decided.
+    pub request_timeout: Duration,
+    /// The same for a view change under way. Default 2 s.
+    pub view_change_timeout: Duration,
+    /// How often T may double. Default 6, at most 32.
+    pub backoff_max: u32,
+    /// How long something must be undecided before a status is sent, and sent again. Default 250 ms.
+    pub status_interval: Duration,
+    /// How often a status is sent on an idle network. Default 8 s.
+    pub idle_status_interval: Duration,
+    /// How long a missing batch is waited for before it is fetched, and fetched again. Default 60 ms.
+    pub fetch_interval: Duration,
+    /// How many bytes of batches one answer to a status or a fetch may carry. Default 256 KiB; the cluster's `message_bytes_max` bounds it too.
+    pub answer_bytes_max: u32,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(2),
+            view_change_timeout: Duration::from_secs(2),
+            backoff_max: 6,
+            status_interval: Duration::from_millis(250),
+            idle_status_interval: Duration::from_secs(8),
+            fetch_interval: Duration::from_millis(60),
+            answer_bytes_max: 256 * 1024,
+        }
+    }
+}
+
+impl Tuning {
+    /// Every interval derived from one timeout T: status every T/8, idle status every 4 T, fetch every T/32.
+    pub fn from_timeout(timeout: Duration) -> Self {
+        let floor = Duration::from_micros(1);
+        Self {
+            request_timeout: timeout.max(floor),
+            view_change_timeout: timeout.max(floor),
+            status_interval: (timeout / 8).max(floor),
+            idle_status_interval: timeout.saturating_mul(4).max(floor),
+            fetch_interval: (timeout / 32).max(floor),
+            ..Self::default()
+        }
+    }
+
+    /// No interval of zero (it would spin), no shift beyond the width.
+    pub(crate) fn sanitized(mut self) -> Self {
+        let floor = Duration::from_micros(1);
+        for interval in [
+            &mut self.request_timeout,
+            &mut self.view_change_timeout,
+            &mut self.status_interval,
+            &mut self.idle_status_interval,
+            &mut self.fetch_interval,
+        ] {
+            *interval = (*interval).max(floor);
+        }
+        self.backoff_max = self.backoff_max.min(32);
+        self
+    }
+}

@@ -1,0 +1,363 @@
+//! From `Unverified` to `Verified`: the one place where signatures are judged. (SPEC 3.5)
+//!
+//! The verdict is ZIP-215's, alone and in a batch: two replicas never disagree on a certificate because one of them checked it in other company.
+
+use crate::certificate::Certificate;
+use crate::cluster::{Cluster, Limits};
+use crate::hash::{Domain, Hasher};
+use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId};
+use crate::message::{Block, Message, MessageKind, NewView, Rank, Request, SignedClaim, Statement, ViewChange, Vote, VoteKind};
+use crate::wire::DecodeError;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The host's name for the connection that bytes came over. Quotas hang on it, never on an id that the bytes claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerLink(pub u64);
+
+/// A message that was parsed and is within bounds, and that nothing is believed of.
+#[derive(Clone, Debug)]
+pub struct Unverified {
+    link: PeerLink,
+    pub(crate) message: Message,
+}
+
+impl Unverified {
+    /// Parses one message. Takes memory of at most about twice the input.
+    ///
+    /// # Errors
+    /// [`DecodeError`] says what is wrong; the peer on `from` is to blame.
+    pub fn decode(from: PeerLink, bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+        Message::decode(bytes, limits).map(|message| Self { link: from, message })
+    }
+    /// What it says it is.
+    pub fn kind(&self) -> MessageKind {
+        self.message.kind()
+    }
+    /// Who it says it is from; `None` for what anyone may relay.
+    pub fn claimed_sender(&self) -> Option<ReplicaId> {
+        self.message.claimed_sender()
+    }
+    /// The client that it is from or for, as claimed.
+    pub fn client(&self) -> Option<ClientId> {
+        self.message.client()
+    }
+    /// The connection that it came over.
+    pub fn link(&self) -> PeerLink {
+        self.link
+    }
+}
+
+impl std::fmt::Display for Unverified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+/// A message of which each signature was checked, under one cluster's keys.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub(crate) message: Message,
+    pub(crate) group: Digest,
+}
+
+impl Verified {
+    /// What it is.
+    pub fn kind(&self) -> MessageKind {
+        self.message.kind()
+    }
+}
+
+impl std::fmt::Display for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+/// Why a message is not believed. Nothing of it was kept.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// No such replica in the cluster.
+    #[error("there is no replica {0}")]
+    UnknownReplica(ReplicaId),
+    /// No such client is enrolled.
+    #[error("client {0:?} is not enrolled")]
+    UnknownClient(ClientId),
+    /// A signature is not its signer's on this statement in this cluster.
+    #[error("a signature of {0} is not valid")]
+    BadSignature(String),
+    /// The parts don't fit together; the number is SPEC's.
+    #[error("{0}")]
+    Rule(&'static str),
+}
+
+#[derive(Clone, Copy)]
+enum Signatory {
+    Replica(ReplicaId),
+    Client(ClientId),
+}
+
+/// One signature to be judged.
+pub(crate) struct Check {
+    signatory: Signatory,
+    key: ed25519_zebra::VerificationKey,
+    payload: Bytes,
+    signature: RawSignature,
+}
+
+impl Check {
+    pub(crate) fn replica(cluster: &Cluster, replica: ReplicaId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+        let member = cluster.member(replica).ok_or(VerifyError::UnknownReplica(replica))?;
+        Ok(Self { signatory: Signatory::Replica(replica), key: member.key, payload, signature })
+    }
+
+    pub(crate) fn client(cluster: &Cluster, client: ClientId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+        let key = *cluster.client_key(&client).ok_or(VerifyError::UnknownClient(client))?;
+        Ok(Self { signatory: Signatory::Client(client), key, payload, signature })
+    }
+
+    pub(crate) fn run(&self) -> Result<(), VerifyError> {
+        self.key.verify(&ed25519_zebra::Signature::from_bytes(&self.signature.0), &self.payload).map_err(|_| {
+            VerifyError::BadSignature(match self.signatory {
+                Signatory::Replica(replica) => format!("replica {replica}"),
+                Signatory::Client(client) => format!("client {client:?}"),
+            })
+        })
+    }
+}
+
+/// Judges signatures for one cluster. Pure; clone it to any thread.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    cluster: Arc<Cluster>,
+}
+
+impl Verifier {
+    /// A verifier under this cluster's keys.
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster }
+    }
+
+    /// Checks one message whole: every signature in it, and that its parts fit together.
+    ///
+    /// # Errors
+    /// [`VerifyError`] names the first part that fails.
+    pub fn verify(&self, unverified: Unverified) -> Result<Verified, VerifyError> {
+        let mut message = unverified.message;
+        self.checks(&mut message)?.iter().try_for_each(Check::run)?;
+        Ok(self.verified(message))
+    }
+
+    /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
+    pub fn verify_all(&self, unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
+        let mut prepared: Vec<(Message, Result<Vec<Check>, VerifyError>)> = unverified
+            .into_iter()
+            .map(|unverified| {
+                let mut message = unverified.message;
+                let checks = self.checks(&mut message);
+                (message, checks)
+            })
+            .collect();
+        let mut verdicts: Vec<Result<(), VerifyError>> = prepared.iter().map(|_| Ok(())).collect();
+        let groups: Vec<(usize, Vec<Check>)> = prepared
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, (_, checks))| match std::mem::replace(checks, Ok(Vec::new())) {
+                Ok(checks) => Some((index, checks)),
+                Err(error) => {
+                    verdicts[index] = Err(error);
+                    None
+                }
+            })
+            .collect();
+        judge(&groups, &mut verdicts);
+        prepared.into_iter().zip(verdicts).map(|((message, _), verdict)| verdict.map(|()| self.verified(message))).collect()
+    }
+
+    fn verified(&self, message: Message) -> Verified {
+        Verified { message, group: self.cluster.id() }
+    }
+
+    /// Fills in the digests of a message, checks all that needs no key, and lists the signatures in it.
+    fn checks(&self, message: &mut Message) -> Result<Vec<Check>, VerifyError> {
+        let group = self.cluster.id();
+        let mut checks = Vec::new();
+        match message {
+            Message::Request(request) => {
+                request.compute_digest();
+                self.request(request, &mut checks)?;
+            }
+            Message::PrePrepare(proposal) => {
+                self.block(Arc::make_mut(&mut proposal.block), &mut checks)?;
+                let primary = self.cluster.primary(proposal.view);
+                self.signed(primary, &proposal.statement(), proposal.signature, &mut checks)?;
+            }
+            Message::Prepare(vote) => self.vote(VoteKind::Prepare, vote, &mut checks)?,
+            Message::Commit(vote) => self.vote(VoteKind::Commit, vote, &mut checks)?,
+            Message::Certificate(certificate) => self.certificate(certificate, &mut checks)?,
+            Message::ViewChange(view_change) => self.view_change(view_change, &mut checks)?,
+            Message::NewView(new_view) => self.new_view(new_view, &mut checks)?,
+            Message::Status(status) => {
+                checks.push(Check::replica(&self.cluster, status.replica, status.payload(&group), status.signature)?);
+                status.prepare.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, &mut checks))?;
+                status.commit.iter().try_for_each(|vote| self.vote(VoteKind::Commit, vote, &mut checks))?;
+                status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, &mut checks))?;
+            }
+            Message::Fetch(fetch) => checks.push(Check::replica(&self.cluster, fetch.replica, fetch.payload(&group), fetch.signature)?),
+            Message::Chain(chain) => {
+                chain.certificate.iter().try_for_each(|certificate| self.certificate(certificate, &mut checks))?;
+                chain.vote.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, &mut checks))?;
+                for block in &mut chain.blocks.0 {
+                    self.block(Arc::make_mut(block), &mut checks)?;
+                }
+                if !chain.blocks.is_sorted_by(|higher, lower| higher.header.parent == lower.digest) {
+                    return Err(VerifyError::Rule("P5: a chain's blocks are not each other's parents"));
+                }
+            }
+            Message::Evidence(evidence) => checks = evidence.checks(&self.cluster)?,
+            Message::Reply(reply) => {
+                if !reply.compute_root() {
+                    return Err(VerifyError::Rule("S2: a path of the wrong length"));
+                }
+                self.signed(reply.replica, &reply.statement(), reply.signature, &mut checks)?;
+            }
+            Message::Answered(answered) => {
+                checks.push(Check::replica(&self.cluster, answered.replica, answered.payload(&group), answered.signature)?);
+            }
+        }
+        Ok(checks)
+    }
+
+    fn signed(&self, by: ReplicaId, statement: &Statement, signature: RawSignature, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        checks.push(Check::replica(&self.cluster, by, statement.payload(&self.cluster.id()), signature)?);
+        Ok(())
+    }
+
+    fn request(&self, request: &Request, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        checks.push(Check::client(&self.cluster, request.client, request.payload(&self.cluster.id()), request.signature)?);
+        Ok(())
+    }
+
+    // P1: form and client signatures are checked before a replica sees a block.
+    fn block(&self, block: &mut Block, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        if !block.compute_digests(&self.cluster.id()) {
+            return Err(VerifyError::Rule("P1: a batch does not hash to what its header says"));
+        }
+        block.batch.iter().try_for_each(|request| self.request(request, checks))
+    }
+
+    fn vote(&self, kind: VoteKind, vote: &Vote, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        if vote.sequence_number.get() == 0 {
+            if kind == VoteKind::Commit || vote.view.get() == 0 {
+                return Err(VerifyError::Rule("P2: genesis is prepared in views above 0 only, and never committed"));
+            }
+            self.genesis(&vote.digest)?;
+        }
+        self.signed(vote.replica, &vote.statement(kind), vote.signature, checks)
+    }
+
+    fn genesis(&self, digest: &Digest) -> Result<(), VerifyError> {
+        if *digest == self.cluster.genesis() { Ok(()) } else { Err(VerifyError::Rule("P2: not this cluster's genesis")) }
+    }
+
+    fn certificate(&self, certificate: &Certificate, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        certificate.check_form().map_err(VerifyError::Rule)?;
+        if certificate.signatures.len() != self.cluster.quorum() as usize {
+            return Err(VerifyError::Rule("P3: a certificate has not exactly a quorum of signatures"));
+        }
+        if certificate.sequence_number.get() == 0 {
+            self.genesis(&certificate.digest)?;
+        }
+        let payload = certificate.statement().payload(&self.cluster.id());
+        for (replica, signature) in certificate.signatures.iter() {
+            checks.push(Check::replica(&self.cluster, *replica, payload.clone(), *signature)?);
+        }
+        Ok(())
+    }
+
+    fn view_change(&self, view_change: &ViewChange, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        if view_change.claim.rank == Rank::default() {
+            self.genesis(&view_change.claim.digest)?;
+        }
+        view_change.certificate.iter().try_for_each(|certificate| self.certificate(certificate, checks))?;
+        self.signed(view_change.replica, &view_change.statement(), view_change.signature, checks)
+    }
+
+    // V4: the primary's signature, q distinct valid claims below the view, the certificate of the highest.
+    fn new_view(&self, new_view: &NewView, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        if new_view.claims.len() != self.cluster.quorum() as usize {
+            return Err(VerifyError::Rule("V4: a new view has not exactly a quorum of claims"));
+        }
+        for SignedClaim { replica, claim, signature } in new_view.claims.iter() {
+            if claim.rank == Rank::default() {
+                self.genesis(&claim.digest)?;
+            }
+            self.signed(*replica, &Statement::ViewChange { view: new_view.view, claim: *claim }, *signature, checks)?;
+        }
+        new_view.certificate.iter().try_for_each(|certificate| self.certificate(certificate, checks))?;
+        self.signed(self.cluster.primary(new_view.view), &new_view.statement(), new_view.signature, checks)
+    }
+}
+
+/// Judges all messages of `groups` together; where that fails, halves until the bad ones are found.
+fn judge(groups: &[(usize, Vec<Check>)], verdicts: &mut [Result<(), VerifyError>]) {
+    match groups {
+        [] => {}
+        [(index, checks)] => {
+            if checks.len() == 1 || !batch_is_valid(groups) {
+                verdicts[*index] = checks.iter().try_for_each(Check::run);
+            }
+        }
+        _ => {
+            if !batch_is_valid(groups) {
+                let (left, right) = groups.split_at(groups.len() / 2);
+                judge(left, verdicts);
+                judge(right, verdicts);
+            }
+        }
+    }
+}
+
+fn batch_is_valid(groups: &[(usize, Vec<Check>)]) -> bool {
+    let mut batch = ed25519_zebra::batch::Verifier::new();
+    let mut content = Hasher::new(Domain::Factors);
+    for check in groups.iter().flat_map(|(_, checks)| checks) {
+        let key = ed25519_zebra::VerificationKeyBytes::from(check.key);
+        content = content.bytes(key.as_ref()).bytes(&check.signature.0).u64(check.payload.len() as u64).bytes(&check.payload);
+        batch.queue((key, ed25519_zebra::Signature::from_bytes(&check.signature.0), &check.payload[..]));
+    }
+    batch.verify(Factors { seed: content.finish(), count: 0 }).is_ok()
+}
+
+/// The factors of a batch, derived from all of its content: who chooses signatures has thereby chosen the factors,
+/// as with Fiat and Shamir, and the core stays without randomness.
+struct Factors {
+    seed: Digest,
+    count: u64,
+}
+
+impl rand_core::TryRng for Factors {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Self::Error> {
+        for chunk in target.chunks_mut(32) {
+            let block = Hasher::new(Domain::Factors).digest(&self.seed).u64(self.count).finish();
+            self.count += 1;
+            chunk.copy_from_slice(&block.as_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Factors {}

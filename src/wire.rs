@@ -1,0 +1,144 @@
+//! The one module that knows the codec: bounded, canonical, and nothing of it visible outside. (SPEC 2)
+//!
+//! bincode with fixed-width little-endian integers; a vector is a u64 count and its items, a byte string a u64 length and its bytes,
+//! an option a byte 0 or 1, a choice a u32.
+#![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
+
+use crate::ids::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::fmt;
+use std::marker::PhantomData;
+use thiserror::Error;
+
+/// Why bytes are no message. Whoever sent them is faulty, of another version, or not of this cluster; nothing was kept of them.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Longer than `message_bytes_max`; not looked at.
+    #[error("a message of {length} bytes is longer than message_bytes_max = {max}")]
+    TooLong {
+        /// Bytes received.
+        length: usize,
+        /// Bytes allowed.
+        max: u32,
+    },
+    /// Not the encoding of any message: cut off, of an unknown kind, or with a count beyond its bound.
+    #[error("not a message: cut off, of an unknown kind, or a count beyond its bound")]
+    Malformed,
+    /// Bytes are left over behind the message.
+    #[error("{0} bytes are left over behind the message")]
+    Trailing(usize),
+    /// The bytes decode, but the same message is written in another way.
+    #[error("not in canonical form")]
+    NotCanonical,
+    /// A part is beyond the cluster's limits, or a set is not sorted or has doubles.
+    #[error("{0}")]
+    OutOfBounds(&'static str),
+}
+
+/// Beyond any `message_bytes_max`; the codec itself refuses to go further whatever a caller says.
+const HARD_LIMIT: usize = 65 * 1024 * 1024;
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<HARD_LIMIT>()
+}
+
+/// The one encoding of `value`. Empty if `value` is beyond the codec's hard limit, which no bounded message reaches.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, config()).unwrap_or_default()
+}
+
+/// Reads a value of at most `max` bytes: all of the input, in the one form in which [`encode`] writes it.
+pub(crate) fn decode<'de, T: Deserialize<'de> + Serialize>(bytes: &'de [u8], max: u32) -> Result<T, DecodeError> {
+    if bytes.len() > usize::try_from(max).unwrap_or(usize::MAX) {
+        return Err(DecodeError::TooLong { length: bytes.len(), max });
+    }
+    let (value, consumed): (T, usize) = bincode::serde::borrow_decode_from_slice(bytes, config()).map_err(|_| DecodeError::Malformed)?;
+    if consumed != bytes.len() {
+        return Err(DecodeError::Trailing(bytes.len().saturating_sub(consumed)));
+    }
+    if encode(&value) != bytes {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(value)
+}
+
+/// A vector of at most `MAX` items that takes memory only as items arrive: serde's own would take up to 1 MiB on the word of a count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Bounded<T, const MAX: usize>(pub(crate) Vec<T>);
+
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T, const MAX: usize> std::ops::Deref for Bounded<T, MAX> {
+    type Target = Vec<T>;
+    fn deref(&self) -> &Vec<T> {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> de::Visitor<'de> for Items<T, MAX> {
+            type Value = Bounded<T, MAX>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX} items")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                if items.size_hint().is_none_or(|count| count > MAX) {
+                    return Err(de::Error::custom("count beyond its bound"));
+                }
+                let mut out = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    // Exact growth in steps: capacity stays within a quarter of what has really arrived.
+                    if out.len() == out.capacity() {
+                        out.reserve_exact(4_usize.max(out.len() / 4));
+                    }
+                    out.push(item);
+                }
+                Ok(Bounded(out))
+            }
+        }
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+/// Lays out what is signed, by hand and in fixed width: a signature must outlive an encoding. (SPEC 3.1)
+pub(crate) struct Payload(Vec<u8>);
+
+/// Starts each signed payload.
+const PAYLOAD_TAG: &[u8; 16] = b"logothete/1\0\0\0\0\0";
+
+impl Payload {
+    pub(crate) fn new(kind: u8, group: &crate::ids::Digest) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(PAYLOAD_TAG);
+        bytes.push(kind);
+        bytes.extend_from_slice(group.as_bytes());
+        Self(bytes)
+    }
+    pub(crate) fn u8(mut self, number: u8) -> Self {
+        self.0.push(number);
+        self
+    }
+    pub(crate) fn u32(mut self, number: u32) -> Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+    pub(crate) fn u64(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+    pub(crate) fn bytes32(mut self, bytes: &[u8; 32]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+    pub(crate) fn finish(self) -> Bytes {
+        Bytes::from(self.0)
+    }
+}
