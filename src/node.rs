@@ -1,0 +1,262 @@
+//! The simple face: messages in, signed messages out. Written on `Replica`, `Screen`, `Verifier` and `persist` alone, in public API.
+
+use crate::cluster::Cluster;
+use crate::durable::{Released, Wal, persist};
+use crate::event::Event;
+use crate::ids::{Bytes, ReplicaId};
+use crate::outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing};
+use crate::replica::{AppState, Disposition, Input, RecoverError, Replica, Start, Status};
+use crate::time::Time;
+use crate::tuning::Tuning;
+use crate::verify::{PeerLink, Unverified, Verifier};
+use crate::wire::DecodeError;
+use ed25519_dalek::{Signature, Signer};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The replicated application: deterministic, or its results will not agree with the others'.
+pub trait Service {
+    /// Executes the requests of a decision in order and gives one result for each, of at most `result_bytes_max` bytes.
+    ///
+    /// Decisions come in the order of their sequence numbers, without gaps, each once.
+    fn execute(&mut self, decision: &Decision) -> Vec<Bytes>;
+}
+
+/// Why a node can't go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NodeError<E> {
+    /// It does not start.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The log failed. What it should have kept is not promised to anybody, and never will be by this node: stop it, mend the disk, recover.
+    #[error("the log failed: {0}")]
+    Wal(E),
+    /// The log failed before; this node is silent.
+    #[error("the log failed before; stop this node and recover it")]
+    Stopped,
+    /// The signer failed. Nothing is lost: call `run` again.
+    #[error("{0}; nothing is lost, run again")]
+    Sign(String),
+    /// The replica found its own state broken and stopped for ever.
+    #[error("the replica halted; keep its log, and report it")]
+    Halted,
+}
+
+/// What became of the messages that a node received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Not decodable.
+    pub malformed: u64,
+    /// Dropped before verification: stale, doubled, not needed.
+    pub screened: u64,
+    /// Refused by verification: a signature or a rule was broken.
+    pub refused: u64,
+    /// Verified and handed to the replica.
+    pub verified: u64,
+    /// Dropped because the inbox was full.
+    pub overflowed: u64,
+}
+
+/// Bytes of messages that wait for [`Node::run`]; what comes beyond is dropped, as a network may drop it.
+const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A replica with its log, its service and its signer, for hosts with one thread.
+pub struct Node<W: Wal, A: Service, S: Signer<Signature>> {
+    cluster: Arc<Cluster>,
+    verifier: Verifier,
+    replica: Replica,
+    wal: W,
+    service: A,
+    signer: S,
+    inbox: Vec<Unverified>,
+    inbox_bytes: usize,
+    outbox: Outbox,
+    /// What a failing signer gave back.
+    released: Vec<Released>,
+    unsigned: Vec<Outgoing>,
+    /// What was signed in a run that then failed.
+    envelopes: Vec<Envelope>,
+    events: Vec<Event>,
+    counters: Counters,
+    stopped: bool,
+}
+
+impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
+    /// Starts replica `id` from its log.
+    ///
+    /// # Errors
+    /// [`NodeError::Recover`] or [`NodeError::Wal`]: it has promised nothing.
+    #[allow(clippy::too_many_arguments)]
+    pub fn open(
+        cluster: Arc<Cluster>,
+        id: ReplicaId,
+        tuning: Tuning,
+        start: Start,
+        mut wal: W,
+        service: A,
+        signer: S,
+        now: Time,
+    ) -> Result<Self, NodeError<W::Error>> {
+        let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
+        let mut outbox = Outbox::new();
+        let replica = Replica::recover(cluster.clone(), id, tuning, start, AppState::default(), records, now, &mut outbox)?;
+        Ok(Self {
+            verifier: Verifier::new(cluster.clone()),
+            cluster,
+            replica,
+            wal,
+            service,
+            signer,
+            inbox: Vec::new(),
+            inbox_bytes: 0,
+            outbox,
+            released: Vec::new(),
+            unsigned: Vec::new(),
+            envelopes: Vec::new(),
+            events: Vec::new(),
+            counters: Counters::default(),
+            stopped: false,
+        })
+    }
+
+    /// Parses a message and keeps it for the next [`run`](Self::run).
+    ///
+    /// # Errors
+    /// [`DecodeError`]: the peer on `link` sent something that is no message. Nothing was kept.
+    pub fn receive(&mut self, link: PeerLink, bytes: &[u8]) -> Result<(), DecodeError> {
+        if self.inbox_bytes.saturating_add(bytes.len()) > INBOX_BYTES_MAX {
+            self.counters.overflowed += 1;
+            return Ok(());
+        }
+        match Unverified::decode(link, bytes, self.cluster.limits()) {
+            Ok(unverified) => {
+                self.inbox_bytes += bytes.len();
+                self.inbox.push(unverified);
+                Ok(())
+            }
+            Err(error) => {
+                self.counters.malformed += 1;
+                Err(error)
+            }
+        }
+    }
+
+    /// Screens, verifies and steps all that was received, and serves what comes out of it until nothing is left:
+    /// records are made durable with one sync, then signed; decisions are executed. Gives the messages to send.
+    ///
+    /// # Errors
+    /// [`NodeError`] says whether to call again ([`NodeError::Sign`]) or to stop.
+    pub fn run(&mut self, now: Time) -> Result<Vec<Envelope>, NodeError<W::Error>> {
+        if self.stopped {
+            return Err(NodeError::Stopped);
+        }
+        self.step_inbox(now);
+        let mut disposition = self.replica.step(now, Input::Timer, &mut self.outbox);
+        loop {
+            self.persist_and_sign(now)?;
+            if self.outbox.is_empty() {
+                break;
+            }
+            for AppCommand::Execute(decision) in self.outbox.app() {
+                let results = self.service.execute(&decision);
+                let input = Input::Executed { sequence_number: decision.sequence_number(), results };
+                disposition = self.replica.step(now, input, &mut self.outbox);
+            }
+            self.events.extend(self.outbox.events());
+        }
+        if disposition == Disposition::Halted {
+            return Err(NodeError::Halted);
+        }
+        Ok(std::mem::take(&mut self.envelopes))
+    }
+
+    fn step_inbox(&mut self, now: Time) {
+        let mut waiting = std::mem::take(&mut self.inbox);
+        self.inbox_bytes = 0;
+        while !waiting.is_empty() {
+            let triage = self.replica.screen().triage(waiting);
+            self.counters.screened += triage.dropped as u64;
+            // Only a quorum's worth of votes is verified; the spare ones are looked at again in case some of those were bad.
+            waiting = if triage.needed.is_empty() { Vec::new() } else { triage.spare };
+            for verdict in self.verifier.verify_all(triage.needed) {
+                match verdict {
+                    Ok(verified) => {
+                        self.counters.verified += 1;
+                        self.replica.step(now, Input::Message(verified), &mut self.outbox);
+                    }
+                    Err(_) => self.counters.refused += 1,
+                }
+            }
+        }
+    }
+
+    fn persist_and_sign(&mut self, now: Time) -> Result<(), NodeError<W::Error>> {
+        let writes = self.outbox.writes();
+        match persist(&mut self.wal, writes) {
+            Ok(released) => self.released.extend(released),
+            Err(error) => {
+                self.stopped = true;
+                return Err(NodeError::Wal(error));
+            }
+        }
+        self.unsigned.extend(self.outbox.sends());
+        let mut released = std::mem::take(&mut self.released).into_iter();
+        while let Some(next) = released.next() {
+            match next.sign(&self.signer) {
+                Ok((envelopes, receipt)) => {
+                    self.envelopes.extend(envelopes);
+                    self.replica.step(now, Input::Persisted(receipt), &mut self.outbox);
+                }
+                Err(error) => {
+                    self.released.push(*error.returned);
+                    self.released.extend(released);
+                    return Err(NodeError::Sign(error.reason));
+                }
+            }
+        }
+        let mut unsigned = std::mem::take(&mut self.unsigned).into_iter();
+        while let Some(next) = unsigned.next() {
+            match next.sign(&self.signer) {
+                Ok(envelopes) => self.envelopes.extend(envelopes),
+                Err(error) => {
+                    self.unsigned.push(*error.returned);
+                    self.unsigned.extend(unsigned);
+                    return Err(NodeError::Sign(error.reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When [`run`](Self::run) wants to be called again if nothing is received before.
+    pub fn deadline(&self) -> Option<Time> {
+        self.replica.deadline()
+    }
+    /// Takes what happened since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+    /// Where the replica stands.
+    pub fn status(&self) -> Status {
+        self.replica.status()
+    }
+    /// What became of the messages received.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+    /// The replicated application.
+    pub fn service(&self) -> &A {
+        &self.service
+    }
+    /// The log.
+    pub fn wal(&self) -> &W {
+        &self.wal
+    }
+}
+
+impl<W: Wal, A: Service, S: Signer<Signature>> std::fmt::Debug for Node<W, A, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({:?})", self.replica)
+    }
+}

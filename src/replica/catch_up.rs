@@ -1,0 +1,319 @@
+//! Status, fetch and their answers: all the retransmission there is. (T2)
+
+use super::chain::Gap;
+use super::promises::Position;
+use super::{Disposition, Replica, Step, Why};
+use crate::cluster::Cluster;
+use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
+use crate::message::{Chain, Fetch, Message, Mode, Rank, StatusMessage, Vote, VoteKind, Wanted};
+use crate::outbox::Recipients;
+use crate::time::Time;
+use crate::wire::Bounded;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is kept of each other member.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// The highest ordinal heard: a replayed status or fetch draws no answer.
+    ordinal: u64,
+    want: View,
+    /// Bytes of blocks sent to it in the present interval, which began then.
+    answered: u64,
+    since: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    next_ask: Time,
+    asked: u32,
+}
+
+/// Bound: one entry for each member, and one for each missing root: head, the commit target, and proposals in the pipeline.
+pub(super) struct CatchUp {
+    peers: BTreeMap<ReplicaId, Peer>,
+    ordinal: u64,
+    missing: BTreeMap<Digest, Missing>,
+}
+
+impl CatchUp {
+    pub(super) fn new(cluster: &Cluster) -> Self {
+        Self { peers: cluster.replicas().map(|replica| (replica, Peer::default())).collect(), ordinal: 0, missing: BTreeMap::new() }
+    }
+
+    pub(super) fn want(&self, replica: ReplicaId) -> View {
+        self.peers.get(&replica).map_or(View::default(), |peer| peer.want)
+    }
+
+    pub(super) fn raise_want(&mut self, replica: ReplicaId, view: View) {
+        if let Some(peer) = self.peers.get_mut(&replica) {
+            peer.want = peer.want.max(view);
+        }
+    }
+
+    /// True once for each ordinal of a member's, upwards.
+    fn is_fresh(&mut self, replica: ReplicaId, ordinal: u64) -> bool {
+        self.peers.get_mut(&replica).is_some_and(|peer| {
+            let fresh = ordinal > peer.ordinal;
+            peer.ordinal = peer.ordinal.max(ordinal);
+            fresh
+        })
+    }
+}
+
+impl Replica {
+    /// Rises with every use, and across restarts with the index of the log.
+    fn next_ordinal(&mut self) -> u64 {
+        let floor = self.promises.next_index() << 20;
+        self.catch_up.ordinal = self.catch_up.ordinal.max(floor) + 1;
+        self.catch_up.ordinal
+    }
+
+    fn own_vote(&self, kind: VoteKind) -> Option<Vote> {
+        let view = self.promises.view();
+        self.votes.slots().rev().find_map(|(sequence_number, slot)| {
+            let (digest, signature) = slot.vote_of(kind, self.me)?;
+            Some(Vote { view, sequence_number, digest, replica: self.me, signature })
+        })
+    }
+
+    // T2
+    pub(super) fn send_status(&mut self) {
+        let view = self.promises.view();
+        let own_view_change = self.view_changes.get(&self.me).filter(|_| self.promises.pending_view_change().is_some()).cloned();
+        let status = StatusMessage {
+            replica: self.me,
+            ordinal: self.next_ordinal(),
+            view,
+            mode: self.promises.mode(),
+            want: self.wish.max(view),
+            stable: self.stable,
+            decided: self.chain.decided(),
+            committed: self.ordering.target.as_ref().map_or(Rank::default(), |target| target.rank()),
+            high: self.promises.high().rank,
+            head_number: self.ordering.head.number,
+            head_digest: self.ordering.head.digest,
+            signature: RawSignature::ZERO,
+            prepare: self.own_vote(VoteKind::Prepare),
+            commit: self.own_vote(VoteKind::Commit),
+            view_change: own_view_change.filter(|view_change| view_change.view == view),
+        };
+        self.send_signed(Recipients::AllReplicas, Message::Status(status));
+    }
+
+    /// Upon receiving another replica's status.
+    pub(super) fn on_status(&mut self, status: StatusMessage) -> Step {
+        let peer = status.replica;
+        if peer == self.me {
+            return Ok(Disposition::Ignored(Why::NotMine));
+        }
+        if !self.catch_up.is_fresh(peer, status.ordinal) {
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        self.catch_up.raise_want(peer, status.want.max(status.view));
+        if let Some(vote) = &status.prepare {
+            self.on_vote(VoteKind::Prepare, vote)?;
+        }
+        if let Some(vote) = &status.commit {
+            self.on_vote(VoteKind::Commit, vote)?;
+        }
+        if let Some(view_change) = status.view_change.clone() {
+            self.on_view_change(view_change)?;
+        }
+        self.consider_wishes()?;
+        self.answer(&status);
+        Ok(Disposition::Applied)
+    }
+
+    /// What a peer that is behind needs, at most one of each.
+    fn answer(&mut self, status: &StatusMessage) {
+        let peer = status.replica;
+        let view = self.promises.view();
+        let mut sent: Option<Rank> = None;
+        let needs_view = status.view < view || (status.view == view && status.mode == Mode::ViewChange);
+        if needs_view && self.promises.is_normal() {
+            if let Some(certificate) = self.ordering.certified.clone() {
+                sent = Some(certificate.rank());
+                self.send_certificate(peer, certificate);
+            } else if let Some(new_view) = self.new_view.clone() {
+                self.send_ready(Recipients::Replica(peer), Message::NewView(new_view));
+            }
+        }
+        if let Some(high) = self.promises.high_certificate().cloned() {
+            if high.rank() > status.high && sent != Some(high.rank()) {
+                self.send_certificate(peer, high);
+            }
+        }
+        self.answer_with_blocks(status);
+    }
+
+    fn answer_with_blocks(&mut self, status: &StatusMessage) {
+        let peer = status.replica;
+        // f+1 of the others and the primary answer with blocks, others in turn: one correct replica is always among them.
+        let turn = (status.ordinal + u64::from(self.me.get())) % u64::from(self.cluster.size());
+        let selected = turn <= u64::from(self.cluster.fault_threshold()) || self.is_primary();
+        let certificate = self.ordering.target.clone().filter(|target| target.sequence_number > status.decided);
+        if let Some(certificate) = certificate {
+            let top = Position::of(&certificate);
+            let known = certificate.rank() <= status.committed;
+            let blocks = if selected && self.chain.gap(top) == Gap::Whole { self.allowed_blocks(peer, top, status.decided) } else { Vec::new() };
+            if !known || !blocks.is_empty() {
+                let chain = Chain { certificate: Some(certificate), vote: None, blocks: Bounded(blocks) };
+                self.send_ready(Recipients::Replica(peer), Message::Chain(chain));
+            }
+        }
+        let head = self.ordering.head;
+        let same_view = status.view == self.promises.view() && status.mode == Mode::Normal && self.promises.is_normal();
+        if same_view && selected && status.head_number < head.number && head.number > self.chain.decided() {
+            // The primary's vote makes a block its proposal, whoever passes it on.
+            let (view, primary) = (self.promises.view(), self.primary());
+            let vote = self.votes.slot(head.number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).map(|(digest, signature)| Vote {
+                view,
+                sequence_number: head.number,
+                digest,
+                replica: primary,
+                signature,
+            });
+            if vote.is_some_and(|vote| vote.digest == head.digest) {
+                let above = status.head_number.max(status.decided).max(self.chain.decided().min(status.head_number));
+                let blocks = self.allowed_blocks(peer, head, above);
+                self.send_ready(Recipients::Replica(peer), Message::Chain(Chain { certificate: None, vote, blocks: Bounded(blocks) }));
+            }
+        }
+    }
+
+    /// Blocks for a peer, downwards, within what it may be sent in one interval: a flood of questions draws no flood of answers.
+    fn allowed_blocks(&mut self, peer: ReplicaId, top: Position, above: SequenceNumber) -> Vec<std::sync::Arc<crate::message::Block>> {
+        let per_answer = u64::from(self.tuning.answer_bytes_max.min(self.cluster.limits().batch_bytes_max));
+        let now = self.now;
+        let interval = self.tuning.status_interval;
+        let Some(entry) = self.catch_up.peers.get_mut(&peer) else { return Vec::new() };
+        if now.since(entry.since) >= interval {
+            entry.since = now;
+            entry.answered = 0;
+        }
+        if entry.answered >= per_answer.saturating_mul(16) {
+            return Vec::new();
+        }
+        let blocks = self.chain.downwards(top, above, per_answer);
+        entry.answered += blocks.iter().map(|block| crate::message::batch_size(&block.batch)).sum::<u64>();
+        blocks
+    }
+
+    /// Upon receiving a question.
+    pub(super) fn on_fetch(&mut self, fetch: &Fetch) -> Step {
+        let peer = fetch.replica;
+        if peer == self.me {
+            return Ok(Disposition::Ignored(Why::NotMine));
+        }
+        if !self.catch_up.is_fresh(peer, fetch.ordinal) {
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        let message = match fetch.wanted {
+            Wanted::Chain { above, sequence_number, digest } => {
+                let blocks = self.allowed_blocks(peer, Position { number: sequence_number, digest }, above);
+                if blocks.is_empty() {
+                    return Ok(Disposition::Ignored(Why::NotNeeded));
+                }
+                Message::Chain(Chain { certificate: None, vote: None, blocks: Bounded(blocks) })
+            }
+            Wanted::Proposal { view, sequence_number, digest } => {
+                let primary = self.cluster.primary(view);
+                let held = self.votes.slot(sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
+                match held.filter(|(voted, _)| *voted == digest && view == self.promises.view()) {
+                    Some((_, signature)) => Message::Prepare(Vote { view, sequence_number, digest, replica: primary, signature }),
+                    None => return Ok(Disposition::Ignored(Why::NotNeeded)),
+                }
+            }
+        };
+        self.send_ready(Recipients::Replica(peer), message);
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon receiving blocks. Only what is linked by digest to something that this replica waits for is kept.
+    pub(super) fn on_chain(&mut self, chain: Chain) -> Step {
+        if let Some(certificate) = &chain.certificate {
+            self.on_certificate(certificate)?;
+        }
+        if let Some(vote) = &chain.vote {
+            self.on_vote(VoteKind::Prepare, vote)?;
+        }
+        let mut wanted: BTreeSet<Digest> = self.missing_roots().into_iter().map(|position| position.digest).collect();
+        let mut taken = false;
+        for block in chain.blocks.0 {
+            if wanted.remove(&block.digest) || self.chain.holds(&block.digest) {
+                wanted.insert(block.header.parent);
+                taken |= !self.chain.holds(&block.digest);
+                self.chain.insert(block);
+            }
+        }
+        Ok(if taken { Disposition::Applied } else { Disposition::Ignored(Why::NotNeeded) })
+    }
+
+    /// The highest missing block below each thing that this replica has a reason to hold.
+    fn missing_roots(&mut self) -> Vec<Position> {
+        let mut roots = Vec::new();
+        if let Some(target) = &self.ordering.target {
+            roots.push(Position::of(target));
+        }
+        if self.promises.is_normal() {
+            roots.push(self.ordering.head);
+            if let Some(certified) = &self.ordering.certified {
+                roots.push(Position::of(certified));
+            }
+            let primary = self.primary();
+            let decided = self.chain.decided();
+            roots.extend(
+                self.votes
+                    .slots()
+                    .filter(|(number, _)| *number > decided)
+                    .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest })),
+            );
+        }
+        let mut missing = Vec::new();
+        for root in roots {
+            if let Gap::Missing(position) = self.chain.gap(root) {
+                if !missing.contains(&position) {
+                    missing.push(position);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
+    pub(super) fn fetch_missing(&mut self) {
+        let missing = self.missing_roots();
+        let (now, interval) = (self.now, self.tuning.fetch_interval);
+        self.catch_up.missing.retain(|digest, _| missing.iter().any(|position| position.digest == *digest));
+        let decided = self.chain.decided();
+        for position in missing {
+            let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });
+            if entry.next_ask > now {
+                continue;
+            }
+            entry.asked = entry.asked.saturating_add(1);
+            entry.next_ask = now.after(interval);
+            let asked = entry.asked;
+            if let Some(peer) = self.peer_to_ask(position, asked) {
+                self.fetch(peer, Wanted::Chain { above: decided, sequence_number: position.number, digest: position.digest });
+            }
+        }
+    }
+
+    pub(super) fn fetch_at(&self) -> Option<Time> {
+        self.catch_up.missing.values().map(|missing| missing.next_ask).min()
+    }
+
+    fn peer_to_ask(&self, position: Position, asked: u32) -> Option<ReplicaId> {
+        let n = u64::from(self.cluster.size());
+        let start = u64::from(self.me.get()) + position.number.get() % n + u64::from(asked);
+        (0..n)
+            .filter_map(|step| u32::try_from((start + step) % n).ok().map(ReplicaId::new))
+            .find(|replica| *replica != self.me)
+    }
+
+    pub(super) fn fetch(&mut self, peer: ReplicaId, wanted: Wanted) {
+        let fetch = Fetch { replica: self.me, ordinal: self.next_ordinal(), wanted, signature: RawSignature::ZERO };
+        self.send_signed(Recipients::Replica(peer), Message::Fetch(fetch));
+    }
+}

@@ -1,0 +1,340 @@
+//! A replica: a deterministic state machine. What goes in is an [`Input`] and the time; what comes out goes into an [`Outbox`].
+
+mod accusations;
+mod catch_up;
+mod chain;
+mod entry;
+mod ordering;
+mod pool;
+mod promises;
+mod replies;
+mod sessions;
+mod timers;
+mod view_change;
+mod votes;
+
+pub use entry::{AppState, RecoverError, Start};
+pub(crate) use votes::Slot;
+
+use crate::certificate::Certificate;
+use crate::cluster::Cluster;
+use crate::durable::Receipt;
+use crate::event::Event;
+use crate::ids::{Bytes, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
+use crate::message::{Message, Mode, NewView, PrePrepare, ViewChange, VoteKind};
+use crate::outbox::{Content, Envelope, Identity, Outbox, Outgoing, Output, Recipients, ToSign};
+use crate::screen::Screen;
+use crate::time::Time;
+use crate::tuning::Tuning;
+use crate::verify::Verified;
+use accusations::Accusations;
+use catch_up::CatchUp;
+use chain::ChainStore;
+use ordering::Ordering;
+use pool::Pool;
+use promises::Promises;
+use replies::Replies;
+use sessions::Sessions;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use timers::Timers;
+use votes::Votes;
+
+/// What a replica is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// A message whose signatures were checked.
+    Message(Verified),
+    /// Own promises are durable and signed.
+    Persisted(Receipt),
+    /// The service executed a decision: one result for each of its requests, in order.
+    Executed {
+        /// The decision's position.
+        sequence_number: SequenceNumber,
+        /// One for each of [`Decision::requests`](crate::Decision::requests), each of at most `result_bytes_max` bytes.
+        results: Vec<Bytes>,
+    },
+    /// Nothing but time has passed.
+    Timer,
+}
+
+/// What became of an input. For logs and quotas: nothing has to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It was taken into account.
+    Applied,
+    /// It came early and waits, within bounds.
+    Buffered,
+    /// It changed nothing.
+    Ignored(Why),
+    /// This replica found its own state broken and takes no input any more; restart it from its log, and report it.
+    Halted,
+}
+
+/// Why an input changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// Of a view or position that is over.
+    Stale,
+    /// Said before.
+    Duplicate,
+    /// Beyond what is kept in advance; it is told again when its time has come.
+    FarAhead,
+    /// Checked under another cluster's keys, or another replica's receipt.
+    Foreign,
+    /// For clients, not for replicas.
+    NotForReplicas,
+    /// In this replica's own name, but not by it.
+    NotMine,
+    /// Contradicts what the same member said before.
+    Contradiction,
+    /// Not asked for, or not needed.
+    NotNeeded,
+    /// More requests wait than can be ordered in time.
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+/// An invariant of this replica's own is broken. (FAULTS: a wrong state stops a replica, never forks it)
+#[derive(Clone, Copy, Debug)]
+struct Broken(&'static str);
+
+type Step = Result<Disposition, Broken>;
+
+/// Where a replica stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// This replica.
+    pub replica: ReplicaId,
+    /// Its view.
+    pub view: View,
+    /// Whether it takes part in its view; otherwise it waits for the view to begin.
+    pub normal: bool,
+    /// The view's primary.
+    pub primary: ReplicaId,
+    /// The highest view that it wishes for.
+    pub wish: View,
+    /// The end of the decided log that it holds.
+    pub decided: SequenceNumber,
+    /// d_n there: names the whole log.
+    pub log_digest: Digest,
+    /// The last executed position.
+    pub executed: SequenceNumber,
+    /// The last accepted position.
+    pub head: SequenceNumber,
+    /// The last stable checkpoint; always 0 in this version.
+    pub stable: SequenceNumber,
+    /// Requests that wait, and blocks held.
+    pub pool_requests: usize,
+    /// Blocks held, decided or not.
+    pub blocks: usize,
+    /// How often the timeout is doubled at present.
+    pub backoff: u32,
+    /// It found its own state broken.
+    pub halted: bool,
+}
+
+/// One member of a cluster. `step` is total, deterministic, and never checks a signature.
+pub struct Replica {
+    cluster: Arc<Cluster>,
+    me: ReplicaId,
+    tuning: Tuning,
+    now: Time,
+    halted: Option<&'static str>,
+    /// What the step under way puts out.
+    outputs: Vec<Output>,
+    stable: SequenceNumber,
+    promises: Promises,
+    chain: ChainStore,
+    votes: Votes,
+    ordering: Ordering,
+    /// The latest ViewChange of each member, at or above the own view.
+    view_changes: BTreeMap<ReplicaId, ViewChange>,
+    /// What the own view was entered by, for those who missed it.
+    new_view: Option<NewView>,
+    wish: View,
+    catch_up: CatchUp,
+    pool: Pool,
+    sessions: Sessions,
+    replies: Replies,
+    timers: Timers,
+    accusations: Accusations,
+}
+
+impl Replica {
+    /// Takes one input at time `now`. May be called any number of times before the outbox is served.
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Outbox) -> Disposition {
+        if self.halted.is_some() {
+            return Disposition::Halted;
+        }
+        self.now = self.now.max(now);
+        let step = match input {
+            Input::Message(verified) => self.on_message(verified),
+            Input::Persisted(receipt) => self.on_persisted(receipt),
+            Input::Executed { sequence_number, results } => self.on_executed(sequence_number, results),
+            Input::Timer => Ok(Disposition::Applied),
+        };
+        let step = step.and_then(|disposition| {
+            self.advance()?;
+            self.on_time()?;
+            Ok(disposition)
+        });
+        match step {
+            Ok(disposition) => {
+                out.append(&mut self.outputs);
+                disposition
+            }
+            Err(Broken(reason)) => {
+                // Nothing of this step leaves: not even what came before the contradiction was found.
+                self.outputs.clear();
+                self.halted = Some(reason);
+                out.push(Output::Event(Event::Halted { reason }));
+                Disposition::Halted
+            }
+        }
+    }
+
+    fn on_message(&mut self, Verified { message, group }: Verified) -> Step {
+        if group != self.cluster.id() {
+            return Ok(Disposition::Ignored(Why::Foreign));
+        }
+        match message {
+            Message::Request(request) => self.on_request(request),
+            Message::PrePrepare(proposal) => self.on_pre_prepare(proposal),
+            Message::Prepare(vote) => self.on_vote(VoteKind::Prepare, &vote),
+            Message::Commit(vote) => self.on_vote(VoteKind::Commit, &vote),
+            Message::Certificate(certificate) => self.on_certificate(&certificate),
+            Message::ViewChange(view_change) => self.on_view_change(view_change),
+            Message::NewView(new_view) => self.on_new_view(new_view),
+            Message::Status(status) => self.on_status(status),
+            Message::Fetch(fetch) => self.on_fetch(&fetch),
+            Message::Chain(chain) => self.on_chain(chain),
+            Message::Evidence(evidence) => self.on_evidence(evidence),
+            Message::Reply(_) | Message::Answered(_) => Ok(Disposition::Ignored(Why::NotForReplicas)),
+        }
+    }
+
+    // I17: only here do the own votes count: durable and signed.
+    fn on_persisted(&mut self, receipt: Receipt) -> Step {
+        if !matches!(&receipt.identity, Identity::Replica(cluster, replica) if cluster.id() == self.cluster.id() && *replica == self.me) {
+            return Ok(Disposition::Ignored(Why::Foreign));
+        }
+        if let Some(last) = receipt.indices.iter().max() {
+            self.replies.recorded_up_to(*last);
+        }
+        for envelope in &receipt.own {
+            match envelope.message() {
+                Message::PrePrepare(PrePrepare { view, .. }) if *view != self.promises.view() => {}
+                Message::PrePrepare(proposal) => {
+                    self.count_vote(VoteKind::Prepare, &proposal.vote(self.me))?;
+                }
+                Message::Prepare(vote) => {
+                    self.count_vote(VoteKind::Prepare, vote)?;
+                }
+                Message::Commit(vote) => {
+                    self.count_vote(VoteKind::Commit, vote)?;
+                }
+                Message::ViewChange(view_change) => self.on_own_view_change(view_change)?,
+                Message::NewView(new_view) => self.on_own_new_view(new_view)?,
+                _ => {}
+            }
+        }
+        self.release_replies();
+        Ok(Disposition::Applied)
+    }
+
+    /// When `step` wants to be called again with [`Input::Timer`], if nothing else happens before.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.halted.is_some() { None } else { self.next_deadline() }
+    }
+
+    /// A picture of what is needed now, for threads that receive messages. Costs time and space for each open position.
+    pub fn screen(&self) -> Screen {
+        let (low, high) = self.vote_bounds();
+        Screen::new(
+            self.cluster.clone(),
+            self.me,
+            self.promises.view(),
+            self.promises.mode() == Mode::ViewChange,
+            low,
+            high,
+            self.votes.slots().filter(|(number, _)| *number >= low).map(|(number, slot)| (number, slot.clone())).collect(),
+        )
+    }
+
+    /// Where this replica stands.
+    pub fn status(&self) -> Status {
+        let decided = self.chain.decided();
+        Status {
+            replica: self.me,
+            view: self.promises.view(),
+            normal: self.promises.is_normal(),
+            primary: self.primary(),
+            wish: self.wish.max(self.promises.view()),
+            decided,
+            log_digest: self.chain.decided_digest(decided).unwrap_or_default(),
+            executed: self.replies.executed(),
+            head: self.ordering.head.number,
+            stable: self.stable,
+            pool_requests: self.pool.len(),
+            blocks: self.chain.len(),
+            backoff: self.timers.backoff,
+            halted: self.halted.is_some(),
+        }
+    }
+
+    fn quorum(&self) -> usize {
+        self.cluster.quorum() as usize
+    }
+
+    fn primary(&self) -> ReplicaId {
+        self.cluster.primary(self.promises.view())
+    }
+
+    fn is_primary(&self) -> bool {
+        self.primary() == self.me
+    }
+
+    /// The client's last request on the chain of head: decided, or proposed after that.
+    fn last_on_chain(&self, client: &crate::ids::ClientId) -> RequestNumber {
+        let decided = self.sessions.last(client);
+        self.ordering.proposed.get(client).map_or(decided, |proposed| decided.max(*proposed))
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push(Output::Event(event));
+    }
+
+    /// Sends what stands by signatures that it already has.
+    fn send_ready(&mut self, to: Recipients, message: Message) {
+        self.send(Content::Ready(Envelope::new(to, message)));
+    }
+
+    /// Sends what this replica signs without promising anything by it.
+    fn send_signed(&mut self, to: Recipients, message: Message) {
+        if let Some(to_sign) = ToSign::new(&self.cluster.id(), to, message) {
+            self.send(Content::Unsigned(to_sign));
+        }
+    }
+
+    fn send(&mut self, content: Content) {
+        let identity = Identity::Replica(self.cluster.clone(), self.me);
+        self.outputs.push(Output::Send(Outgoing { identity, content }));
+    }
+
+    fn send_certificate(&mut self, to: ReplicaId, certificate: Certificate) {
+        self.send_ready(Recipients::Replica(to), Message::Certificate(certificate));
+    }
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replica({:?})", self.status())
+    }
+}

@@ -1,0 +1,437 @@
+//! The normal case: proposals, votes, decisions. (P1–P5)
+
+use super::chain::Gap;
+use super::promises::Position;
+use super::votes::Counted;
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::certificate::Certificate;
+use crate::event::Event;
+use crate::ids::{ClientId, Digest, RequestNumber, SequenceNumber, View};
+use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind};
+use crate::outbox::{AppCommand, Decision, Output, Recipients};
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) struct Ordering {
+    /// The last position accepted in this view.
+    pub(super) head: Position,
+    /// The highest certificate of the own view.
+    pub(super) certified: Option<Certificate>,
+    /// The highest commit certificate of any view: where the log is decided to, held or not.
+    pub(super) target: Option<Certificate>,
+    /// When each position above the decided end was accepted. (T1)
+    pub(super) accepted_at: BTreeMap<SequenceNumber, Time>,
+    /// Each client's last request between the decided end and head; rebuilt when head has jumped.
+    pub(super) proposed: BTreeMap<ClientId, RequestNumber>,
+    pub(super) proposed_is_current: bool,
+    /// Pre-prepares of the next view that came before it; at most two pipelines.
+    early: Vec<PrePrepare>,
+    window_closed: bool,
+}
+
+impl Ordering {
+    pub(super) fn new(genesis: Digest) -> Self {
+        Self {
+            head: Position { number: SequenceNumber::default(), digest: genesis },
+            certified: None,
+            target: None,
+            accepted_at: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            proposed_is_current: true,
+            early: Vec::new(),
+            window_closed: false,
+        }
+    }
+}
+
+impl Replica {
+    /// Upon receiving a client's request, from the client or passed on by a replica.
+    pub(super) fn on_request(&mut self, request: Request) -> Step {
+        let (client, number) = (request.client, request.number);
+        let last = self.sessions.last(&client);
+        if number <= last {
+            self.repeat_reply(client, number);
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        let capacity = self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max);
+        Ok(match self.pool.admit(request, last, self.cluster.limits(), capacity, self.now) {
+            super::pool::Admission::Added => Disposition::Applied,
+            super::pool::Admission::Duplicate => Disposition::Ignored(Why::Duplicate),
+            super::pool::Admission::FarAhead => Disposition::Ignored(Why::FarAhead),
+            super::pool::Admission::Busy => {
+                self.event(Event::Refused { client, number });
+                Disposition::Ignored(Why::Busy { retry_after: self.tuning.request_timeout / 2 })
+            }
+        })
+    }
+
+    /// Upon receiving a proposal: its signature is the primary's vote; its block waits to be accepted.
+    pub(super) fn on_pre_prepare(&mut self, proposal: PrePrepare) -> Step {
+        let view = self.promises.view();
+        if proposal.view < view {
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        if proposal.view > view {
+            // Not acted on; kept for a moment in which the view may begin.
+            let room = 2 * self.cluster.pipeline() as usize;
+            if proposal.view == view.next() && self.ordering.early.len() < room && !self.ordering.early.contains(&proposal) {
+                self.ordering.early.push(proposal);
+                return Ok(Disposition::Buffered);
+            }
+            return Ok(Disposition::Ignored(Why::FarAhead));
+        }
+        let primary = self.primary();
+        let (number, digest) = (proposal.block.header.sequence_number, proposal.block.digest);
+        let disposition = self.on_vote(VoteKind::Prepare, &proposal.vote(primary))?;
+        let is_first = self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
+        if is_first && number > self.chain.decided() && !self.chain.holds(&digest) {
+            self.chain.insert(proposal.block);
+            return Ok(Disposition::Applied);
+        }
+        Ok(disposition)
+    }
+
+    pub(super) fn replay_early(&mut self) -> Result<(), Broken> {
+        let view = self.promises.view();
+        let (now, later) = std::mem::take(&mut self.ordering.early).into_iter().partition(|proposal| proposal.view <= view);
+        self.ordering.early = later;
+        let now: Vec<PrePrepare> = now;
+        now.into_iter().try_for_each(|proposal| self.on_pre_prepare(proposal).map(|_| ()))
+    }
+
+    /// The positions whose votes are kept. Below, all is settled; above, votes are told again (T2) when their time has come.
+    pub(super) fn vote_bounds(&self) -> (SequenceNumber, SequenceNumber) {
+        let decided = self.chain.decided();
+        let certified = self.ordering.certified.as_ref().map(|certificate| certificate.sequence_number);
+        // Until something is certified in this view, its base is; and that may be the decided end itself.
+        let low = if certified.is_some() || self.promises.view().get() == 0 { decided.next() } else { decided };
+        let mut reach = decided.max(certified.unwrap_or_default());
+        if self.promises.is_normal() {
+            reach = reach.max(self.promises.base().number);
+        }
+        (low, reach.plus(2 * self.cluster.pipeline()))
+    }
+
+    /// Upon receiving a vote.
+    pub(super) fn on_vote(&mut self, kind: VoteKind, vote: &Vote) -> Step {
+        if vote.replica == self.me {
+            let known = self.votes.slot(vote.sequence_number).and_then(|slot| slot.vote_of(kind, self.me));
+            if vote.view == self.promises.view() && known.is_some_and(|(digest, _)| digest != vote.digest) {
+                self.report_impersonation();
+            }
+            return Ok(Disposition::Ignored(Why::NotMine));
+        }
+        self.count_vote(kind, vote)
+    }
+
+    pub(super) fn count_vote(&mut self, kind: VoteKind, vote: &Vote) -> Step {
+        // E: contradictions are looked for down to where votes are retained; counted is only what is needed.
+        let (low, high) = self.vote_bounds();
+        if vote.view != self.promises.view() || vote.sequence_number < low {
+            return self.compare_with_retained(kind, vote);
+        }
+        if vote.sequence_number > high {
+            return Ok(Disposition::Ignored(Why::FarAhead));
+        }
+        match self.votes.count(kind, vote, self.quorum()) {
+            Counted::Duplicate => Ok(Disposition::Ignored(Why::Duplicate)),
+            Counted::Contradiction(digest, signature) => self.on_contradiction(kind, vote, digest, signature),
+            Counted::Added(certificate) => {
+                self.ask_for_other_proposal(vote);
+                if let Some(certificate) = certificate {
+                    self.on_certificate(&certificate)?;
+                }
+                Ok(Disposition::Applied)
+            }
+        }
+    }
+
+    /// Upon receiving a certificate, or having collected one.
+    pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
+        let view = self.promises.view();
+        if certificate.view > view || (certificate.view == view && !self.promises.is_normal()) {
+            // V4
+            self.enter(certificate.view, Position::of(certificate), Some(certificate))?;
+        }
+        if certificate.view == self.promises.view() {
+            if !self.votes.certify(certificate) {
+                return Err(Broken("I2: two certificates at one position of one view: more than f replicas are faulty"));
+            }
+            let is_highest = self.ordering.certified.as_ref().is_none_or(|held| held.sequence_number < certificate.sequence_number);
+            if is_highest {
+                self.ordering.certified = Some(certificate.clone());
+                self.follow(Position::of(certificate))?;
+            }
+            self.may_commit(certificate)?;
+        }
+        // P4
+        self.promises.raise(certificate)?;
+        let reaches_further = self.ordering.target.as_ref().is_none_or(|target| target.sequence_number < certificate.sequence_number);
+        if certificate.kind == VoteKind::Commit && reaches_further {
+            self.ordering.target = Some(certificate.clone());
+        }
+        self.decide()?;
+        Ok(Disposition::Applied)
+    }
+
+    // P3
+    fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
+        let number = certificate.sequence_number;
+        // A decided position needs no vote of ours: its commit certificate is what we answer with (T2).
+        if certificate.kind == VoteKind::Prepare && number > self.chain.decided() && !self.promises.has_committed(number) {
+            let write = self.promises.promise_commit(certificate)?;
+            self.outputs.push(Output::Write(write));
+        }
+        Ok(())
+    }
+
+    // V5, and P1's "at or below a certificate of v"
+    /// Brings head onto the chain of a certified position of the own view.
+    fn follow(&mut self, certified: Position) -> Result<(), Broken> {
+        let head = self.ordering.head;
+        if certified.number > head.number {
+            let path = self.chain.path(head, certified);
+            if !path.is_empty() {
+                for block in path {
+                    self.accept(&block);
+                }
+                return Ok(());
+            }
+        } else if self.chain.ancestor(head, certified.number) == Some(certified.digest) {
+            return Ok(());
+        }
+        if certified.number < self.stable || self.promises.top().is_some_and(|top| certified.number < top) {
+            return Ok(());
+        }
+        let write = self.promises.rebase(certified)?;
+        self.outputs.push(Output::Write(write));
+        self.jump_to(certified);
+        Ok(())
+    }
+
+    /// Head moves to a position that it was not led to block by block.
+    pub(super) fn jump_to(&mut self, base: Position) {
+        self.ordering.head = base;
+        self.ordering.proposed_is_current = false;
+        self.ordering.accepted_at.clear();
+        if base.number > self.chain.decided() {
+            self.ordering.accepted_at.insert(base.number, self.now);
+        }
+    }
+
+    fn accept(&mut self, block: &Arc<Block>) {
+        self.ordering.head = Position { number: block.header.sequence_number, digest: block.digest };
+        self.ordering.accepted_at.insert(block.header.sequence_number, self.now);
+        if self.ordering.proposed_is_current {
+            self.note_proposed(block);
+        }
+    }
+
+    fn note_proposed(&mut self, block: &Block) {
+        for request in block.batch.iter() {
+            if request.number == self.last_on_chain(&request.client).next() {
+                self.ordering.proposed.insert(request.client, request.number);
+            }
+        }
+    }
+
+    /// Accepts, prepares and proposes as far as the rules allow now.
+    pub(super) fn advance(&mut self) -> Result<(), Broken> {
+        // A body that was missing may have arrived.
+        self.decide()?;
+        if !self.promises.is_normal() {
+            return Ok(());
+        }
+        self.prepare_base()?;
+        while let Some(block) = self.acceptable() {
+            // P1
+            self.accept(&block);
+            self.prepare_head()?;
+        }
+        self.propose()
+    }
+
+    // P1
+    /// The highest position that may be accepted: P above the last one certified in this view, within the window.
+    /// In a view above 0 nothing before its base is certified.
+    pub(super) fn pipeline_end(&self) -> Option<SequenceNumber> {
+        let certified = match &self.ordering.certified {
+            Some(certificate) => certificate.sequence_number,
+            None if self.promises.view() == View::default() => SequenceNumber::default(),
+            None => return None,
+        };
+        Some(certified.plus(self.cluster.pipeline()).min(self.cluster.window_end(self.stable)))
+    }
+
+    /// The held child of head that the primary voted for, or that leads to what it voted for.
+    fn acceptable(&self) -> Option<Arc<Block>> {
+        let head = self.ordering.head;
+        let end = self.pipeline_end()?;
+        if head.number >= end {
+            return None;
+        }
+        let primary = self.primary();
+        self.votes
+            .slots()
+            .filter(|(number, _)| *number > head.number && *number <= end)
+            .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
+            .find_map(|proposed| self.chain.path(head, proposed).into_iter().next())
+    }
+
+    // P2
+    fn prepare_base(&mut self) -> Result<(), Broken> {
+        let base = self.promises.base();
+        let is_certified = self.ordering.certified.as_ref().is_some_and(|certificate| certificate.sequence_number >= base.number);
+        if self.promises.view().get() == 0 || self.promises.top().is_some() || is_certified {
+            return Ok(());
+        }
+        match self.chain.gap(base) {
+            Gap::Whole => self.prepare(base, None),
+            Gap::Missing(_) => Ok(()),
+            Gap::Conflict => Err(Broken("I7: a new view contradicts a decision: more than f replicas are faulty")),
+        }
+    }
+
+    // P2
+    fn prepare_head(&mut self) -> Result<(), Broken> {
+        let head = self.ordering.head;
+        let is_certified = self.ordering.certified.as_ref().is_some_and(|certificate| certificate.sequence_number >= head.number);
+        // Strictly upwards; a position that is certified already needs no vote.
+        if self.promises.top().is_some_and(|top| head.number <= top) || is_certified || self.chain.gap(head) != Gap::Whole {
+            return Ok(());
+        }
+        self.prepare(head, None)
+    }
+
+    fn prepare(&mut self, at: Position, proposal: Option<Arc<Block>>) -> Result<(), Broken> {
+        let blocks = self.chain.take_unrecorded(at);
+        let write = self.promises.promise_prepare(at, blocks, proposal)?;
+        self.outputs.push(Output::Write(write));
+        Ok(())
+    }
+
+    /// The primary's part: at once while the pipeline has room, else requests gather into larger batches.
+    fn propose(&mut self) -> Result<(), Broken> {
+        if !self.is_primary() {
+            return Ok(());
+        }
+        while self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
+            let head = self.ordering.head;
+            if self.chain.gap(head) != Gap::Whole || self.promises.top().is_some_and(|top| head.number < top) {
+                return Ok(());
+            }
+            self.rebuild_proposed();
+            let (sessions, proposed) = (&self.sessions, &self.ordering.proposed);
+            let last = |client: &ClientId| proposed.get(client).copied().unwrap_or_default().max(sessions.last(client));
+            let batch = self.pool.next_batch(self.cluster.limits(), last);
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let block = Arc::new(Block::new(&self.cluster.id(), head.number.next(), head.digest, batch));
+            self.chain.insert(block.clone());
+            self.accept(&block);
+            self.prepare(self.ordering.head, Some(block))?;
+        }
+        if self.ordering.head.number >= self.cluster.window_end(self.stable) && !self.ordering.window_closed {
+            self.ordering.window_closed = true;
+            self.event(Event::WindowClosed { sequence_number: self.ordering.head.number });
+        }
+        Ok(())
+    }
+
+    fn rebuild_proposed(&mut self) {
+        if self.ordering.proposed_is_current {
+            return;
+        }
+        self.ordering.proposed.clear();
+        self.ordering.proposed_is_current = true;
+        for block in self.chain.path(self.decided_end(), self.ordering.head) {
+            self.note_proposed(&block);
+        }
+    }
+
+    pub(super) fn decided_end(&self) -> Position {
+        let number = self.chain.decided();
+        Position { number, digest: self.chain.decided_digest(number).unwrap_or_default() }
+    }
+
+    // P5
+    /// Decides the whole chain that ends in the highest commit certificate, as soon as it is held.
+    fn decide(&mut self) -> Result<(), Broken> {
+        let Some(target) = &self.ordering.target else { return Ok(()) };
+        let (end, rank) = (Position::of(target), target.rank());
+        if end.number <= self.chain.decided() {
+            return if self.chain.decided_digest(end.number) == Some(end.digest) {
+                Ok(())
+            } else {
+                Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty"))
+            };
+        }
+        match self.chain.gap(end) {
+            Gap::Missing(_) => return Ok(()),
+            Gap::Conflict => return Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty")),
+            Gap::Whole => {}
+        }
+        // D1: before a reply leaves, `high` of at least this rank is recorded.
+        if self.promises.recorded_high() < rank {
+            if let Some(write) = self.promises.record_high() {
+                self.outputs.push(Output::Write(write));
+            }
+        }
+        for block in self.chain.path(self.decided_end(), end) {
+            self.decide_block(block);
+        }
+        let decided = self.chain.decided();
+        self.promises.forget_commits_to(decided);
+        self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
+        self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
+        if self.promises.high().rank.view == self.promises.view() {
+            let roots = self.live_roots();
+            self.chain.prune(&roots, self.decided_end());
+        }
+        Ok(())
+    }
+
+    /// What blocks above the decided end are kept for.
+    fn live_roots(&self) -> Vec<Position> {
+        let high = self.promises.high();
+        let mut roots = vec![self.ordering.head, Position { number: high.rank.sequence_number, digest: high.digest }];
+        let primary = self.primary();
+        roots.extend(
+            self.votes
+                .slots()
+                .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
+                .filter(|position| position.number > self.chain.decided() && self.chain.holds(&position.digest)),
+        );
+        roots
+    }
+
+    fn decide_block(&mut self, block: Arc<Block>) {
+        let executes = self.sessions.decide(&block);
+        self.chain.decide(block.digest);
+        let mut clients: Vec<ClientId> = block.batch.iter().map(|request| request.client).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        for client in clients {
+            let last = self.sessions.last(&client);
+            self.pool.settle(client, last, self.now);
+            if self.ordering.proposed.get(&client).is_some_and(|proposed| *proposed <= last) {
+                self.ordering.proposed.remove(&client);
+            }
+        }
+        let requests = executes.iter().filter(|executes| **executes).count();
+        self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
+        self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
+        let decision = Decision { block, executes: executes.into() };
+        self.replies.expect(decision.clone(), self.promises.next_index());
+        self.outputs.push(Output::App(AppCommand::Execute(decision)));
+    }
+
+    /// At half the deadline the request goes to all: whoever is primary then has it. (T1)
+    pub(super) fn relay_requests(&mut self, until: Time) {
+        for request in self.pool.take_relayable(until, 64) {
+            self.send_ready(Recipients::AllReplicas, Message::Request(request));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Requests that wait to be ordered. (T1, S1)
+
+use crate::cluster::{Limits, REQUEST_OVERHEAD};
+use crate::ids::{ClientId, RequestNumber};
+use crate::message::Request;
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default)]
+struct Queue {
+    pending: BTreeMap<RequestNumber, Request>,
+    /// Since when the client's next request is known here: only that one can be ordered, and be overdue.
+    since: Option<Time>,
+    /// It was passed on to all replicas.
+    relayed: bool,
+}
+
+pub(super) enum Admission {
+    Added,
+    Duplicate,
+    /// Further ahead than `client_window`.
+    FarAhead,
+    /// More waits than can be ordered in time.
+    Busy,
+}
+
+/// Bound: for each enrolled client `client_window` requests of `operation_bytes_max`.
+#[derive(Default)]
+pub(super) struct Pool {
+    queues: BTreeMap<ClientId, Queue>,
+    waiting: BTreeSet<(Time, ClientId)>,
+    count: usize,
+    /// Whose turn comes after this client's.
+    cursor: ClientId,
+}
+
+impl Pool {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Takes a request above `last`, the client's last decided number.
+    pub(super) fn admit(&mut self, request: Request, last: RequestNumber, limits: &Limits, capacity: usize, now: Time) -> Admission {
+        if request.number > last.plus(u64::from(limits.client_window)) {
+            return Admission::FarAhead;
+        }
+        let queue = self.queues.entry(request.client).or_default();
+        if queue.pending.contains_key(&request.number) {
+            return Admission::Duplicate;
+        }
+        // One batch of each client is always welcome, so that no client can keep another out.
+        if queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity {
+            return Admission::Busy;
+        }
+        let (client, number) = (request.client, request.number);
+        queue.pending.insert(number, request);
+        self.count += 1;
+        if number == last.next() {
+            self.wait(client, Some(now));
+        }
+        Admission::Added
+    }
+
+    /// The client's requests up to `last` are decided.
+    pub(super) fn settle(&mut self, client: ClientId, last: RequestNumber, now: Time) {
+        let Some(queue) = self.queues.get_mut(&client) else { return };
+        let before = queue.pending.len();
+        queue.pending = queue.pending.split_off(&last.next());
+        self.count -= before - queue.pending.len();
+        let next_is_here = queue.pending.contains_key(&last.next());
+        let is_empty = queue.pending.is_empty();
+        self.wait(client, next_is_here.then_some(now));
+        if is_empty {
+            self.queues.remove(&client);
+        }
+    }
+
+    fn wait(&mut self, client: ClientId, since: Option<Time>) {
+        let Some(queue) = self.queues.get_mut(&client) else { return };
+        if let Some(old) = queue.since.take() {
+            self.waiting.remove(&(old, client));
+        }
+        queue.since = since;
+        queue.relayed = false;
+        if let Some(since) = since {
+            self.waiting.insert((since, client));
+        }
+    }
+
+    /// Since when the oldest request that could be ordered waits.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.waiting.first().map(|(since, _)| *since)
+    }
+
+    /// The oldest such request that was not passed on yet: since when it waits.
+    pub(super) fn oldest_unrelayed(&self) -> Option<Time> {
+        self.waiting.iter().find(|(_, client)| self.queues.get(client).is_some_and(|queue| !queue.relayed)).map(|(since, _)| *since)
+    }
+
+    /// The requests that wait since `until` or longer and were not passed on; they count as passed on now. At most `max`.
+    pub(super) fn take_relayable(&mut self, until: Time, max: usize) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (since, client) in &self.waiting {
+            if *since > until || requests.len() >= max {
+                break;
+            }
+            if let Some(queue) = self.queues.get_mut(client).filter(|queue| !queue.relayed) {
+                queue.relayed = true;
+                requests.extend(queue.pending.values().next().cloned());
+            }
+        }
+        requests
+    }
+
+    /// The next batch: of each client in turn, its requests in order, above what `last` says is on the chain already.
+    pub(super) fn next_batch(&mut self, limits: &Limits, last: impl Fn(&ClientId) -> RequestNumber) -> Vec<Request> {
+        let start = self.cursor;
+        let turns = || self.queues.range(start..).chain(self.queues.range(..start)).filter(|(client, _)| **client != start);
+        let own = self.queues.get_key_value(&start);
+        let mut order: Vec<(&ClientId, &Queue, RequestNumber)> =
+            turns().chain(own).map(|(client, queue)| (client, queue, last(client).next())).collect();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut cursor = start;
+        'full: while !order.is_empty() {
+            let mut still = Vec::with_capacity(order.len());
+            for (client, queue, number) in order {
+                let Some(request) = queue.pending.get(&number) else { continue };
+                bytes += request.operation.len() as u64 + REQUEST_OVERHEAD;
+                if batch.len() >= limits.batch_requests_max as usize || bytes > u64::from(limits.batch_bytes_max) {
+                    break 'full;
+                }
+                batch.push(request.clone());
+                cursor = *client;
+                still.push((client, queue, number.next()));
+            }
+            order = still;
+        }
+        self.cursor = cursor;
+        batch
+    }
+
+    /// Has this client anything above `last`?
+    pub(super) fn has_next(&self, last: impl Fn(&ClientId) -> RequestNumber) -> bool {
+        self.queues.iter().any(|(client, queue)| queue.pending.contains_key(&last(client).next()))
+    }
+}

@@ -1,0 +1,143 @@
+//! What is overdue. Timers are local: they cost liveness at worst. (T1)
+
+use super::{Broken, Replica};
+use crate::time::Time;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+pub(super) struct Timers {
+    /// When the present view was left for or entered, whichever is later.
+    view_since: Time,
+    /// How often T is doubled.
+    pub(super) backoff: u32,
+    decided_in_view: bool,
+    /// Positions decided since `backoff` last changed.
+    decided_since: u64,
+    pub(super) last_status: Time,
+    /// Something happened that the others should hear of at once.
+    pub(super) status_due: bool,
+    /// When each of the last 64 batches was decided, and how many requests it held.
+    recent: VecDeque<(Time, usize)>,
+}
+
+impl Timers {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            view_since: now,
+            backoff: 0,
+            decided_in_view: false,
+            decided_since: 0,
+            last_status: now,
+            status_due: false,
+            recent: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn left_view(&mut self, now: Time, backoff_max: u32) {
+        if !self.decided_in_view {
+            self.backoff = (self.backoff + 1).min(backoff_max);
+            self.decided_since = 0;
+        }
+        self.decided_in_view = false;
+        self.view_since = now;
+    }
+
+    pub(super) fn entered_view(&mut self, now: Time) {
+        self.view_since = now;
+    }
+
+    pub(super) fn decided(&mut self, now: Time, requests: usize, checkpoint_interval: u64) {
+        self.decided_in_view = true;
+        self.decided_since += 1;
+        if self.decided_since >= checkpoint_interval {
+            self.decided_since = 0;
+            self.backoff = self.backoff.saturating_sub(1);
+        }
+        self.recent.push_back((now, requests));
+        if self.recent.len() > 64 {
+            self.recent.pop_front();
+        }
+    }
+
+    /// How many requests may wait: what was decided lately in half a timeout, or one batch. A primary that is merely loaded must not be replaced for its queue.
+    pub(super) fn capacity(&self, timeout: Duration, floor: u32) -> usize {
+        let floor = floor as usize;
+        let (Some((first, _)), Some((last, _))) = (self.recent.front(), self.recent.back()) else { return floor };
+        let requests: usize = self.recent.iter().map(|(_, requests)| requests).sum();
+        let elapsed = last.since(*first).as_micros().max(1);
+        let half = (timeout / 2).as_micros();
+        let capacity = (requests as u128).saturating_mul(half) / elapsed;
+        usize::try_from(capacity).unwrap_or(usize::MAX).max(floor)
+    }
+}
+
+impl Replica {
+    /// T as it is now, doubled for each view that decided nothing.
+    fn timeout(&self) -> Duration {
+        let base = if self.promises.is_normal() { self.tuning.request_timeout } else { self.tuning.view_change_timeout };
+        base.saturating_mul(1_u32.checked_shl(self.timers.backoff).unwrap_or(u32::MAX))
+    }
+
+    /// Since when the oldest outstanding item is outstanding: being without a view, a position on head's chain, or a client's next request.
+    fn oldest_outstanding(&self) -> Option<Time> {
+        if !self.promises.is_normal() {
+            return Some(self.timers.view_since);
+        }
+        // Beyond the window nothing can be ordered, which is not the primary's fault.
+        let window_closed = self.ordering.head.number >= self.cluster.window_end(self.stable);
+        let request = self.pool.oldest().filter(|_| !window_closed);
+        let position = self.ordering.accepted_at.values().min().copied();
+        request.into_iter().chain(position).min()
+    }
+
+    // T1
+    /// When the oldest outstanding item is overdue. Other progress doesn't move it.
+    fn overdue_at(&self) -> Option<Time> {
+        Some(self.oldest_outstanding()?.max(self.timers.view_since).after(self.timeout()))
+    }
+
+    fn relay_at(&self) -> Option<Time> {
+        Some(self.pool.oldest_unrelayed()?.after(self.tuning.request_timeout / 2))
+    }
+
+    // T2
+    fn status_at(&self) -> Time {
+        if self.timers.status_due {
+            return self.now;
+        }
+        let pace = self.timers.last_status.after(self.tuning.status_interval);
+        let idle = self.timers.last_status.after(self.tuning.idle_status_interval);
+        let behind = self.ordering.target.as_ref().is_some_and(|target| target.sequence_number > self.chain.decided());
+        if behind || self.wish > self.promises.view() {
+            return pace;
+        }
+        self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle))
+    }
+
+    /// Everything that is due now.
+    pub(super) fn on_time(&mut self) -> Result<(), Broken> {
+        if self.overdue_at().is_some_and(|due| due <= self.now) {
+            let next = self.promises.view().next();
+            self.wish_for(next, "the oldest outstanding item is overdue");
+            self.consider_wishes()?;
+        }
+        if self.relay_at().is_some_and(|due| due <= self.now) {
+            let half = self.tuning.request_timeout / 2;
+            let until = Time(self.now.0.saturating_sub(u64::try_from(half.as_micros()).unwrap_or(u64::MAX)));
+            self.relay_requests(until);
+        }
+        self.fetch_missing();
+        if self.status_at() <= self.now {
+            self.timers.status_due = false;
+            self.timers.last_status = self.now;
+            self.send_status();
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        // Once wished, being overdue asks for nothing more.
+        let overdue = self.overdue_at().filter(|_| self.wish <= self.promises.view());
+        [overdue, self.relay_at(), self.fetch_at(), Some(self.status_at())].into_iter().flatten().min()
+    }
+}

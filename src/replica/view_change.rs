@@ -1,0 +1,198 @@
+//! From one primary to the next. (V1–V5)
+
+use super::promises::Position;
+use super::votes::Votes;
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::certificate::Certificate;
+use crate::event::Event;
+use crate::ids::{RawSignature, View};
+use crate::message::{NewView, SignedClaim, ViewChange};
+use crate::outbox::Output;
+use crate::wire::Bounded;
+
+impl Replica {
+    // V1
+    pub(super) fn wish_for(&mut self, view: View, why: &'static str) {
+        if view > self.wish.max(self.promises.view()) {
+            self.wish = view;
+            self.event(Event::Wished { view, why });
+            self.timers.status_due = true;
+        }
+    }
+
+    /// The k-th largest want over all replicas, the own included.
+    fn kth_want(&self, k: usize) -> View {
+        let mut wants: Vec<View> = self
+            .cluster
+            .replicas()
+            .map(|replica| if replica == self.me { self.wish.max(self.promises.view()) } else { self.catch_up.want(replica) })
+            .collect();
+        wants.sort_unstable_by(|left, right| right.cmp(left));
+        wants.get(k.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    // V1, V2
+    /// Joins wishes that at least one correct replica has; leaves when a quorum wants to.
+    pub(super) fn consider_wishes(&mut self) -> Result<(), Broken> {
+        self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it");
+        let wanted = self.kth_want(self.quorum());
+        if wanted > self.promises.view() {
+            self.leave(wanted)?;
+        }
+        Ok(())
+    }
+
+    // V2
+    fn leave(&mut self, view: View) -> Result<(), Broken> {
+        let write = self.promises.promise_view_change(view)?;
+        self.outputs.push(Output::Write(write));
+        self.timers.left_view(self.now, self.tuning.backoff_max);
+        self.forget_view();
+        self.event(Event::LeftView { view });
+        self.replay_early()
+    }
+
+    /// What belonged to the former view only.
+    fn forget_view(&mut self) {
+        let view = self.promises.view();
+        self.votes = Votes::new(view);
+        self.ordering.certified = None;
+        self.new_view = None;
+        self.chain.forget_gaps();
+        self.view_changes.retain(|_, view_change| view_change.view >= view);
+        self.timers.status_due = true;
+    }
+
+    /// Upon receiving a ViewChange, from its sender or in its status.
+    pub(super) fn on_view_change(&mut self, view_change: ViewChange) -> Step {
+        let member = view_change.replica;
+        if member == self.me {
+            return Ok(Disposition::Ignored(Why::NotMine));
+        }
+        if let Some(held) = self.view_changes.get(&member) {
+            if held.view == view_change.view && held.claim != view_change.claim {
+                let first = (held.statement(), held.signature);
+                self.accuse_of(member, first, (view_change.statement(), view_change.signature))?;
+                return Ok(Disposition::Ignored(Why::Contradiction));
+            }
+            if held.view >= view_change.view {
+                return Ok(Disposition::Ignored(Why::Duplicate));
+            }
+        }
+        self.catch_up.raise_want(member, view_change.view);
+        // Its certificate is as good as any other: it may be what this replica lacks.
+        let certificate = view_change.certificate.clone().filter(|certificate| certificate.rank() > self.promises.high().rank);
+        let is_current = view_change.view >= self.promises.view();
+        if is_current {
+            self.view_changes.insert(member, view_change);
+        }
+        if let Some(certificate) = certificate {
+            self.on_certificate(&certificate)?;
+        }
+        self.consider_wishes()?;
+        self.may_begin_view()?;
+        Ok(if is_current { Disposition::Applied } else { Disposition::Ignored(Why::Stale) })
+    }
+
+    /// The own ViewChange is durable and signed: it counts like the others'.
+    pub(super) fn on_own_view_change(&mut self, view_change: &ViewChange) -> Result<(), Broken> {
+        if view_change.view >= self.promises.view() {
+            self.view_changes.insert(self.me, view_change.clone());
+        }
+        self.may_begin_view()
+    }
+
+    // V3
+    /// The new primary's part: with a quorum of claims below the view, promises where the view starts.
+    fn may_begin_view(&mut self) -> Result<(), Broken> {
+        let view = self.promises.view();
+        if !self.is_primary() || self.promises.is_normal() || self.promises.has_promised_new_view() {
+            return Ok(());
+        }
+        let mut candidates: Vec<&ViewChange> = self.view_changes.values().filter(|view_change| view_change.view == view).collect();
+        if candidates.len() < self.quorum() || !self.view_changes.get(&self.me).is_some_and(|own| own.view == view) {
+            return Ok(());
+        }
+        // Highest first; members in order among equals.
+        candidates.sort_by(|left, right| right.claim.rank.cmp(&left.claim.rank).then(left.replica.cmp(&right.replica)));
+        let Some(highest) = candidates.first().copied() else { return Ok(()) };
+        let (claim, certificate) = (highest.claim, highest.certificate.clone());
+        candidates.retain(|view_change| view_change.claim.rank < claim.rank || view_change.claim.digest == claim.digest);
+        if candidates.len() < self.quorum() {
+            return Ok(());
+        }
+        candidates.truncate(self.quorum());
+        candidates.sort_by_key(|view_change| view_change.replica);
+        let claims = candidates
+            .iter()
+            .map(|view_change| SignedClaim { replica: view_change.replica, claim: view_change.claim, signature: view_change.signature })
+            .collect();
+        let write = self.promises.promise_new_view(NewView {
+            view,
+            base_number: claim.rank.sequence_number,
+            base_digest: claim.digest,
+            claims: Bounded(claims),
+            certificate,
+            signature: RawSignature::ZERO,
+        })?;
+        self.outputs.push(Output::Write(write));
+        Ok(())
+    }
+
+    // V3: the primary enters by its own NewView once that is durable and signed.
+    pub(super) fn on_own_new_view(&mut self, new_view: &NewView) -> Result<(), Broken> {
+        if new_view.view == self.promises.view() && !self.promises.is_normal() {
+            self.enter_by(new_view)?;
+        }
+        Ok(())
+    }
+
+    /// Upon receiving a NewView, checked whole by the Verifier.
+    pub(super) fn on_new_view(&mut self, new_view: NewView) -> Step {
+        let view = self.promises.view();
+        if new_view.view > view || (new_view.view == view && !self.promises.is_normal()) {
+            self.enter_by(&new_view)?;
+            return Ok(Disposition::Applied);
+        }
+        if let Some(held) = self.new_view.as_ref().filter(|held| held.view == new_view.view) {
+            if held.statement() != new_view.statement() {
+                let first = (held.statement(), held.signature);
+                let primary = self.cluster.primary(new_view.view);
+                self.accuse_of(primary, first, (new_view.statement(), new_view.signature))?;
+                return Ok(Disposition::Ignored(Why::Contradiction));
+            }
+            return Ok(Disposition::Ignored(Why::Duplicate));
+        }
+        Ok(Disposition::Ignored(Why::Stale))
+    }
+
+    fn enter_by(&mut self, new_view: &NewView) -> Result<(), Broken> {
+        let base = Position { number: new_view.base_number, digest: new_view.base_digest };
+        self.enter(new_view.view, base, new_view.certificate.as_ref())?;
+        self.new_view = Some(new_view.clone());
+        Ok(())
+    }
+
+    // V4
+    pub(super) fn enter(&mut self, view: View, base: Position, certificate: Option<&Certificate>) -> Result<(), Broken> {
+        let rises = view > self.promises.view();
+        let write = self.promises.enter(view, base, certificate)?;
+        self.outputs.push(Output::Write(write));
+        if rises {
+            self.timers.left_view(self.now, self.tuning.backoff_max);
+            self.forget_view();
+        }
+        self.timers.entered_view(self.now);
+        self.jump_to(base);
+        self.event(Event::EnteredView { view, base: base.number });
+        // A certificate from elsewhere may be a commit of a lower view.
+        if let Some(certificate) = certificate.filter(|certificate| certificate.view < view) {
+            self.on_certificate(certificate)?;
+        }
+        if self.primary_is_proved_faulty() {
+            self.wish_for(view.next(), "the primary is proved faulty");
+            self.consider_wishes()?;
+        }
+        self.replay_early()
+    }
+}

@@ -1,0 +1,126 @@
+//! One vote per member, kind and position of the own view: counted into certificates, kept against double votes. (P2, P3, E)
+
+use crate::certificate::Certificate;
+use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
+use crate::message::{Vote, VoteKind};
+use crate::wire::Bounded;
+use std::collections::BTreeMap;
+
+type Ballots = BTreeMap<ReplicaId, (Digest, RawSignature)>;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot {
+    prepares: Ballots,
+    commits: Ballots,
+    /// What certificates of this position and view name.
+    prepared: Option<Digest>,
+    committed: Option<Digest>,
+    /// A vote for another digest than the primary's was seen, and the primary's proposal for that was asked for. (E)
+    pub(super) asked: Option<Digest>,
+}
+
+impl Slot {
+    fn ballots(&self, kind: VoteKind) -> &Ballots {
+        match kind {
+            VoteKind::Prepare => &self.prepares,
+            VoteKind::Commit => &self.commits,
+        }
+    }
+    pub(crate) fn certified(&self, kind: VoteKind) -> Option<Digest> {
+        match kind {
+            VoteKind::Prepare => self.prepared,
+            VoteKind::Commit => self.committed,
+        }
+    }
+    /// How many voted for `digest`.
+    pub(crate) fn count(&self, kind: VoteKind, digest: &Digest) -> usize {
+        self.ballots(kind).values().filter(|(voted, _)| voted == digest).count()
+    }
+    pub(crate) fn vote_of(&self, kind: VoteKind, replica: ReplicaId) -> Option<(Digest, RawSignature)> {
+        self.ballots(kind).get(&replica).copied()
+    }
+}
+
+pub(super) enum Counted {
+    /// The same vote again.
+    Duplicate,
+    /// This member voted for another digest before.
+    Contradiction(Digest, RawSignature),
+    /// Counted; with it, there may be a quorum for the first time.
+    Added(Option<Certificate>),
+}
+
+/// Bound: 2 votes per member for each position from a little below the decided end to two pipelines above what is certified.
+#[derive(Clone, Debug)]
+pub(super) struct Votes {
+    view: View,
+    slots: BTreeMap<SequenceNumber, Slot>,
+}
+
+impl Votes {
+    pub(super) fn new(view: View) -> Self {
+        Self { view, slots: BTreeMap::new() }
+    }
+
+    pub(super) fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
+        self.slots.get(&number)
+    }
+
+    pub(super) fn slot_mut(&mut self, number: SequenceNumber) -> &mut Slot {
+        self.slots.entry(number).or_default()
+    }
+
+    pub(super) fn slots(&self) -> impl DoubleEndedIterator<Item = (SequenceNumber, &Slot)> {
+        self.slots.iter().map(|(number, slot)| (*number, slot))
+    }
+
+    /// Takes a verified vote of the own view. A good vote never displaces an earlier one.
+    pub(super) fn count(&mut self, kind: VoteKind, vote: &Vote, quorum: usize) -> Counted {
+        let view = self.view;
+        let slot = self.slots.entry(vote.sequence_number).or_default();
+        let ballots = match kind {
+            VoteKind::Prepare => &mut slot.prepares,
+            VoteKind::Commit => &mut slot.commits,
+        };
+        match ballots.get(&vote.replica) {
+            Some((digest, _)) if *digest == vote.digest => return Counted::Duplicate,
+            Some((digest, signature)) => return Counted::Contradiction(*digest, *signature),
+            None => ballots.insert(vote.replica, (vote.digest, vote.signature)),
+        };
+        if slot.certified(kind) == Some(vote.digest) {
+            return Counted::Added(None);
+        }
+        let signatures: Vec<_> = slot
+            .ballots(kind)
+            .iter()
+            .filter(|(_, (digest, _))| *digest == vote.digest)
+            .map(|(replica, (_, signature))| (*replica, *signature))
+            .take(quorum)
+            .collect();
+        if signatures.len() < quorum {
+            return Counted::Added(None);
+        }
+        Counted::Added(Some(Certificate {
+            kind,
+            view,
+            sequence_number: vote.sequence_number,
+            digest: vote.digest,
+            signatures: Bounded(signatures),
+        }))
+    }
+
+    /// Notes a certificate of the own view. False if one for another digest is known: more than f members are faulty. (I2)
+    pub(super) fn certify(&mut self, certificate: &Certificate) -> bool {
+        let slot = self.slots.entry(certificate.sequence_number).or_default();
+        let other = slot.prepared.or(slot.committed).is_some_and(|digest| digest != certificate.digest);
+        match certificate.kind {
+            VoteKind::Prepare => slot.prepared = Some(certificate.digest),
+            VoteKind::Commit => slot.committed = Some(certificate.digest),
+        }
+        !other
+    }
+
+    pub(super) fn forget_below(&mut self, number: SequenceNumber) {
+        self.slots = self.slots.split_off(&number);
+    }
+}

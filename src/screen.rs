@@ -1,0 +1,152 @@
+//! Drops what is stale, doubled or not needed before any signature is checked. Advice: `step` checks again. (SPEC 3.6)
+
+use crate::cluster::Cluster;
+use crate::ids::{ReplicaId, SequenceNumber, View};
+use crate::message::{Message, Vote, VoteKind};
+use crate::replica::Slot;
+use crate::verify::Unverified;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a message need not be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Screened {
+    /// Its view or position is settled.
+    #[error("settled")]
+    Stale,
+    /// The same vote is held.
+    #[error("held already")]
+    Duplicate,
+    /// A quorum for the same statement is held.
+    #[error("a quorum is held")]
+    NotNeeded,
+    /// Of a later view or far above the window; it is told again when its time has come.
+    #[error("far ahead")]
+    FarAhead,
+    /// In this replica's own name.
+    #[error("own")]
+    Own,
+    /// Not for a replica.
+    #[error("not for replicas")]
+    NotForReplicas,
+}
+
+/// What a replica needs at one moment; cheap to clone, for any thread. An old picture lets through too much, never too little of what is new.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    shared: Arc<Picture>,
+}
+
+#[derive(Debug)]
+struct Picture {
+    cluster: Arc<Cluster>,
+    me: ReplicaId,
+    view: View,
+    waits_for_view: bool,
+    low: SequenceNumber,
+    high: SequenceNumber,
+    slots: BTreeMap<SequenceNumber, Slot>,
+}
+
+/// Messages sorted by whether they are needed now, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Triage {
+    /// Verify these.
+    pub needed: Vec<Unverified>,
+    /// If all of `needed` turn out good, none of these is needed; look at them again after that.
+    pub spare: Vec<Unverified>,
+    /// How many were dropped.
+    pub dropped: usize,
+}
+
+impl Screen {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        me: ReplicaId,
+        view: View,
+        waits_for_view: bool,
+        low: SequenceNumber,
+        high: SequenceNumber,
+        slots: BTreeMap<SequenceNumber, Slot>,
+    ) -> Self {
+        Self { shared: Arc::new(Picture { cluster, me, view, waits_for_view, low, high, slots }) }
+    }
+
+    /// Is it worth verifying?
+    ///
+    /// # Errors
+    /// [`Screened`] says why not.
+    pub fn admit(&self, unverified: &Unverified) -> Result<(), Screened> {
+        let picture = &*self.shared;
+        match &unverified.message {
+            Message::Prepare(vote) => picture.admit_vote(VoteKind::Prepare, vote),
+            Message::Commit(vote) => picture.admit_vote(VoteKind::Commit, vote),
+            Message::PrePrepare(proposal) if proposal.view < picture.view => Err(Screened::Stale),
+            Message::PrePrepare(proposal) if proposal.view > picture.view.next() => Err(Screened::FarAhead),
+            Message::PrePrepare(proposal) if proposal.block.header.sequence_number < picture.low => Err(Screened::Stale),
+            Message::NewView(new_view) if new_view.view < picture.view => Err(Screened::Stale),
+            Message::ViewChange(view_change) if view_change.view < picture.view => Err(Screened::Stale),
+            Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
+            Message::Fetch(fetch) if fetch.replica == picture.me => Err(Screened::Own),
+            Message::Reply(_) | Message::Answered(_) => Err(Screened::NotForReplicas),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sorts a whole load of messages: of each vote only as many are needed as a quorum lacks.
+    pub fn triage(&self, messages: Vec<Unverified>) -> Triage {
+        let quorum = self.shared.cluster.quorum() as usize;
+        let mut triage = Triage::default();
+        let mut taken: BTreeMap<(VoteKind, SequenceNumber, crate::ids::Digest), usize> = BTreeMap::new();
+        for unverified in messages {
+            if self.admit(&unverified).is_err() {
+                triage.dropped += 1;
+                continue;
+            }
+            let vote = match &unverified.message {
+                Message::Prepare(vote) => Some((VoteKind::Prepare, vote)),
+                Message::Commit(vote) => Some((VoteKind::Commit, vote)),
+                _ => None,
+            };
+            if let Some((kind, vote)) = vote {
+                let held = self.shared.slots.get(&vote.sequence_number).map_or(0, |slot| slot.count(kind, &vote.digest));
+                let count = taken.entry((kind, vote.sequence_number, vote.digest)).or_default();
+                if held + *count >= quorum {
+                    triage.spare.push(unverified);
+                    continue;
+                }
+                *count += 1;
+            }
+            triage.needed.push(unverified);
+        }
+        triage
+    }
+}
+
+impl Picture {
+    // The own view's votes for another digest or branch are never dropped: V5 and E need them.
+    fn admit_vote(&self, kind: VoteKind, vote: &Vote) -> Result<(), Screened> {
+        if vote.replica == self.me {
+            return Err(Screened::Own);
+        }
+        if vote.view < self.view {
+            return Err(Screened::Stale);
+        }
+        if vote.view > self.view || vote.sequence_number > self.high {
+            return Err(Screened::FarAhead);
+        }
+        let Some(slot) = self.slots.get(&vote.sequence_number) else {
+            return if vote.sequence_number < self.low { Err(Screened::Stale) } else { Ok(()) };
+        };
+        if slot.vote_of(kind, vote.replica).is_some_and(|(digest, _)| digest == vote.digest) {
+            return Err(Screened::Duplicate);
+        }
+        if slot.certified(kind) == Some(vote.digest) && !self.waits_for_view {
+            return Err(Screened::NotNeeded);
+        }
+        Ok(())
+    }
+}
