@@ -155,7 +155,8 @@ impl Replica {
         if let Some(certificate) = certificate {
             let top = Position::of(&certificate);
             let known = certificate.rank() <= status.committed;
-            let blocks = if selected && self.chain.gap(top) == Gap::Whole { self.allowed_blocks(peer, top, status.decided) } else { Vec::new() };
+            let blocks =
+                if selected && self.chain.gap(top) == Gap::Whole { self.allowed_blocks(peer, top, status.decided) } else { Vec::new() };
             if !known || !blocks.is_empty() {
                 let chain = Chain { certificate: Some(certificate), vote: None, blocks: Bounded(blocks) };
                 self.send_ready(Recipients::Replica(peer), Message::Chain(chain));
@@ -166,13 +167,11 @@ impl Replica {
         if same_view && selected && status.head_number < head.number && head.number > self.chain.decided() {
             // The primary's vote makes a block its proposal, whoever passes it on.
             let (view, primary) = (self.promises.view(), self.primary());
-            let vote = self.votes.slot(head.number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).map(|(digest, signature)| Vote {
-                view,
-                sequence_number: head.number,
-                digest,
-                replica: primary,
-                signature,
-            });
+            let vote = self
+                .votes
+                .slot(head.number)
+                .and_then(|slot| slot.vote_of(VoteKind::Prepare, primary))
+                .map(|(digest, signature)| Vote { view, sequence_number: head.number, digest, replica: primary, signature });
             if vote.is_some_and(|vote| vote.digest == head.digest) {
                 let above = status.head_number.max(status.decided).max(self.chain.decided().min(status.head_number));
                 let blocks = self.allowed_blocks(peer, head, above);
@@ -307,9 +306,7 @@ impl Replica {
     fn peer_to_ask(&self, position: Position, asked: u32) -> Option<ReplicaId> {
         let n = u64::from(self.cluster.size());
         let start = u64::from(self.me.get()) + position.number.get() % n + u64::from(asked);
-        (0..n)
-            .filter_map(|step| u32::try_from((start + step) % n).ok().map(ReplicaId::new))
-            .find(|replica| *replica != self.me)
+        (0..n).filter_map(|step| u32::try_from((start + step) % n).ok().map(ReplicaId::new)).find(|replica| *replica != self.me)
     }
 
     pub(super) fn fetch(&mut self, peer: ReplicaId, wanted: Wanted) {

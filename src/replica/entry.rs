@@ -1,5 +1,6 @@
 //! How a replica comes to life: the only constructor.
 
+use super::Replica;
 use super::accusations::Accusations;
 use super::catch_up::CatchUp;
 use super::chain::ChainStore;
@@ -10,7 +11,6 @@ use super::replies::Replies;
 use super::sessions::Sessions;
 use super::timers::Timers;
 use super::votes::Votes;
-use super::Replica;
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, ReplicaId, SequenceNumber, View};
 use crate::outbox::{Outbox, Output};

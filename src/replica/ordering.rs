@@ -84,7 +84,8 @@ impl Replica {
         let primary = self.primary();
         let (number, digest) = (proposal.block.header.sequence_number, proposal.block.digest);
         let disposition = self.on_vote(VoteKind::Prepare, &proposal.vote(primary))?;
-        let is_first = self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
+        let is_first =
+            self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
         if is_first && number > self.chain.decided() && !self.chain.holds(&digest) {
             self.chain.insert(proposal.block);
             return Ok(Disposition::Applied);

@@ -138,9 +138,4 @@ impl Pool {
         self.cursor = cursor;
         batch
     }
-
-    /// Has this client anything above `last`?
-    pub(super) fn has_next(&self, last: impl Fn(&ClientId) -> RequestNumber) -> bool {
-        self.queues.iter().any(|(client, queue)| queue.pending.contains_key(&last(client).next()))
-    }
 }

@@ -132,7 +132,10 @@ impl Promises {
     pub(super) fn promise_commit(&mut self, certificate: &Certificate) -> Result<Write, Broken> {
         let at = Position::of(certificate);
         ensure(self.mode == Mode::Normal, "P3: a commit while waiting for a new view")?;
-        ensure(certificate.kind == VoteKind::Prepare && certificate.view == self.view, "P3: a commit without a prepared certificate of the view")?;
+        ensure(
+            certificate.kind == VoteKind::Prepare && certificate.view == self.view,
+            "P3: a commit without a prepared certificate of the view",
+        )?;
         ensure(at.number.get() > 0, "P3: genesis committed")?;
         ensure(self.committed.insert(at.number, at.digest).is_none(), "P3: a second commit at one position")?;
         self.raise(certificate)?;
