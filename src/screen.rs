@@ -1,11 +1,11 @@
 //! Drops what is stale, doubled or not needed before any signature is checked. Advice: `step` checks again. (SPEC 3.6)
 
 use crate::cluster::Cluster;
-use crate::ids::{ReplicaId, SequenceNumber, View};
-use crate::message::{Message, Vote, VoteKind};
+use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
+use crate::message::{Message, PrePrepare, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -40,14 +40,18 @@ pub struct Screen {
 }
 
 #[derive(Debug)]
-struct Picture {
-    cluster: Arc<Cluster>,
-    me: ReplicaId,
-    view: View,
-    waits_for_view: bool,
-    low: SequenceNumber,
-    high: SequenceNumber,
-    slots: BTreeMap<SequenceNumber, Slot>,
+pub(crate) struct Picture {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) me: ReplicaId,
+    pub(crate) view: View,
+    pub(crate) waits_for_view: bool,
+    /// The positions whose votes are counted.
+    pub(crate) low: SequenceNumber,
+    pub(crate) high: SequenceNumber,
+    /// The votes held, also below `low`: those may still prove a double vote.
+    pub(crate) slots: BTreeMap<SequenceNumber, Slot>,
+    /// The blocks held above the decided end.
+    pub(crate) held: BTreeSet<Digest>,
 }
 
 /// Messages sorted by whether they are needed now, in the order in which they came.
@@ -62,17 +66,8 @@ pub struct Triage {
 }
 
 impl Screen {
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new(
-        cluster: Arc<Cluster>,
-        me: ReplicaId,
-        view: View,
-        waits_for_view: bool,
-        low: SequenceNumber,
-        high: SequenceNumber,
-        slots: BTreeMap<SequenceNumber, Slot>,
-    ) -> Self {
-        Self { shared: Arc::new(Picture { cluster, me, view, waits_for_view, low, high, slots }) }
+    pub(crate) fn new(picture: Picture) -> Self {
+        Self { shared: Arc::new(picture) }
     }
 
     /// Is it worth verifying?
@@ -84,9 +79,7 @@ impl Screen {
         match &unverified.message {
             Message::Prepare(vote) => picture.admit_vote(VoteKind::Prepare, vote),
             Message::Commit(vote) => picture.admit_vote(VoteKind::Commit, vote),
-            Message::PrePrepare(proposal) if proposal.view < picture.view => Err(Screened::Stale),
-            Message::PrePrepare(proposal) if proposal.view > picture.view.next() => Err(Screened::FarAhead),
-            Message::PrePrepare(proposal) if proposal.block.header.sequence_number < picture.low => Err(Screened::Stale),
+            Message::PrePrepare(proposal) => picture.admit_proposal(proposal),
             Message::NewView(new_view) if new_view.view < picture.view => Err(Screened::Stale),
             Message::ViewChange(view_change) if view_change.view < picture.view => Err(Screened::Stale),
             Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
@@ -100,7 +93,7 @@ impl Screen {
     pub fn triage(&self, messages: Vec<Unverified>) -> Triage {
         let quorum = self.shared.cluster.quorum() as usize;
         let mut triage = Triage::default();
-        let mut taken: BTreeMap<(VoteKind, SequenceNumber, crate::ids::Digest), usize> = BTreeMap::new();
+        let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), usize> = BTreeMap::new();
         for unverified in messages {
             if self.admit(&unverified).is_err() {
                 triage.dropped += 1;
@@ -127,6 +120,29 @@ impl Screen {
 }
 
 impl Picture {
+    fn admit_proposal(&self, proposal: &PrePrepare) -> Result<(), Screened> {
+        if proposal.view < self.view {
+            return Err(Screened::Stale);
+        }
+        if proposal.view > self.view.next() || (proposal.view == self.view && proposal.block.header.sequence_number > self.high) {
+            return Err(Screened::FarAhead);
+        }
+        if proposal.view > self.view {
+            return Ok(());
+        }
+        let header = &proposal.block.header;
+        let digest = header_digest(&self.cluster.id(), header);
+        let primary = self.cluster.primary(self.view);
+        let voted = self.slots.get(&header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
+        match voted {
+            // Another proposal at this position: whatever else it is, it is a proof.
+            Some((first, _)) if first != digest => Ok(()),
+            Some(_) if self.held.contains(&digest) => Err(Screened::Duplicate),
+            _ if header.sequence_number < self.low => Err(Screened::Stale),
+            _ => Ok(()),
+        }
+    }
+
     // The own view's votes for another digest or branch are never dropped: V5 and E need them.
     fn admit_vote(&self, kind: VoteKind, vote: &Vote) -> Result<(), Screened> {
         if vote.replica == self.me {

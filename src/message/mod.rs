@@ -8,7 +8,9 @@ mod request;
 mod statement;
 mod view_change;
 
-pub(crate) use block::{Block, Header, batch_size, header_digest};
+#[cfg(feature = "sim")]
+pub(crate) use block::Header;
+pub(crate) use block::{Block, batch_size, header_digest};
 pub(crate) use catch_up::{Chain, Fetch, Mode, StatusMessage, Wanted};
 pub(crate) use ordering::{PrePrepare, Vote};
 pub(crate) use reply::{Answered, Reply, executed_leaf};

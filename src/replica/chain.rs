@@ -78,6 +78,10 @@ impl ChainStore {
         };
         match gap {
             Gap::Missing(at) => {
+                // Only a memory of where to go on looking: it may be lost, it may not grow.
+                if self.gaps.len() >= 4096 {
+                    self.gaps.clear();
+                }
                 self.gaps.insert(root.digest, at);
             }
             _ => {
@@ -187,6 +191,11 @@ impl ChainStore {
             });
             !digests.is_empty()
         });
+    }
+
+    /// The blocks above the decided end.
+    pub(super) fn open(&self) -> impl Iterator<Item = Digest> {
+        self.open.values().flatten().copied()
     }
 
     pub(super) fn len(&self) -> usize {

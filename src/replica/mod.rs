@@ -23,7 +23,7 @@ use crate::event::Event;
 use crate::ids::{Bytes, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::message::{Message, Mode, NewView, PrePrepare, ViewChange, VoteKind};
 use crate::outbox::{Content, Envelope, Identity, Outbox, Outgoing, Output, Recipients, ToSign};
-use crate::screen::Screen;
+use crate::screen::{Picture, Screen};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::Verified;
@@ -257,15 +257,16 @@ impl Replica {
     /// A picture of what is needed now, for threads that receive messages. Costs time and space for each open position.
     pub fn screen(&self) -> Screen {
         let (low, high) = self.vote_bounds();
-        Screen::new(
-            self.cluster.clone(),
-            self.me,
-            self.promises.view(),
-            self.promises.mode() == Mode::ViewChange,
+        Screen::new(Picture {
+            cluster: self.cluster.clone(),
+            me: self.me,
+            view: self.promises.view(),
+            waits_for_view: self.promises.mode() == Mode::ViewChange,
             low,
             high,
-            self.votes.slots().filter(|(number, _)| *number >= low).map(|(number, slot)| (number, slot.clone())).collect(),
-        )
+            slots: self.votes.slots().map(|(number, slot)| (number, slot.clone())).collect(),
+            held: self.chain.open().collect(),
+        })
     }
 
     /// Where this replica stands.

@@ -86,7 +86,9 @@ impl Replica {
         // Beyond the window nothing can be ordered, which is not the primary's fault.
         let window_closed = self.ordering.head.number >= self.cluster.window_end(self.stable);
         let request = self.pool.oldest().filter(|_| !window_closed);
-        let position = self.ordering.accepted_at.values().min().copied();
+        // What is decided but not held is fetched from anyone: not the primary's fault either.
+        let settled = self.ordering.target.as_ref().map_or(self.stable, |target| target.sequence_number);
+        let position = self.ordering.accepted_at.range(settled.next()..).map(|(_, since)| *since).min();
         request.into_iter().chain(position).min()
     }
 
