@@ -1,10 +1,12 @@
 //! logothete
 
 mod certificate;
+mod client;
 mod cluster;
 mod durable;
 mod event;
 mod evidence;
+mod execution_receipt;
 mod hash;
 mod ids;
 mod merkle;
@@ -20,11 +22,15 @@ mod tuning;
 mod verify;
 mod wire;
 
+pub use client::{
+    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, SubmitError,
+};
 pub use cluster::{CLIENTS_MAX, Cluster, ClusterBuilder, ConfigError, Limits, REPLICAS_MAX};
 pub use durable::{Receipt, Record, Released, Wal, Write, persist};
 pub use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 pub use event::Event;
 pub use evidence::Evidence;
+pub use execution_receipt::ExecutionReceipt;
 pub use ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
 pub use message::{MessageKind, Request};
 pub use node::{Counters, Node, NodeError, Service};

@@ -5,10 +5,12 @@
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
+use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
+use crate::merkle;
 use crate::message::{
-    Block, Chain, Claim, Fetch, Header, Message, Mode, NewView, PrePrepare, Rank, Request, SignedClaim, Statement, StatusMessage,
-    ViewChange, Vote, VoteKind, Wanted,
+    Answered, Block, Chain, Claim, Fetch, Header, Message, Mode, NewView, PrePrepare, Rank, Reply, Request, SignedClaim, Statement,
+    StatusMessage, ViewChange, Vote, VoteKind, Wanted, executed_leaf,
 };
 use crate::wire::{self, Bounded, DecodeError};
 use ed25519_dalek::{Signer, SigningKey};
@@ -299,6 +301,51 @@ impl Forge {
     /// Evidence as a message.
     pub fn evidence_message(&self, evidence: &Evidence) -> Vec<u8> {
         wire::encode(&Message::Evidence(evidence.clone()))
+    }
+
+    /// A reply for one request of a batch of executed requests and their results, hinting at `view`.
+    ///
+    /// # Panics
+    /// If there is no leaf of that index.
+    pub fn reply(
+        &self,
+        traitor: Traitor<'_>,
+        view: View,
+        sequence_number: SequenceNumber,
+        leaves: &[(Request, &[u8])],
+        index: usize,
+    ) -> Vec<u8> {
+        let digests: Vec<_> = leaves
+            .iter()
+            .map(|(request, result)| {
+                executed_leaf(&request.client, request.number, &request.operation_digest, &hash(Domain::Result, result))
+            })
+            .collect();
+        let (request, result) = &leaves[index];
+        let reply = Reply {
+            replica: traitor.0,
+            view,
+            sequence_number,
+            client: request.client,
+            number: request.number,
+            operation_digest: request.operation_digest,
+            result: Bytes::from(*result),
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+            path: Bounded(merkle::path(&digests, index)),
+            signature: RawSignature::ZERO,
+            root: merkle::root(&digests),
+        };
+        self.finish(Message::Reply(reply), traitor.1)
+    }
+
+    /// The digest of a result that was given before.
+    pub fn answered(&self, traitor: Traitor<'_>, client: ClientId, number: RequestNumber, result: &[u8]) -> Vec<u8> {
+        let result_digest = hash(Domain::Result, result);
+        self.finish(
+            Message::Answered(Answered { replica: traitor.0, client, number, result_digest, signature: RawSignature::ZERO }),
+            traitor.1,
+        )
     }
 
     /// Reads a message as an adversary on the wire would.
