@@ -245,6 +245,8 @@ impl Replica {
             return Ok(());
         }
         self.prepare_base()?;
+        // What was accepted before its chain was held may be held now.
+        self.prepare_head()?;
         while let Some(block) = self.acceptable() {
             // P1
             self.accept(&block);
@@ -298,6 +300,10 @@ impl Replica {
     fn prepare_head(&mut self) -> Result<(), Broken> {
         let head = self.ordering.head;
         let is_certified = self.ordering.certified.as_ref().is_some_and(|certificate| certificate.sequence_number >= head.number);
+        // The base has a rule of its own: above it a certificate of the view is needed first.
+        if self.promises.top().is_none() && head.number <= self.promises.base().number {
+            return Ok(());
+        }
         // Strictly upwards; a position that is certified already needs no vote.
         if self.promises.top().is_some_and(|top| head.number <= top) || is_certified || self.chain.gap(head) != Gap::Whole {
             return Ok(());

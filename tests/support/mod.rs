@@ -3,6 +3,7 @@
 
 pub mod oracle;
 pub mod prng;
+pub mod solo;
 
 use logothete::sim::forge::Forge;
 use logothete::{

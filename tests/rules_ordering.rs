@@ -1,0 +1,252 @@
+//! P1–P5, D1, S1: one replica among forged messages, rule by rule.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::{Disposition, Event, Input, Outbox, Output, Time, Why};
+use support::solo::{Solo, at};
+
+#[test]
+fn p1_accepts_in_order_only_and_an_early_child_waits() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    solo.propose(0, &blocks[2]);
+    solo.propose(0, &blocks[1]);
+    assert_eq!(solo.votes(), [], "no vote above a gap");
+    solo.propose(0, &blocks[0]);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1), (Prepare, 0, 2), (Prepare, 0, 3)]);
+}
+
+#[test]
+fn p1_a_block_off_the_chain_is_not_accepted() {
+    let mut solo = Solo::new(4, 1);
+    let stranger = solo.block(1, logothete::Digest::new([7; 32]), 1);
+    solo.propose(0, &stranger);
+    assert_eq!(solo.votes(), []);
+    assert_eq!(solo.replica.status().head, at(0));
+}
+
+#[test]
+fn p1_accepts_at_most_a_pipeline_above_what_is_certified() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    assert_eq!(solo.votes().last(), Some(&(Prepare, 0, 4)), "P = 4");
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().head, at(6));
+}
+
+#[test]
+fn p1_a_second_proposal_at_one_position_is_evidence_and_not_accepted() {
+    let mut solo = Solo::new(4, 1);
+    let (first, second) = (solo.block(1, solo.genesis().1, 1), solo.block_saying(1, solo.genesis().1, 1, b"treason"));
+    solo.propose(0, &first);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1)]);
+    assert_eq!(solo.propose(0, &second), Disposition::Ignored(Why::Contradiction));
+    assert_eq!(solo.votes(), []);
+    assert!(solo.events.iter().any(|event| matches!(event, Event::Evidence(evidence) if evidence.verify(&solo.cluster).is_ok())));
+}
+
+#[test]
+fn p1_only_the_primary_of_the_view_proposes() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let by_another = solo.forge.pre_prepare(&solo.keys[2], support::solo::view(0), &block);
+    assert!(solo.refuses(&by_another), "signed by R2 in a view of R0's");
+}
+
+#[test]
+fn p3_commits_on_a_certificate_even_without_the_block() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let position = (at(1), block.digest());
+    for member in [0, 2, 3] {
+        assert_eq!(solo.votes(), []);
+        solo.vote(member, Prepare, 0, position);
+    }
+    assert_eq!(solo.votes(), [(Commit, 0, 1)]);
+    // Once only, however often it is proved.
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, position);
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), []);
+}
+
+#[test]
+fn p3_one_vote_short_of_a_quorum_is_nothing() {
+    for n in [4, 5, 6, 7] {
+        let mut solo = Solo::new(n, 1);
+        let block = solo.block(1, solo.genesis().1, 1);
+        solo.propose(0, &block);
+        let quorum = solo.cluster.quorum() as usize;
+        // Its own vote, the primary's, and q − 3 others: one short.
+        for member in 2..quorum - 1 {
+            solo.vote(member, Prepare, 0, (at(1), block.digest()));
+        }
+        assert!(!solo.votes().contains(&(Commit, 0, 1)), "n = {n}");
+        // The same voter again is no other voter.
+        solo.vote(0, Prepare, 0, (at(1), block.digest()));
+        assert!(!solo.votes().contains(&(Commit, 0, 1)), "n = {n}");
+        solo.vote(quorum - 1, Prepare, 0, (at(1), block.digest()));
+        assert!(solo.votes().contains(&(Commit, 0, 1)), "n = {n}");
+    }
+}
+
+#[test]
+fn p4_high_is_a_maximum_not_the_latest() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let upper = solo.certificate(&[0, 2, 3], Prepare, 0, (at(3), blocks[2].digest()));
+    let lower = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&upper);
+    solo.feed_certificate(&lower);
+    solo.words();
+    solo.wants(&[0, 2, 3], 5);
+    let claims = solo.view_changes();
+    assert!(claims.iter().any(|claim| claim.contains("claim (0,3)")), "{claims:?}");
+}
+
+#[test]
+fn p5_one_commit_certificate_decides_the_whole_chain_below_it() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+    solo.feed_certificate(&certificate);
+    let numbers: Vec<u64> = solo.decisions.iter().map(|decision| decision.sequence_number().get()).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+}
+
+#[test]
+fn p5_what_is_missing_is_fetched_and_checked_backwards() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.decisions.is_empty());
+    solo.words();
+    solo.pass(support::solo::T);
+    assert!(solo.words().iter().any(|words| words.contains("Fetch by R1 chain down from n3")));
+    // Somebody offers blocks that nobody asked for: not kept.
+    let fake = solo.block_saying(3, blocks[1].digest(), 3, b"fake");
+    let junk = solo.forge.chain(None, &[fake]);
+    assert_eq!(solo.feed(&junk), Disposition::Ignored(Why::NotNeeded));
+    let upper = solo.forge.chain(None, &[blocks[2].clone(), blocks[1].clone()]);
+    solo.feed(&upper);
+    assert!(solo.decisions.is_empty());
+    let rest = solo.forge.chain(None, &[blocks[0].clone()]);
+    solo.feed(&rest);
+    assert_eq!(solo.decisions.len(), 3);
+}
+
+#[test]
+fn s1_doubled_executed_and_out_of_turn_requests_are_skipped() {
+    let mut solo = Solo::new(4, 1);
+    let request = |number: u64, operation: &[u8]| {
+        solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), operation)
+    };
+    let batch = vec![request(1, b"a"), request(1, b"b"), request(3, b"early"), request(2, b"c"), request(1, b"a"), request(3, b"d")];
+    let block = solo.forge.block(at(1), solo.genesis().1, batch);
+    solo.propose(0, &block);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    solo.feed_certificate(&certificate);
+    let executed: Vec<Vec<u8>> = solo.decisions[0].requests().map(|request| request.operation().to_vec()).collect();
+    assert_eq!(executed, [b"a".to_vec(), b"c".to_vec(), b"d".to_vec()]);
+}
+
+#[test]
+fn d1_nothing_counts_or_leaves_before_its_record_is_durable() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let position = (at(1), block.digest());
+    // By hand: the write is held back.
+    let bytes = solo.forge.pre_prepare(&solo.keys[0], support::solo::view(0), &block);
+    let verify = |bytes: &[u8]| {
+        let unverified = logothete::Unverified::decode(logothete::PeerLink(0), bytes, solo.cluster.limits()).expect("decodes");
+        logothete::Verifier::new(solo.cluster.clone()).verify(unverified).expect("verifies")
+    };
+    let proposal = verify(&bytes);
+    let other = verify(&solo.forge.vote(solo.as_traitor(2), Prepare, support::solo::view(0), position));
+    let mut outbox = Outbox::new();
+    solo.replica.step(solo.now, Input::Message(proposal), &mut outbox);
+    let mut writes = outbox.writes();
+    assert_eq!(writes.len(), 1);
+    assert!(outbox.sends().is_empty(), "the vote is in the write, not among the sends");
+    // The primary's and R2's votes are not a quorum: the own one doesn't count yet.
+    solo.replica.step(solo.now, Input::Message(other), &mut outbox);
+    assert!(outbox.writes().is_empty());
+    let (envelopes, receipt) = writes.remove(0).persisted().sign(&solo.keys[1]).expect("signed");
+    assert_eq!(envelopes.len(), 1);
+    solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
+    let commits = outbox.writes();
+    assert_eq!(commits.len(), 1, "with the own vote there is a quorum");
+    assert!(format!("{}", commits[0]).contains("Commit"));
+}
+
+#[test]
+fn d1_a_receipt_of_another_replica_is_not_taken() {
+    let (mut solo, mut other) = (Solo::new(4, 1), Solo::new(4, 2));
+    let block = solo.block(1, solo.genesis().1, 1);
+    let bytes = other.forge.pre_prepare(&other.keys[0], support::solo::view(0), &block);
+    let unverified = logothete::Unverified::decode(logothete::PeerLink(0), &bytes, other.cluster.limits()).expect("decodes");
+    let verified = logothete::Verifier::new(other.cluster.clone()).verify(unverified).expect("verifies");
+    let mut outbox = Outbox::new();
+    other.replica.step(Time(1), Input::Message(verified), &mut outbox);
+    let write = outbox.writes().remove(0);
+    let (_, receipt) = write.persisted().sign(&other.keys[2]).expect("signed");
+    assert_eq!(solo.step(Input::Persisted(receipt)), Disposition::Ignored(Why::Foreign));
+}
+
+#[test]
+fn d1_records_are_framed_indexed_and_hold_the_blocks_of_their_votes() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(2);
+    let mut outbox = Outbox::new();
+    for block in blocks.iter().rev() {
+        let bytes = solo.forge.pre_prepare(&solo.keys[0], support::solo::view(0), block);
+        let unverified = logothete::Unverified::decode(logothete::PeerLink(0), &bytes, solo.cluster.limits()).expect("decodes");
+        let verified = logothete::Verifier::new(solo.cluster.clone()).verify(unverified).expect("verifies");
+        solo.replica.step(solo.now, Input::Message(verified), &mut outbox);
+    }
+    let outputs: Vec<Output> = outbox.drain().collect();
+    let writes: Vec<_> = outputs
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Write(write) => Some(write),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(writes.iter().map(logothete::Write::index).collect::<Vec<_>>(), [1, 2]);
+    for (write, block) in writes.iter().zip(&blocks) {
+        let frame = write.record().as_bytes();
+        assert_eq!(&frame[..8], b"logothR1");
+        assert_eq!(&frame[8..40], solo.cluster.id().as_bytes());
+        assert_eq!(frame[40..44], 1_u32.to_le_bytes());
+        assert_eq!(frame[44..52], write.index().to_le_bytes());
+        let length = u32::from_le_bytes(frame[52..56].try_into().expect("four bytes")) as usize;
+        assert_eq!(frame.len(), 56 + length + 32);
+        let parent = block.parent();
+        assert!(frame.windows(32).any(|window| window == parent.as_bytes()), "the header is in the record");
+    }
+}
+
+#[test]
+fn p2_no_vote_before_the_whole_chain_is_held() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    solo.propose(0, &blocks[2]);
+    assert_eq!(solo.replica.status().head, at(3), "accepted: its parent is head");
+    assert_eq!(solo.votes(), [(Commit, 0, 2)], "but not voted for");
+    let chain = solo.forge.chain(None, &[blocks[1].clone()]);
+    solo.feed(&chain);
+    assert_eq!(solo.votes(), []);
+    let chain = solo.forge.chain(None, &[blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!(solo.votes(), [(Prepare, 0, 3)], "and only upwards: what is certified below needs no vote");
+}

@@ -1,0 +1,299 @@
+//! V1–V5, T1, T2, E: one replica among forged messages, rule by rule.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::{Disposition, Event, MessageKind, Why};
+use std::time::Duration;
+use support::solo::{Solo, T, at, view};
+
+fn wished(solo: &Solo) -> u64 {
+    solo.replica.status().wish.get()
+}
+
+/// Members' view changes to `to`, each claiming the certificate given.
+fn view_changes(
+    solo: &Solo,
+    members: &[usize],
+    to: u64,
+    certificate: Option<&logothete::sim::forge::ForgedCertificate>,
+) -> Vec<logothete::sim::forge::ForgedViewChange> {
+    members.iter().map(|member| solo.forge.view_change(solo.as_traitor(*member), view(to), certificate)).collect()
+}
+
+#[test]
+fn v1_f_wishes_move_nobody_and_f_plus_one_are_joined() {
+    let mut solo = Solo::new(4, 1);
+    solo.wants(&[2], 9);
+    assert_eq!(wished(&solo), 0);
+    solo.wants(&[3], 7);
+    assert_eq!(wished(&solo), 7, "the lower of two: one of them is correct");
+    assert_eq!(solo.replica.status().view, view(7), "with the own wish that is a quorum");
+}
+
+#[test]
+fn v1_wishing_binds_nothing() {
+    let mut solo = Solo::new(7, 1);
+    let blocks = solo.blocks(1);
+    solo.wants(&[2, 3, 4], 1);
+    assert_eq!(wished(&solo), 1);
+    assert_eq!(solo.replica.status().view, view(0));
+    solo.words();
+    solo.propose(0, &blocks[0]);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1)], "voting goes on");
+}
+
+#[test]
+fn v2_leaves_once_and_never_votes_below_again() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(2);
+    solo.propose(0, &blocks[0]);
+    solo.wants(&[0, 2, 3], 2);
+    let sent = solo.view_changes();
+    assert_eq!(sent.iter().filter(|words| words.starts_with("to all: ViewChange v2")).count(), 1, "{sent:?}");
+    solo.propose(0, &blocks[1]);
+    for member in [0, 2, 3] {
+        solo.vote(member, Prepare, 0, (at(1), blocks[0].digest()));
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), [], "no vote in view 0 any more");
+    solo.wants(&[0, 2, 3], 1);
+    assert_eq!(solo.replica.status().view, view(2), "and never back");
+}
+
+#[test]
+fn v3_the_new_primary_takes_the_highest_claim_of_a_quorum() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(2);
+    let high = solo.certificate(&[0, 2, 3], Prepare, 0, (at(2), blocks[1].digest()));
+    solo.wants(&[0, 2, 3], 1);
+    solo.words();
+    let genesis = view_changes(&solo, &[2], 1, None);
+    let bytes = solo.forge.view_change_message(&genesis[0]);
+    solo.feed(&bytes);
+    assert!(!solo.words().iter().any(|words| words.contains("NewView")), "two claims are no quorum");
+    let claim = view_changes(&solo, &[3], 1, Some(&high));
+    let bytes = solo.forge.view_change_message(&claim[0]);
+    solo.feed(&bytes);
+    let words = solo.words();
+    assert_eq!(words.iter().filter(|words| words.contains("NewView v1 base n2")).count(), 1, "{words:?}");
+    assert_eq!(solo.replica.status().head, at(2));
+    // It lacks the chain: it asks for it, and neither prepares nor proposes before it has it.
+    solo.pass(T / 8);
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.contains("Fetch by R1 chain down from n2")), "{words:?}");
+    assert!(!words.iter().any(|words| words.contains("Prepare")), "{words:?}");
+    let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!(solo.votes(), [(Prepare, 1, 2)]);
+}
+
+#[test]
+fn v3_a_backup_of_the_view_promises_no_new_view() {
+    let mut solo = Solo::new(4, 2);
+    solo.wants(&[0, 1, 3], 1);
+    for view_change in view_changes(&solo, &[0, 1, 3], 1, None) {
+        let bytes = solo.forge.view_change_message(&view_change);
+        solo.feed(&bytes);
+    }
+    assert!(!solo.words().iter().any(|words| words.contains("NewView")));
+}
+
+#[test]
+fn v4_enters_by_a_valid_new_view_and_only_once() {
+    let mut solo = Solo::new(4, 2);
+    let blocks = solo.blocks(2);
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    let low = solo.forge.new_view(&solo.keys[1], view(1), &view_changes(&solo, &[0, 1, 3], 1, None), None);
+    let mut mixed = view_changes(&solo, &[0, 1], 1, None);
+    mixed.extend(view_changes(&solo, &[3], 1, Some(&certificate)));
+    let high = solo.forge.new_view(&solo.keys[1], view(1), &mixed, None);
+    assert_eq!(solo.feed(&low), Disposition::Applied);
+    assert_eq!(solo.replica.status().view, view(1));
+    assert_eq!(solo.votes(), [(Prepare, 1, 0)], "genesis is prepared in a view above 0");
+    // A second, valid new view of the same view, with another quorum of claims: a proof, not an entry.
+    assert_eq!(solo.feed(&high), Disposition::Ignored(Why::Contradiction));
+    assert_eq!(solo.replica.status().head, at(0));
+    assert!(solo.events.iter().any(|event| matches!(event, Event::Evidence(evidence) if evidence.culprit().get() == 1)));
+}
+
+#[test]
+fn v4_nothing_above_the_base_before_a_certificate_of_the_view() {
+    let mut solo = Solo::new(4, 2);
+    let blocks = solo.blocks(1);
+    let new_view = solo.forge.new_view(&solo.keys[1], view(1), &view_changes(&solo, &[0, 1, 3], 1, None), None);
+    solo.feed(&new_view);
+    solo.words();
+    solo.propose(1, &blocks[0]);
+    assert_eq!(solo.votes(), [], "P1: c is not known");
+    let genesis = solo.genesis();
+    for member in [0, 1, 3] {
+        solo.vote(member, Prepare, 1, genesis);
+    }
+    assert_eq!(solo.votes(), [(Prepare, 1, 1)], "and genesis is never committed");
+}
+
+#[test]
+fn v4_a_certificate_of_a_higher_view_opens_it() {
+    let mut solo = Solo::new(4, 2);
+    let blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 5, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    let status = solo.replica.status();
+    assert_eq!((status.view, status.normal, status.head), (view(5), true, at(2)));
+    assert_eq!(solo.votes(), [(Commit, 5, 2)]);
+    let lower = solo.certificate(&[0, 1, 3], Prepare, 4, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&lower);
+    assert_eq!(solo.replica.status().view, view(5), "never back");
+    assert_eq!(solo.votes(), []);
+}
+
+#[test]
+fn v5_a_certificate_off_the_own_branch_moves_the_base() {
+    let mut solo = Solo::new(4, 1);
+    let (mine, theirs) = (solo.block_saying(1, solo.genesis().1, 1, b"treason"), solo.block(1, solo.genesis().1, 1));
+    solo.propose(0, &mine);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1)]);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), theirs.digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), [(Commit, 0, 1)], "commits, but prepares no second digest at its top");
+    let next = solo.block(2, theirs.digest(), 2);
+    let chain = solo.forge.chain(None, &[theirs]);
+    solo.feed(&chain);
+    solo.propose(0, &next);
+    assert_eq!(solo.votes(), [(Prepare, 0, 2)], "and goes on from there");
+}
+
+#[test]
+fn v5_never_below_the_own_votes() {
+    let mut solo = Solo::new(4, 1);
+    let (mine, theirs) = (solo.block_saying(1, solo.genesis().1, 1, b"treason"), solo.block(1, solo.genesis().1, 1));
+    let above = solo.block(2, mine.digest(), 2);
+    solo.propose(0, &mine);
+    solo.propose(0, &above);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1), (Prepare, 0, 2)]);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), theirs.digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().head, at(2), "n = 1 is below top = 2");
+    assert_eq!(solo.votes(), [(Commit, 0, 1)], "P3 holds all the same");
+}
+
+#[test]
+fn t1_the_oldest_item_decides_and_other_progress_does_not_help() {
+    let mut solo = Solo::new(4, 1);
+    let starved = solo.forge.request(&support::client_key(1), logothete::RequestNumber::new(1), b"starved");
+    let bytes = solo.forge.request_message(&starved);
+    solo.feed(&bytes);
+    // The primary goes on serving another client, well within the timeout each time.
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.pass(T / 10);
+        solo.propose(0, block);
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+        solo.feed_certificate(&certificate);
+    }
+    assert_eq!(wished(&solo), 0);
+    solo.pass(T / 5);
+    assert_eq!(wished(&solo), 1, "starved for longer than T");
+}
+
+#[test]
+fn t1_a_request_behind_a_gap_blames_nobody() {
+    let mut solo = Solo::new(4, 1);
+    let behind = solo.forge.request(&support::client_key(1), logothete::RequestNumber::new(2), b"second");
+    let bytes = solo.forge.request_message(&behind);
+    solo.feed(&bytes);
+    solo.pass(T * 10);
+    assert_eq!(wished(&solo), 0);
+}
+
+#[test]
+fn t1_at_half_the_deadline_the_request_goes_to_all() {
+    let mut solo = Solo::new(4, 1);
+    let request = solo.forge.request(&support::client_key(1), logothete::RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+    solo.pass(T / 2 - Duration::from_millis(1));
+    assert!(!solo.sent.iter().any(|envelope| envelope.kind() == MessageKind::Request));
+    solo.pass(Duration::from_millis(1));
+    assert_eq!(solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).count(), 1);
+}
+
+#[test]
+fn t1_the_timeout_doubles_with_views_that_decide_nothing_and_saturates() {
+    let mut solo = Solo::new(4, 1);
+    for to in 1..100 {
+        solo.wants(&[0, 2, 3], to);
+    }
+    assert_eq!(solo.replica.status().backoff, 6);
+}
+
+#[test]
+fn t2_a_replayed_status_draws_no_answer() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(1);
+    solo.propose(0, &blocks[0]);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&certificate);
+    let status = solo.forge.status(solo.as_traitor(3), 77, view(0), view(0), at(0));
+    solo.words();
+    solo.feed(&status);
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.starts_with("to R3: Chain")), "{words:?}");
+    assert_eq!(solo.feed(&status), Disposition::Ignored(Why::Stale));
+    assert_eq!(solo.words(), [] as [String; 0]);
+}
+
+#[test]
+fn t2_a_flood_of_questions_draws_bounded_answers() {
+    let mut solo = Solo::new(4, 1);
+    let big = vec![7; 60_000];
+    let block = solo.block_saying(1, solo.genesis().1, 1, &big);
+    solo.propose(0, &block);
+    solo.words();
+    let mut answered = 0;
+    for ordinal in 1..1000 {
+        let bytes = solo.forge.fetch(solo.as_traitor(3), ordinal, at(0), (at(1), block.digest()));
+        solo.feed(&bytes);
+        answered += std::mem::take(&mut solo.sent).iter().map(|envelope| envelope.encode().len()).sum::<usize>();
+    }
+    assert!(answered <= 17 * 256 * 1024, "{answered} bytes in one interval");
+    assert!(answered > 0);
+}
+
+#[test]
+fn e_two_votes_of_one_member_are_proof_and_count_once() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = [solo.block(1, solo.genesis().1, 1), solo.block_saying(1, solo.genesis().1, 1, b"other")];
+    for kind in [Prepare, Commit] {
+        solo.vote(3, kind, 0, (at(1), blocks[0].digest()));
+        assert_eq!(solo.vote(3, kind, 0, (at(1), blocks[1].digest())), Disposition::Ignored(Why::Contradiction));
+    }
+    let proofs: Vec<_> = solo.events.iter().filter(|event| matches!(event, Event::Evidence(_))).collect();
+    assert_eq!(proofs.len(), 1, "one proof for each member");
+    assert_eq!(solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Evidence).count(), 1, "told once");
+}
+
+#[test]
+fn e_two_view_changes_of_one_member_are_proof() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(1);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    for claim in [None, Some(&certificate)] {
+        let view_change = solo.forge.view_change(solo.as_traitor(3), view(4), claim);
+        let bytes = solo.forge.view_change_message(&view_change);
+        solo.feed(&bytes);
+    }
+    assert!(solo.events.iter().any(|event| matches!(event, Event::Evidence(evidence) if evidence.verify(&solo.cluster).is_ok())));
+}
+
+#[test]
+fn e_proof_against_the_primary_asks_for_its_replacement() {
+    let mut solo = Solo::new(4, 1);
+    let position = |byte| (at(1), logothete::Digest::new([byte; 32]));
+    let evidence = solo.forge.evidence(solo.as_traitor(0), Prepare, view(0), position(1), position(2));
+    let bytes = solo.forge.evidence_message(&evidence);
+    solo.feed(&bytes);
+    assert_eq!(wished(&solo), 1);
+}

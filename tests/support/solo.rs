@@ -1,0 +1,203 @@
+//! One correct replica alone among forged messages: what exactly does it answer?
+
+use super::{builder, client_key, replica_key};
+use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, Kind, Position, Seen, Traitor};
+use logothete::{
+    AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink, Replica, ReplicaId,
+    RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const T: Duration = Duration::from_millis(800);
+
+pub struct Solo {
+    pub cluster: Arc<Cluster>,
+    pub forge: Forge,
+    pub keys: Vec<SigningKey>,
+    pub replica: Replica,
+    pub me: usize,
+    pub now: Time,
+    /// Sent since the last look.
+    pub sent: Vec<Envelope>,
+    pub events: Vec<Event>,
+    pub decisions: Vec<Decision>,
+    pub records: Vec<String>,
+    ordinal: u64,
+}
+
+pub fn view(number: u64) -> View {
+    View::new(number)
+}
+
+pub fn at(number: u64) -> SequenceNumber {
+    SequenceNumber::new(number)
+}
+
+impl Solo {
+    pub fn new(replicas: usize, me: usize) -> Self {
+        let cluster = Arc::new(builder(replicas, 2).pipeline(4).build().expect("a valid cluster"));
+        let mut outbox = Outbox::new();
+        let now = Time(1_000_000);
+        let replica = Replica::recover(
+            cluster.clone(),
+            ReplicaId::new(me as u32),
+            Tuning::from_timeout(T),
+            Start::New,
+            AppState::default(),
+            [],
+            now,
+            &mut outbox,
+        )
+        .expect("a new replica starts");
+        let mut solo = Self {
+            forge: Forge::new(cluster.clone()),
+            keys: (0..replicas).map(replica_key).collect(),
+            cluster,
+            replica,
+            me,
+            now,
+            sent: Vec::new(),
+            events: Vec::new(),
+            decisions: Vec::new(),
+            records: Vec::new(),
+            ordinal: 1 << 50,
+        };
+        solo.serve(outbox);
+        solo
+    }
+
+    pub fn as_traitor(&self, index: usize) -> Traitor<'_> {
+        (ReplicaId::new(index as u32), &self.keys[index])
+    }
+
+    pub fn members(&self, indices: &[usize]) -> Vec<Traitor<'_>> {
+        indices.iter().map(|index| self.as_traitor(*index)).collect()
+    }
+
+    pub fn genesis(&self) -> Position {
+        (at(0), self.forge.genesis())
+    }
+
+    /// A block with one request of client 0.
+    pub fn block(&self, number: u64, parent: Digest, request: u64) -> ForgedBlock {
+        self.block_saying(number, parent, request, b"order")
+    }
+
+    pub fn block_saying(&self, number: u64, parent: Digest, request: u64, operation: &[u8]) -> ForgedBlock {
+        let request = self.forge.request(&client_key(0), RequestNumber::new(request), operation);
+        self.forge.block(at(number), parent, vec![request])
+    }
+
+    /// Blocks 1..=count on genesis, each with the client's next request.
+    pub fn blocks(&self, count: u64) -> Vec<ForgedBlock> {
+        let mut parent = self.forge.genesis();
+        (1..=count)
+            .map(|number| {
+                let block = self.block(number, parent, number);
+                parent = block.digest();
+                block
+            })
+            .collect()
+    }
+
+    pub fn certificate(&self, members: &[usize], kind: Kind, in_view: u64, position: Position) -> ForgedCertificate {
+        self.forge.certificate(&self.members(members), kind, view(in_view), position)
+    }
+
+    pub fn propose(&mut self, in_view: u64, block: &ForgedBlock) -> Disposition {
+        let primary = self.cluster.primary(view(in_view)).get() as usize;
+        let bytes = self.forge.pre_prepare(&self.keys[primary], view(in_view), block);
+        self.feed(&bytes)
+    }
+
+    pub fn vote(&mut self, from: usize, kind: Kind, in_view: u64, position: Position) -> Disposition {
+        let bytes = self.forge.vote(self.as_traitor(from), kind, view(in_view), position);
+        self.feed(&bytes)
+    }
+
+    pub fn feed_certificate(&mut self, certificate: &ForgedCertificate) -> Disposition {
+        let bytes = self.forge.certificate_message(certificate);
+        self.feed(&bytes)
+    }
+
+    /// Statuses of these members that want `want`.
+    pub fn wants(&mut self, members: &[usize], want: u64) {
+        for member in members {
+            self.ordinal += 1;
+            let bytes = self.forge.status(self.as_traitor(*member), self.ordinal, view(0), view(want), at(0));
+            self.feed(&bytes);
+        }
+    }
+
+    /// Verifies and steps; panics if the bytes don't pass verification.
+    pub fn feed(&mut self, bytes: &[u8]) -> Disposition {
+        let unverified = Unverified::decode(PeerLink(0), bytes, self.cluster.limits()).expect("decodes");
+        let verified = Verifier::new(self.cluster.clone()).verify(unverified).expect("verifies");
+        self.step(Input::Message(verified))
+    }
+
+    pub fn refuses(&self, bytes: &[u8]) -> bool {
+        match Unverified::decode(PeerLink(0), bytes, self.cluster.limits()) {
+            Ok(unverified) => Verifier::new(self.cluster.clone()).verify(unverified).is_err(),
+            Err(_) => true,
+        }
+    }
+
+    pub fn pass(&mut self, duration: Duration) -> Disposition {
+        self.now = self.now.after(duration);
+        self.step(Input::Timer)
+    }
+
+    pub fn step(&mut self, input: Input) -> Disposition {
+        let mut outbox = Outbox::new();
+        let disposition = self.replica.step(self.now, input, &mut outbox);
+        self.serve(outbox);
+        disposition
+    }
+
+    fn serve(&mut self, mut outbox: Outbox) {
+        let outputs: Vec<Output> = outbox.drain().collect();
+        for output in outputs {
+            match output {
+                Output::Write(write) => {
+                    self.records.push(format!("{write}"));
+                    let (envelopes, receipt) = write.persisted().sign(&self.keys[self.me]).expect("signed");
+                    self.sent.extend(envelopes);
+                    self.step(Input::Persisted(receipt));
+                }
+                Output::Send(outgoing) => self.sent.extend(outgoing.sign(&self.keys[self.me]).expect("signed")),
+                Output::App(AppCommand::Execute(decision)) => {
+                    let results = decision.requests().map(|request| Bytes::from(request.operation())).collect();
+                    let sequence_number = decision.sequence_number();
+                    self.decisions.push(decision);
+                    self.step(Input::Executed { sequence_number, results });
+                }
+                Output::Event(event) => self.events.push(event),
+                other => panic!("unknown output {other}"),
+            }
+        }
+    }
+
+    /// What was sent since the last look, in words.
+    pub fn words(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.sent).iter().map(ToString::to_string).collect()
+    }
+
+    /// The votes sent since the last look: kind, view, number.
+    pub fn votes(&mut self) -> Vec<(Kind, u64, u64)> {
+        std::mem::take(&mut self.sent)
+            .iter()
+            .filter_map(|envelope| match self.forge.read(&envelope.encode()) {
+                Ok(Seen::Vote { kind, replica, view, position }) if replica.get() as usize == self.me => Some((kind, view.get(), position.0.get())),
+                Ok(Seen::PrePrepare { view, block }) => Some((Kind::Prepare, view.get(), block.sequence_number().get())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Claims of the view changes sent since the last look, in words.
+    pub fn view_changes(&mut self) -> Vec<String> {
+        self.words().into_iter().filter(|words| words.contains("ViewChange v")).collect()
+    }
+}
