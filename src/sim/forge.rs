@@ -324,6 +324,14 @@ impl Forge {
     pub fn header_digest(&self, position: SequenceNumber, parent: Digest, payload: Digest) -> Digest {
         crate::message::header_digest(&self.cluster.id(), &Header { sequence_number: position, parent, payload })
     }
+
+    /// Decodes and encodes again, without believing anything: what an accepted message looks like when it is passed on.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no message within the cluster's limits.
+    pub fn reencode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        Message::decode(bytes, self.cluster.limits()).map(|message| wire::encode(&message))
+    }
 }
 
 fn seen_vote(kind: Kind, vote: &Vote) -> Seen {
