@@ -1,4 +1,5 @@
 //! logothete
+#![forbid(unsafe_code)]
 
 mod certificate;
 mod cluster;
