@@ -46,7 +46,10 @@ impl World {
     }
 
     pub fn with_limits(limits: Limits) -> Self {
-        let (replicas, clients) = (keys(1, 4), keys(101, 2));
+        Self::with_keys(keys(1, 4), keys(101, 2), limits)
+    }
+
+    pub fn with_keys(replicas: Vec<SigningKey>, clients: Vec<SigningKey>, limits: Limits) -> Self {
         let public = |keys: &[SigningKey]| keys.iter().map(SigningKey::verifying_key).collect();
         let cluster = Arc::new(Cluster::builder(public(&replicas), public(&clients)).limits(limits).build().unwrap());
         Self { forge: Forge::new(cluster.clone()), verifier: Verifier::new(cluster.clone()), cluster, replicas, clients }
@@ -98,9 +101,8 @@ impl World {
         let (prepared, committed) = (self.certificate(Phase::Prepare, 2), self.certificate(Phase::Commit, 1));
         let request = self.request(1, 1);
         let view_change = |replica, certificate: Option<&Certificate>| ViewChange { replica, view: 5, certificate: certificate.cloned() };
-        let vote = |name, kind, vote: &Vote| {
-            signed(self.sample(name, kind, |s| self.lay_vote(s, 1, vote)), "replica 1", self.vote_payload(vote))
-        };
+        let vote =
+            |name, kind, vote: &Vote| signed(self.sample(name, kind, |s| self.lay_vote(s, 1, vote)), "replica 1", self.vote_payload(vote));
         let leaving = |name, view_change: &ViewChange| {
             let sample = self.sample(name, MessageKind::ViewChange, |s| self.lay_view_change(s, view_change));
             signed(sample, "replica 2", self.view_change_payload(view_change))
@@ -172,8 +174,8 @@ impl World {
                 Statement::Executed { number: 1, root: [8; 32] },
                 Statement::Executed { number: 1, root: [9; 32] },
             ),
-            self.reply(),
-            self.answered(),
+            self.reply(2),
+            self.answered(2),
         ]
     }
 
@@ -248,14 +250,17 @@ impl World {
     }
 
     /// The result of the middle one of three requests.
-    fn reply(&self) -> Sample {
+    pub fn reply(&self, replica: u32) -> Sample {
         let operations: [&[u8]; 3] = [b"first", b"second", b"third"];
-        let leaves: Vec<Hash> =
-            operations.iter().zip(1..).map(|(operation, number)| self.leaf(0, number, operation, &[b"result of ", *operation].concat())).collect();
+        let leaves: Vec<Hash> = operations
+            .iter()
+            .zip(1..)
+            .map(|(operation, number)| self.leaf(0, number, operation, &[b"result of ", *operation].concat()))
+            .collect();
         let root = tree_node(&tree_node(&leaves[0], &leaves[1]), &leaves[2]);
         let statement = Statement::Executed { number: 9, root };
         let sample = self.sample("reply", MessageKind::Reply, |s| {
-            s.u32("replica", 2);
+            s.u32("replica", replica);
             s.u64("view", 4);
             s.u64("sequence_number", 9);
             s.fixed("client", &self.client_id(0));
@@ -267,27 +272,27 @@ impl World {
             s.count("path", 2);
             s.fixed("sibling", &leaves[0]);
             s.fixed("sibling", &leaves[2]);
-            s.fixed("signature", &self.by_replica(2, &self.statement_payload(&statement)));
+            s.fixed("signature", &self.by_replica(replica, &self.statement_payload(&statement)));
         });
-        signed(sample, "replica 2", self.statement_payload(&statement))
+        signed(sample, &format!("replica {replica}"), self.statement_payload(&statement))
     }
 
-    fn answered(&self) -> Sample {
+    pub fn answered(&self, replica: u32) -> Sample {
         let result = sha(b"logothete/result", &[b"result"]);
         let mut payload = b"logothete/1\0\0\0\0\0\x0a".to_vec();
         payload.extend_from_slice(self.cluster.id().as_bytes());
-        payload.extend_from_slice(&2_u32.to_le_bytes());
+        payload.extend_from_slice(&replica.to_le_bytes());
         payload.extend_from_slice(&self.client_id(0));
         payload.extend_from_slice(&5_u64.to_le_bytes());
         payload.extend_from_slice(&result);
         let sample = self.sample("answered", MessageKind::Answered, |s| {
-            s.u32("replica", 2);
+            s.u32("replica", replica);
             s.fixed("client", &self.client_id(0));
             s.u64("number", 5);
             s.fixed("result_digest", &result);
-            s.fixed("signature", &self.by_replica(2, &payload));
+            s.fixed("signature", &self.by_replica(replica, &payload));
         });
-        signed(sample, "replica 2", payload)
+        signed(sample, &format!("replica {replica}"), payload)
     }
 }
 

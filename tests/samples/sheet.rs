@@ -11,6 +11,8 @@ pub struct Sheet {
     pub choices: Vec<usize>,
     /// Offsets of each byte that says whether an option is there.
     pub options: Vec<usize>,
+    /// Offsets of each signature.
+    pub signatures: Vec<usize>,
     inside: Vec<String>,
 }
 
@@ -50,6 +52,9 @@ impl Sheet {
 
     pub fn fixed(&mut self, name: &str, bytes: &[u8]) {
         self.say(name, &hex(bytes));
+        if bytes.len() == 64 {
+            self.signatures.push(self.bytes.len());
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
