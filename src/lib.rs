@@ -10,6 +10,8 @@ mod hash;
 mod ids;
 mod merkle;
 mod message;
+#[cfg(doctest)]
+mod misuse;
 mod outbox;
 #[cfg(feature = "sim")]
 pub mod sim;
