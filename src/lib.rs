@@ -1,4 +1,5 @@
 //! logothete
+#![forbid(unsafe_code)]
 
 mod certificate;
 mod client;
@@ -11,6 +12,8 @@ mod hash;
 mod ids;
 mod merkle;
 mod message;
+#[cfg(doctest)]
+mod misuse;
 mod node;
 mod outbox;
 mod replica;

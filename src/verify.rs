@@ -361,3 +361,7 @@ impl rand_core::TryRng for Factors {
 }
 
 impl rand_core::TryCryptoRng for Factors {}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

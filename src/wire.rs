@@ -57,10 +57,21 @@ pub(crate) fn decode<'de, T: Deserialize<'de> + Serialize>(bytes: &'de [u8], max
     if consumed != bytes.len() {
         return Err(DecodeError::Trailing(bytes.len().saturating_sub(consumed)));
     }
-    if encode(&value) != bytes {
-        return Err(DecodeError::NotCanonical);
+    let mut compared = Compared { rest: bytes };
+    let same = bincode::serde::encode_into_writer(&value, &mut compared, config()).is_ok();
+    if same && compared.rest.is_empty() { Ok(value) } else { Err(DecodeError::NotCanonical) }
+}
+
+/// Takes an encoding only as long as it is these bytes: a second copy beside the value would break the bound on what input may cost.
+struct Compared<'a> {
+    rest: &'a [u8],
+}
+
+impl bincode::enc::write::Writer for Compared<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(bincode::error::EncodeError::Other("written in another way"))?;
+        Ok(())
     }
-    Ok(value)
 }
 
 /// A vector of at most `MAX` items that takes memory only as items arrive: serde's own would take up to 1 MiB on the word of a count.
@@ -95,9 +106,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
                 }
                 let mut out = Vec::new();
                 while let Some(item) = items.next_element()? {
-                    // Exact growth in steps: capacity stays within a quarter of what has really arrived.
+                    // Exact growth in steps, from 1: capacity stays within a quarter of what has really arrived, also in 4096 batches of one request.
                     if out.len() == out.capacity() {
-                        out.reserve_exact(4_usize.max(out.len() / 4));
+                        out.reserve_exact(1_usize.max(out.len() / 4));
                     }
                     out.push(item);
                 }

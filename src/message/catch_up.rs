@@ -127,7 +127,9 @@ pub(crate) struct Chain {
 impl Chain {
     pub(super) fn check_form(&self, limits: &Limits) -> Result<(), &'static str> {
         self.certificate.as_ref().map_or(Ok(()), Certificate::check_form)?;
-        if !self.blocks.is_sorted_by(|higher, lower| higher.header.sequence_number == lower.header.sequence_number.next()) {
+        // Not by next(): that stays at the largest number, and would take any number of blocks there.
+        let below = |n: SequenceNumber| n.get().checked_sub(1).map(SequenceNumber::new);
+        if !self.blocks.is_sorted_by(|higher, lower| below(higher.header.sequence_number) == Some(lower.header.sequence_number)) {
             return Err("blocks do not go down one by one");
         }
         self.blocks.iter().try_for_each(|block| block.check_form(limits))

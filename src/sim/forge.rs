@@ -4,6 +4,7 @@
 
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
+use crate::durable::{Record, RecordBody};
 use crate::evidence::Evidence;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
@@ -77,6 +78,44 @@ pub struct ForgedCertificate(Certificate);
 /// A ViewChange, true or false.
 #[derive(Clone, Debug)]
 pub struct ForgedViewChange(ViewChange);
+
+/// What a record keeps.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Kept<'a> {
+    /// The log's first record.
+    Started,
+    /// A Prepare and the blocks that no earlier record holds.
+    Prepare {
+        /// Its view.
+        view: View,
+        /// What was prepared.
+        position: Position,
+        /// Lowest first.
+        blocks: &'a [ForgedBlock],
+    },
+    /// A Commit, by the certificate that allowed it.
+    Commit(&'a ForgedCertificate),
+    /// A ViewChange.
+    ViewChange(&'a ForgedViewChange),
+    /// A NewView, as its message's bytes.
+    NewView(&'a [u8]),
+    /// A view entered or left, or its base moved.
+    Base {
+        /// The view.
+        view: View,
+        /// Taking part in it, or waiting for it.
+        entered: bool,
+        /// Where it starts.
+        base: Position,
+        /// The highest position prepared in it.
+        top: Option<SequenceNumber>,
+        /// The highest certificate.
+        high: Option<&'a ForgedCertificate>,
+    },
+    /// A higher certificate alone.
+    High(&'a ForgedCertificate),
+}
 
 /// What stands in a message.
 #[derive(Clone, Debug)]
@@ -370,6 +409,46 @@ impl Forge {
     /// A header's digest, for those who lay out bytes themselves.
     pub fn header_digest(&self, position: SequenceNumber, parent: Digest, payload: Digest) -> Digest {
         crate::message::header_digest(&self.cluster.id(), &Header { sequence_number: position, parent, payload })
+    }
+
+    /// Decodes and encodes again, without believing anything: what an accepted message looks like when it is passed on.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no message within the cluster's limits.
+    pub fn reencode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        Message::decode(bytes, self.cluster.limits()).map(|message| wire::encode(&message))
+    }
+
+    /// A record of `replica`'s log, framed as the core frames it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if a new view's bytes are none.
+    pub fn record(&self, replica: ReplicaId, index: u64, kept: &Kept<'_>) -> Result<Record, DecodeError> {
+        let body = match kept {
+            Kept::Started => RecordBody::Started,
+            Kept::Prepare { view, position, blocks } => RecordBody::Prepare {
+                view: *view,
+                sequence_number: position.0,
+                digest: position.1,
+                blocks: blocks.iter().map(|block| block.0.clone()).collect(),
+            },
+            Kept::Commit(certificate) => RecordBody::Commit { certificate: certificate.0.clone() },
+            Kept::ViewChange(view_change) => RecordBody::ViewChange { promise: view_change.0.clone() },
+            Kept::NewView(bytes) => match Message::decode(bytes, self.cluster.limits())? {
+                Message::NewView(promise) => RecordBody::NewView { promise },
+                _ => return Err(DecodeError::Malformed),
+            },
+            Kept::Base { view, entered, base, top, high } => RecordBody::Base {
+                view: *view,
+                mode: if *entered { Mode::Normal } else { Mode::ViewChange },
+                base_number: base.0,
+                base_digest: base.1,
+                top: *top,
+                high: high.map(|certificate| certificate.0.clone()),
+            },
+            Kept::High(certificate) => RecordBody::High { certificate: certificate.0.clone() },
+        };
+        Ok(Record::new(&self.cluster.id(), replica.get(), index, &body))
     }
 }
 

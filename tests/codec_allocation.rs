@@ -1,0 +1,150 @@
+//! What a rejected input may cost: at most twice its length and 64 KiB, whatever its counts and lengths say. (SPEC 2)
+#![allow(unsafe_code, reason = "an allocator that counts can't be written without")]
+
+mod samples;
+
+use logothete::{Limits, PeerLink, RequestNumber, SequenceNumber, Unverified, View};
+use samples::World;
+use samples::sheet::Sheet;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    // Of this thread only, so that the harness doesn't count.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    // An allocator must not fail while a thread ends.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Growth is counted as growth: where a large block can't grow in place, its pages are moved, not copied.
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most that decoding these bytes held at any time, and whether they passed.
+fn peak_of(bytes: &[u8], limits: &Limits) -> (usize, bool) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let accepted = Unverified::decode(PeerLink(0), bytes, limits).is_ok();
+    (usize::try_from(PEAK.get() - before).unwrap(), accepted)
+}
+
+fn check(what: &str, bytes: &[u8], limits: &Limits) -> bool {
+    let (peak, accepted) = peak_of(bytes, limits);
+    let allowed = 2 * bytes.len() + 64 * 1024;
+    assert!(peak <= allowed, "{what}: {} bytes of input took {peak} (accepted: {accepted})", bytes.len());
+    accepted
+}
+
+const BOMBS: [u64; 10] = [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, 1 << 40, 1 << 32, 1 << 20, 65_537, 65_536, 4096];
+
+fn bombs_in_samples(world: &World) {
+    for sample in world.samples() {
+        check(sample.name, &sample.sheet.bytes, world.cluster.limits());
+        // At every offset, not only where the counts are known to stand.
+        for offset in 0..sample.sheet.bytes.len() - 8 {
+            for bomb in BOMBS {
+                let mut bytes = sample.sheet.bytes.clone();
+                bytes[offset..offset + 8].copy_from_slice(&bomb.to_le_bytes());
+                check(sample.name, &bytes, world.cluster.limits());
+            }
+        }
+    }
+}
+
+/// `count` smallest items, as many as fit in a message: what arrives must not swell either.
+fn swarm(message: u32, head: &[u8], item: &[u8], count: u64) -> Vec<u8> {
+    let mut bytes = message.to_le_bytes().to_vec();
+    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(&count.to_le_bytes());
+    (0..count).for_each(|_| bytes.extend_from_slice(item));
+    bytes
+}
+
+fn swarms(world: &World) {
+    let limits = world.cluster.limits();
+    let request = vec![0_u8; 32 + 8 + 8 + 64];
+    let block = |requests: u64| {
+        let mut bytes = vec![0_u8; 72];
+        bytes.extend_from_slice(&requests.to_le_bytes());
+        (0..requests).for_each(|_| bytes.extend_from_slice(&request));
+        bytes
+    };
+    for cut in [0, 1, 64] {
+        let mut refused = |what: &str, mut bytes: Vec<u8>| {
+            bytes.truncate(bytes.len() - cut);
+            assert!(!check(what, &bytes, limits), "{what}");
+        };
+        // Empty requests with the number 0, in a batch of as many as a message holds.
+        for count in [1, 2, 3, 5, 8, 13, 100, 1000, 9000] {
+            let mut bytes = swarm(1, &[0; 8 + 72], &request, count);
+            bytes.extend_from_slice(&[0; 64]);
+            refused("requests", bytes);
+        }
+        for requests in [0, 1, 2, 3, 4, 5, 9, 17] {
+            let item = block(requests);
+            let count = (limits.message_bytes_max as u64 - 100) / item.len() as u64;
+            refused("blocks", swarm(9, &[0, 0], &item, count.min(4096)));
+        }
+        refused("signatures", swarm(4, &[0; 4 + 16 + 32], &[0; 68], 256));
+        let mut claims = swarm(6, &[0; 8 + 8 + 32], &[0; 116], 256);
+        claims.extend_from_slice(&[0; 1 + 64]);
+        refused("claims", claims);
+        let mut siblings = swarm(11, &[0; 4 + 8 + 8 + 32 + 8 + 32 + 8 + 4 + 4], &[0; 32], 32);
+        siblings.extend_from_slice(&[0; 64]);
+        refused("siblings", siblings);
+    }
+}
+
+/// Whole but beyond a limit, or refused only after all of it was read.
+fn late_refusals(world: &World) {
+    let narrow = Limits { operation_bytes_max: 1, batch_bytes_max: 200, batch_requests_max: 1, result_bytes_max: 0, ..Limits::default() };
+    let requests = |count: u64, length: usize| {
+        (1..=count).map(|number| world.forge.request(&world.clients[0], RequestNumber::new(number), &vec![7; length])).collect()
+    };
+    for (count, length) in [(1, 500_000), (1, 900_000), (7, 100_000), (2000, 0), (2000, 100)] {
+        let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), requests(count, length));
+        let proposal = world.forge.pre_prepare(&world.replicas[0], View::new(0), &block);
+        assert!(!check("a narrow limit", &proposal, &narrow));
+        let mut longer = proposal.clone();
+        longer.push(0);
+        assert!(!check("a trailing byte", &longer, world.cluster.limits()));
+        assert!(!check("cut off", &proposal[..proposal.len() - 1], world.cluster.limits()));
+        check("within or beyond its limits", &proposal, world.cluster.limits());
+    }
+    let mut huge = Sheet::default();
+    huge.string("far beyond message_bytes_max", &vec![0; 4 << 20]);
+    assert_eq!(peak_of(&huge.bytes, world.cluster.limits()), (0, false));
+}
+
+// One test, since the count is of its thread.
+#[test]
+fn spec_2_rejected_input_takes_at_most_twice_its_length_and_64_kib() {
+    let world = World::new();
+    bombs_in_samples(&world);
+    late_refusals(&world);
+    swarms(&world);
+}

@@ -1,0 +1,418 @@
+//! Which messages are believed: alone and in company, each the same. (SPEC 3.5)
+
+mod samples;
+
+use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
+use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::scalar::Scalar;
+use ed25519_dalek::{Signature, SigningKey};
+use logothete::{DecodeError, Limits, RequestNumber, SequenceNumber, Unverified, VerifyError, View};
+use proptest::prelude::*;
+use samples::by_hand::{Block, Hash, Phase, Vote};
+use samples::sheet::Sheet;
+use samples::{World, keys};
+use sha2::{Digest as _, Sha512};
+
+/// A verdict in a form that can be compared.
+fn told(verdict: Result<logothete::Verified, VerifyError>) -> Result<String, VerifyError> {
+    verdict.map(|verified| verified.to_string())
+}
+
+fn bad_signature<T>(verdict: Result<T, VerifyError>) -> bool {
+    matches!(verdict, Err(VerifyError::BadSignature(_)))
+}
+
+fn verdict(world: &World, bytes: &[u8]) -> Result<(), VerifyError> {
+    let alone = world.verify(bytes).map(|_| ());
+    let together = world.verifier.verify_all(vec![world.decode(bytes).unwrap()]).remove(0).map(|_| ());
+    assert_eq!(alone, together);
+    alone
+}
+
+fn paste(target: &Sheet, signature: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut pasted = target.bytes.clone();
+    pasted[signature..signature + 64].copy_from_slice(bytes);
+    pasted
+}
+
+#[test]
+fn spec_3_5_valid_messages_of_every_kind_pass_alone_and_together() {
+    let world = World::new();
+    let samples = world.samples();
+    for sample in &samples {
+        assert_eq!(verdict(&world, &sample.sheet.bytes), Ok(()), "{}", sample.name);
+    }
+    let all = samples.iter().map(|sample| world.decode(&sample.sheet.bytes).unwrap()).collect();
+    for (sample, verdict) in samples.iter().zip(world.verifier.verify_all(all)) {
+        assert_eq!(verdict.unwrap().kind(), sample.kind, "{}", sample.name);
+    }
+    assert!(world.verifier.verify_all(Vec::new()).is_empty());
+}
+
+#[test]
+fn spec_3_5_every_signature_in_a_message_counts() {
+    let world = World::new();
+    for sample in world.samples() {
+        assert!(!sample.sheet.signatures.is_empty());
+        for signature in &sample.sheet.signatures {
+            for half in [0, 32, 63] {
+                let mut bytes = sample.sheet.bytes.clone();
+                bytes[signature + half] ^= 1;
+                // A request's signature is part of its batch's digest, so there the batch fails first.
+                let verdict = verdict(&world, &bytes).unwrap_err();
+                let inside_a_batch = matches!(verdict, VerifyError::Rule(rule) if rule.starts_with("P1"));
+                assert!(inside_a_batch || matches!(verdict, VerifyError::BadSignature(_)), "{} at {signature}: {verdict}", sample.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn spec_3_1_every_byte_of_a_message_is_covered_by_a_signature() {
+    let world = World::new();
+    for sample in world.samples() {
+        for offset in 0..sample.sheet.bytes.len() {
+            // The one exception: a reply's view is a hint.
+            if sample.name == "reply" && (8..16).contains(&offset) {
+                continue;
+            }
+            for bit in [0, 7] {
+                let mut bytes = sample.sheet.bytes.clone();
+                bytes[offset] ^= 1 << bit;
+                if let Ok(unverified) = world.decode(&bytes) {
+                    assert!(world.verifier.verify(unverified).is_err(), "{} at {offset}", sample.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn spec_3_1_nothing_of_one_cluster_is_believed_in_another() {
+    let world = World::new();
+    // The same keys; one limit is one byte larger.
+    let other = World::with_limits(Limits { result_bytes_max: 64 * 1024 + 1, ..Limits::default() });
+    assert_ne!(world.cluster.id(), other.cluster.id());
+    for sample in world.samples() {
+        assert!(verdict(&other, &sample.sheet.bytes).is_err(), "{}", sample.name);
+    }
+}
+
+/// The worst case: one key is everybody's, client's and replica's, so only the payloads keep the signatures apart.
+#[test]
+fn spec_3_1_no_signature_stands_for_another_statement_or_kind() {
+    let key = keys(1, 1);
+    let world = World::with_keys(key.clone(), key.clone(), Limits::default());
+    let forge = &world.forge;
+    let me = (logothete::ReplicaId::new(0), &key[0]);
+    let (view, number) = (View::new(1), SequenceNumber::new(1));
+    let request = forge.request(&key[0], RequestNumber::new(1), b"x");
+    let block = forge.block(number, forge.genesis(), vec![request.clone()]);
+    let position = (number, block.digest());
+    let certificate = |kind, view| forge.certificate_message(&forge.certificate(&[me], kind, view, position));
+    use logothete::sim::forge::Kind::{Commit, Prepare};
+    let view_change = forge.view_change(me, view, None);
+    // Each with the number of bytes behind its signature.
+    let mut messages = vec![
+        (forge.request_message(&request), 0),
+        (forge.request_message(&forge.request(&key[0], RequestNumber::new(2), b"x")), 0),
+        (forge.pre_prepare(&key[0], view, &block), 0),
+        (forge.vote(me, Prepare, view, position), 0),
+        (forge.vote(me, Prepare, view.next(), position), 0),
+        (forge.vote(me, Prepare, view, (number.next(), position.1)), 0),
+        (forge.vote(me, Commit, view, position), 0),
+        (certificate(Prepare, view), 0),
+        (certificate(Prepare, view.next()), 0),
+        (certificate(Commit, view), 0),
+        (forge.view_change_message(&view_change), 1),
+        (forge.view_change_message(&forge.view_change(me, view.next(), None)), 1),
+        (forge.new_view(&key[0], view, &[view_change], None), 0),
+        (forge.status(me, 1, view, view, number), 3),
+        (forge.status(me, 2, view, view, number), 3),
+        (forge.fetch(me, 1, SequenceNumber::default(), position), 0),
+    ];
+    messages.extend([world.reply(0), world.answered(0)].map(|sample| (sample.sheet.bytes, 0)));
+    let slot = |(bytes, behind): &(Vec<u8>, usize)| bytes.len() - behind - 64..bytes.len() - behind;
+    for target in &messages {
+        assert_eq!(verdict(&world, &target.0), Ok(()));
+        for donor in &messages {
+            let signature = &donor.0[slot(donor)];
+            let mut pasted = target.0.clone();
+            pasted[slot(target)].copy_from_slice(signature);
+            let same_statement = pasted == target.0;
+            assert_eq!(bad_signature(verdict(&world, &pasted)), !same_statement);
+        }
+    }
+    // The only statement here that stands in more than one place is Prepare(1, 1, d): proposal, vote, certificate.
+    let distinct: std::collections::BTreeSet<&[u8]> = messages.iter().map(|message| &message.0[slot(message)]).collect();
+    assert_eq!(messages.len() - distinct.len(), 2 + 1 + 1);
+}
+
+/// A signature that its key's owner makes with a chosen point R in a chosen encoding.
+fn crafted(key: &SigningKey, message: &[u8], encoded_r: [u8; 32], r: Scalar) -> [u8; 64] {
+    let a = key.to_scalar();
+    let hash = Sha512::new().chain_update(encoded_r).chain_update(key.verifying_key().to_bytes()).chain_update(message).finalize();
+    let s = r + Scalar::from_bytes_mod_order_wide(&hash.into()) * a;
+    [encoded_r, s.to_bytes()].concat().try_into().unwrap()
+}
+
+/// Signatures that a correct signer never makes, and on which libraries disagree: (what, signature, ZIP-215's verdict).
+fn edge_signatures(key: &SigningKey, message: &[u8]) -> Vec<(&'static str, [u8; 64], bool)> {
+    let r = Scalar::from(7_u64);
+    let point: EdwardsPoint = ED25519_BASEPOINT_POINT * r;
+    let mut list: Vec<_> = EIGHT_TORSION
+        .iter()
+        .map(|torsion| ("R with a torsion component", crafted(key, message, (point + torsion).compress().to_bytes(), r), true))
+        .collect();
+    list.extend(
+        EIGHT_TORSION.iter().map(|torsion| ("R of small order", crafted(key, message, torsion.compress().to_bytes(), Scalar::ZERO), true)),
+    );
+    // y = p + 1: a second encoding of the identity, and with the sign bit a third.
+    let mut identity = [0xff; 32];
+    (identity[0], identity[31]) = (0xee, 0x7f);
+    list.push(("R in a second encoding", crafted(key, message, identity, Scalar::ZERO), true));
+    identity[31] = 0xff;
+    list.push(("R in a third encoding", crafted(key, message, identity, Scalar::ZERO), true));
+    let honest = crafted(key, message, point.compress().to_bytes(), r);
+    list.push(("honest", honest, true));
+    // S + L: the same residue in another encoding.
+    let order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
+    let mut carry = 0_u16;
+    let mut high = honest;
+    for index in 0..32 {
+        let sum = u16::from(honest[32 + index]) + u16::from(u8::from_str_radix(&order[2 * index..2 * index + 2], 16).unwrap()) + carry;
+        (high[32 + index], carry) = (u8::try_from(sum & 0xff).unwrap(), sum >> 8);
+    }
+    list.push(("S beyond the group's order", high, false));
+    let mut no_point = honest;
+    no_point[..32].copy_from_slice(&[2; 32]);
+    list.push(("R that is no point, or another", no_point, false));
+    list.push(("all zero", [0; 64], false));
+    list
+}
+
+#[test]
+fn zip_215_has_one_verdict_alone_and_in_any_company() {
+    let world = World::new();
+    let samples = world.samples();
+    let vote = &samples[2].sheet;
+    let payload = &samples[2].signed.as_ref().unwrap().1;
+    let mut crafted_only_here = 0;
+    let edges = edge_signatures(&world.replicas[1], payload);
+    for (what, signature, expected) in &edges {
+        let bytes = paste(vote, vote.signatures[0], signature);
+        assert_eq!(verdict(&world, &bytes).is_ok(), *expected, "{what}");
+        // In the company of good ones, and of one bad one.
+        for bad in [false, true] {
+            let mut company: Vec<Unverified> = samples.iter().map(|sample| world.decode(&sample.sheet.bytes).unwrap()).collect();
+            if bad {
+                company[3] = world.decode(&paste(&samples[3].sheet, samples[3].sheet.signatures[0], &[0; 64])).unwrap();
+            }
+            company.insert(5, world.decode(&bytes).unwrap());
+            let verdicts = world.verifier.verify_all(company);
+            assert_eq!(verdicts[5].is_ok(), *expected, "{what}");
+            assert_eq!(verdicts.iter().filter(|verdict| verdict.is_err()).count(), usize::from(bad) + usize::from(!expected), "{what}");
+        }
+        let strict = world.replicas[1].verifying_key().verify_strict(payload, &Signature::from_bytes(signature)).is_ok();
+        crafted_only_here += usize::from(*expected && !strict);
+    }
+    // Seven torsion components, eight points of small order, two encodings: the vectors do test the rule.
+    assert_eq!(crafted_only_here, 7 + 8 + 2);
+    // All of them at once.
+    let all = edges.iter().map(|(_, signature, _)| world.decode(&paste(vote, vote.signatures[0], signature)).unwrap()).collect();
+    let verdicts: Vec<bool> = world.verifier.verify_all(all).iter().map(Result::is_ok).collect();
+    assert_eq!(verdicts, edges.iter().map(|(_, _, expected)| *expected).collect::<Vec<_>>());
+}
+
+#[derive(Clone, Debug)]
+enum Damage {
+    None,
+    FlipBit(prop::sample::Index, u8),
+    ZeroSignature(prop::sample::Index),
+    ForeignSignature(prop::sample::Index, prop::sample::Index),
+    EdgeSignature(prop::sample::Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        3 => Just(Damage::None),
+        2 => (index(), 0..8_u8).prop_map(|(at, bit)| Damage::FlipBit(at, bit)),
+        1 => index().prop_map(Damage::ZeroSignature),
+        2 => (index(), index()).prop_map(|(at, from)| Damage::ForeignSignature(at, from)),
+        1 => index().prop_map(Damage::EdgeSignature),
+    ]
+}
+
+fn damaged(world: &World, samples: &[samples::Sample], chosen: usize, damage: &Damage) -> Unverified {
+    let sheet = &samples[chosen].sheet;
+    let slot = |at: &prop::sample::Index| *at.get(&sheet.signatures);
+    let bytes = match damage {
+        Damage::None => sheet.bytes.clone(),
+        Damage::FlipBit(at, bit) => {
+            let mut bytes = sheet.bytes.clone();
+            bytes[at.index(sheet.bytes.len())] ^= 1 << bit;
+            bytes
+        }
+        Damage::ZeroSignature(at) => paste(sheet, slot(at), &[0; 64]),
+        Damage::ForeignSignature(at, from) => {
+            let donor = &from.get(samples).sheet;
+            paste(sheet, slot(at), &donor.bytes[donor.signatures[0]..donor.signatures[0] + 64])
+        }
+        Damage::EdgeSignature(which) => match &samples[chosen].signed {
+            Some((by, payload)) if by == "replica 1" && sheet.signatures.len() == 1 => {
+                paste(sheet, sheet.signatures[0], &which.get(&edge_signatures(&world.replicas[1], payload)).1)
+            }
+            _ => sheet.bytes.clone(),
+        },
+    };
+    // Where the damage doesn't even decode, the good one takes part.
+    world.decode(&bytes).unwrap_or_else(|_| world.decode(&sheet.bytes).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn spec_3_5_each_message_gets_the_verdict_that_it_would_get_alone(
+        choices in proptest::collection::vec((any::<prop::sample::Index>(), damage()), 0..16),
+    ) {
+        let world = World::new();
+        let samples = world.samples();
+        let messages: Vec<Unverified> =
+            choices.iter().map(|(which, damage)| damaged(&world, &samples, which.index(samples.len()), damage)).collect();
+        let alone: Vec<_> = messages.iter().map(|message| told(world.verifier.verify(message.clone()))).collect();
+        let together: Vec<_> = world.verifier.verify_all(messages.clone()).into_iter().map(told).collect();
+        prop_assert_eq!(&together, &alone);
+        let again: Vec<_> = world.verifier.clone().verify_all(messages.clone()).into_iter().map(told).collect();
+        prop_assert_eq!(&again, &alone);
+        let backwards: Vec<_> = world.verifier.verify_all(messages.into_iter().rev().collect()).into_iter().map(told).rev().collect();
+        prop_assert_eq!(&backwards, &alone);
+    }
+}
+
+#[test]
+fn p1_a_block_under_another_header_is_refused() {
+    let world = World::new();
+    let request = world.forge.request(&world.clients[0], RequestNumber::new(1), b"x");
+    let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), vec![request]);
+    let other = block.with_payload(world.forge.genesis());
+    let refused = Err(VerifyError::Rule("P1: a batch does not hash to what its header says"));
+    assert_eq!(verdict(&world, &world.forge.pre_prepare(&world.replicas[0], View::new(0), &other)), refused);
+    assert_eq!(verdict(&world, &world.forge.chain(None, &[other])), refused);
+}
+
+#[test]
+fn p1_a_proposal_is_its_primarys_alone() {
+    let world = World::new();
+    let request = world.forge.request(&world.clients[0], RequestNumber::new(1), b"x");
+    let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), vec![request]);
+    for view in [0, 1, 2, 3, 4, 7, u64::MAX] {
+        for (index, key) in world.replicas.iter().enumerate() {
+            let verdict = verdict(&world, &world.forge.pre_prepare(key, View::new(view), &block));
+            assert_eq!(verdict.is_ok(), view % 4 == index as u64, "{view} {index}");
+        }
+    }
+}
+
+#[test]
+fn p1_one_bad_request_makes_its_batch_bad() {
+    let world = World::new();
+    let other = World::with_limits(Limits { result_bytes_max: 1, ..Limits::default() });
+    let stranger = SigningKey::from_bytes(&[77; 32]);
+    let good = |number| world.forge.request(&world.clients[0], RequestNumber::new(number), b"x");
+    // Signed by its client for another cluster; and by a client that nobody enrolled.
+    let foreign = other.forge.request(&world.clients[1], RequestNumber::new(1), b"x");
+    let unknown = world.forge.request(&stranger, RequestNumber::new(1), b"x");
+    // A replica is no client.
+    let replica = world.forge.request(&world.replicas[0], RequestNumber::new(1), b"x");
+    for bad in [foreign, unknown, replica] {
+        for requests in [vec![bad.clone(), good(1)], vec![good(1), bad.clone(), good(2)], vec![good(1), bad.clone()]] {
+            let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), requests);
+            let proposal = verdict(&world, &world.forge.pre_prepare(&world.replicas[0], View::new(0), &block));
+            assert!(bad_signature(proposal.clone()) || matches!(proposal, Err(VerifyError::UnknownClient(_))));
+            assert_eq!(verdict(&world, &world.forge.chain(None, &[block])), proposal);
+        }
+        assert!(verdict(&world, &world.forge.request_message(&bad)).is_err());
+    }
+}
+
+#[test]
+fn p5_blocks_that_are_not_each_others_parents_are_refused() {
+    let world = World::new();
+    let block = |number: u64, parent, operation: &[u8]| {
+        world.forge.block(
+            SequenceNumber::new(number),
+            parent,
+            vec![world.forge.request(&world.clients[0], RequestNumber::new(1), operation)],
+        )
+    };
+    let first = block(1, world.forge.genesis(), b"a");
+    let (second, stray) = (block(2, first.digest(), b"b"), block(2, world.forge.genesis(), b"b"));
+    let third = block(3, second.digest(), b"c");
+    assert_eq!(verdict(&world, &world.forge.chain(None, &[third.clone(), second.clone(), first.clone()])), Ok(()));
+    let refused = Err(VerifyError::Rule("P5: a chain's blocks are not each other's parents"));
+    assert_eq!(verdict(&world, &world.forge.chain(None, &[stray.clone(), first.clone()])), refused);
+    assert_eq!(verdict(&world, &world.forge.chain(None, &[third, stray, first])), refused);
+}
+
+#[test]
+fn p2_genesis_is_prepared_above_view_0_only_and_never_committed() {
+    let world = World::new();
+    let vote = |phase, view, digest| {
+        let mut sheet = Sheet::default();
+        sheet.choice("message", if phase == Phase::Prepare { 2 } else { 3 }, "");
+        world.lay_vote(&mut sheet, 1, &Vote { phase, view, number: 0, digest });
+        verdict(&world, &sheet.bytes)
+    };
+    let genesis = world.genesis();
+    assert_eq!(genesis, *world.forge.genesis().as_bytes());
+    let misplaced = Err(VerifyError::Rule("P2: genesis is prepared in views above 0 only, and never committed"));
+    let foreign = Err(VerifyError::Rule("P2: not this cluster's genesis"));
+    assert_eq!(vote(Phase::Prepare, 0, genesis), misplaced);
+    assert_eq!(vote(Phase::Commit, 0, genesis), misplaced);
+    assert_eq!(vote(Phase::Commit, 1, genesis), misplaced);
+    assert_eq!(vote(Phase::Prepare, 1, genesis), Ok(()));
+    for digest in [[0; 32], [1; 32], *world.cluster.id().as_bytes()] {
+        assert_eq!(vote(Phase::Prepare, 1, digest), foreign);
+    }
+}
+
+#[test]
+fn spec_3_3_digests_are_those_of_the_specification() {
+    let world = World::new();
+    let [first, second] = world.blocks();
+    let forged: Vec<_> = [&first, &second]
+        .iter()
+        .map(|block: &&Block| {
+            let requests = block
+                .batch
+                .iter()
+                .map(|request| world.forge.request(&world.clients[request.client], RequestNumber::new(request.number), &request.operation))
+                .collect();
+            world.forge.block(SequenceNumber::new(block.number), logothete::Digest::new(block.parent), requests)
+        })
+        .collect();
+    let by_hand: Vec<Hash> = [&first, &second].iter().map(|block| world.block_digest(block)).collect();
+    assert_eq!(forged.iter().map(|block| *block.digest().as_bytes()).collect::<Vec<_>>(), by_hand);
+}
+
+#[test]
+fn s2_a_reply_with_a_false_path_is_refused() {
+    let world = World::new();
+    let reply = world.reply(2).sheet;
+    let path = reply.counts[1];
+    for count in [0_u64, 1, 3] {
+        // A sibling dropped, all dropped, or one doubled.
+        let mut bytes = reply.bytes[..path].to_vec();
+        bytes.extend_from_slice(&count.to_le_bytes());
+        let siblings = &reply.bytes[path + 8..path + 8 + 64];
+        bytes.extend(siblings.iter().chain(siblings).take(32 * usize::try_from(count).unwrap()));
+        bytes.extend_from_slice(&reply.bytes[path + 8 + 64..]);
+        assert_eq!(verdict(&world, &bytes), Err(VerifyError::Rule("S2: a path of the wrong length")));
+    }
+    let mut too_long = reply.bytes[..path].to_vec();
+    too_long.extend_from_slice(&33_u64.to_le_bytes());
+    too_long.extend_from_slice(&[0; 33 * 32 + 64]);
+    assert_eq!(world.decode(&too_long).unwrap_err(), DecodeError::Malformed);
+}
