@@ -4,7 +4,9 @@ use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use logothete::sim::forge::{Forge, Kind};
-use logothete::{Cluster, ClusterBuilder, ConfigError, Digest, Limits, PeerLink, ReplicaId, RequestNumber, SequenceNumber, Unverified, Verifier, View};
+use logothete::{
+    Cluster, ClusterBuilder, ConfigError, Digest, Limits, PeerLink, ReplicaId, RequestNumber, SequenceNumber, Unverified, Verifier, View,
+};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -27,7 +29,7 @@ fn cluster(n: usize) -> Cluster {
 /// f, q and weak quorum from their meaning, not from their formulas: f is the largest number with n ≥ 3 f + 1; q the smallest size of which any two sets share f + 1.
 fn by_meaning(n: u32) -> (u32, u32, u32) {
     let f = (0..n).rev().find(|f| n > 3 * f).unwrap();
-    let q = (1..=n).find(|q| 2 * q >= n + f + 1).unwrap();
+    let q = (1..=n).find(|q| 2 * q > n + f).unwrap();
     (f, q, f + 1)
 }
 
@@ -243,18 +245,9 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         (|b| b.limits(limits(|l| l.message_bytes_max = (64 << 20) + 1)), "message_bytes_max must be at most 64 MiB"),
         (|b| b.limits(limits(|l| l.message_bytes_max = u32::MAX)), "message_bytes_max must be at most 64 MiB"),
         (|b| b.limits(limits(|l| l.message_bytes_max = 0)), "message_bytes_max must be at least batch_bytes_max and 64 KiB"),
-        (
-            |b| b.limits(limits(|l| l.batch_bytes_max = u32::MAX)),
-            "message_bytes_max must be at least batch_bytes_max and 64 KiB",
-        ),
-        (
-            |b| b.limits(limits(|l| l.result_bytes_max = 1 << 20)),
-            "message_bytes_max must be at least result_bytes_max and 64 KiB",
-        ),
-        (
-            |b| b.limits(limits(|l| l.result_bytes_max = u32::MAX)),
-            "message_bytes_max must be at least result_bytes_max and 64 KiB",
-        ),
+        (|b| b.limits(limits(|l| l.batch_bytes_max = u32::MAX)), "message_bytes_max must be at least batch_bytes_max and 64 KiB"),
+        (|b| b.limits(limits(|l| l.result_bytes_max = 1 << 20)), "message_bytes_max must be at least result_bytes_max and 64 KiB"),
+        (|b| b.limits(limits(|l| l.result_bytes_max = u32::MAX)), "message_bytes_max must be at least result_bytes_max and 64 KiB"),
     ];
     for (change, message) in bad {
         let error = change(Cluster::builder(public(1, 4), Vec::new())).build().unwrap_err();

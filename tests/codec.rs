@@ -2,11 +2,12 @@
 
 mod samples;
 
-use logothete::{DecodeError, Limits, MessageKind, RequestNumber, SequenceNumber, Unverified, View};
+use logothete::sim::forge::Kind;
+use logothete::{DecodeError, Limits, MessageKind, ReplicaId, RequestNumber, SequenceNumber, Unverified, View};
 use proptest::prelude::*;
 use samples::by_hand::{Phase, ViewChange};
 use samples::sheet::Sheet;
-use samples::{LINK, World, wire_number};
+use samples::{LINK, World, keys, wire_number};
 
 /// Refused, or its one encoding is these very bytes.
 fn refused_or_canonical(world: &World, bytes: &[u8]) -> Result<bool, String> {
@@ -184,6 +185,33 @@ fn spec_2_3_a_message_beyond_its_limit_is_not_looked_at() {
     }
     let garbage = vec![0xff; world.cluster.limits().message_bytes_max as usize + 1];
     assert!(matches!(world.decode(&garbage), Err(DecodeError::TooLong { .. })));
+}
+
+#[test]
+fn spec_2_3_the_largest_proofs_of_the_largest_cluster_fit_beside_the_smallest_batch() {
+    let limits = Limits {
+        message_bytes_max: 121 + 64 * 1024,
+        batch_bytes_max: 121,
+        operation_bytes_max: 1,
+        result_bytes_max: 0,
+        ..Limits::default()
+    };
+    let world = World::with_keys(keys(0, 256), keys(0, 1), limits);
+    let quorum = world.cluster.quorum();
+    let members: Vec<_> = world.cluster.replicas().zip(&world.replicas).take(quorum as usize).collect();
+    let position = (SequenceNumber::new(7), world.forge.genesis());
+    let certificate = world.forge.certificate(&members, Kind::Commit, View::new(1), position);
+    let leave = |member: &(ReplicaId, _)| world.forge.view_change(*member, View::new(2), Some(&certificate));
+    let view_changes: Vec<_> = members.iter().map(leave).collect();
+    let request = world.forge.request(&world.clients[0], RequestNumber::new(1), b"x");
+    let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), vec![request]);
+    for bytes in [
+        world.forge.new_view(&world.replicas[2], View::new(2), &view_changes, None),
+        world.forge.view_change_message(&view_changes[0]),
+        world.forge.chain(Some(&certificate), &[block]),
+    ] {
+        assert!(world.verify(&bytes).is_ok(), "{}", bytes.len());
+    }
 }
 
 #[test]

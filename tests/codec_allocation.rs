@@ -94,7 +94,7 @@ fn swarms(world: &World) {
         bytes
     };
     for cut in [0, 1, 64] {
-        let mut refused = |what: &str, mut bytes: Vec<u8>| {
+        let refused = |what: &str, mut bytes: Vec<u8>| {
             bytes.truncate(bytes.len() - cut);
             assert!(!check(what, &bytes, limits), "{what}");
         };

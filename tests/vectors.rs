@@ -1,0 +1,258 @@
+//! The wire, the signed payloads and the log, pinned byte for byte: whoever changes one of them sees it here. (SPEC 2-5)
+//!
+//! The vectors in `tests/vectors` are laid out by hand from known keys, and the crate's own encoder has to agree with them.
+//! `LOGOTHETE_REWRITE=1` writes them anew; a change of theirs is a change of the format, and needs a version of its own.
+
+mod samples;
+
+use logothete::sim::forge::{ForgedBlock, ForgedCertificate, Kept, Kind};
+use logothete::{Digest, ReplicaId, Request, RequestNumber, SequenceNumber, View};
+use samples::by_hand::{Block, Certificate, Hash, Phase, ViewChange, Vote};
+use samples::sheet::{Sheet, hex};
+use samples::{World, sha};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+fn rewriting() -> bool {
+    std::env::var_os("LOGOTHETE_REWRITE").is_some_and(|value| value == "1")
+}
+
+fn dump(title: &str, bytes: &[u8]) -> String {
+    bytes.chunks(64).fold(format!("\n{title}, {} bytes\n", bytes.len()), |mut text, line| {
+        let _ = writeln!(text, "{}", hex(line));
+        text
+    })
+}
+
+fn fields(words: &[String]) -> String {
+    words.iter().fold("\nfields\n".to_owned(), |text, word| text + word + "\n")
+}
+
+fn compare(name: &str, text: &str) -> Result<(), String> {
+    let path = folder().join(format!("{name}.txt"));
+    if rewriting() {
+        fs::create_dir_all(folder()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let kept = fs::read_to_string(&path).map_err(|error| format!("{name}: {error}"))?;
+    match kept.lines().zip(text.lines()).enumerate().find(|(_, (kept, now))| kept != now) {
+        Some((line, (kept, now))) => Err(format!("{name}, line {}: the vector has\n{kept}\nand now it is\n{now}", line + 1)),
+        None if kept == text => Ok(()),
+        None => Err(format!("{name}: another length")),
+    }
+}
+
+/// All vectors by their names, in the form in which they are kept.
+fn vectors(world: &World) -> Vec<(String, String)> {
+    let messages = world.samples().into_iter().map(|sample| {
+        let mut text = format!("{}: message of kind {:?}\n", sample.name, sample.kind);
+        text += &fields(&sample.sheet.words);
+        if let Some((by, payload)) = &sample.signed {
+            text += &dump(&format!("payload, signed by {by}"), payload);
+        }
+        (sample.name.to_owned(), text + &dump("encoding", &sample.sheet.bytes))
+    });
+    let records = records(world).into_iter().map(|(name, sheet, frame, _)| {
+        let text =
+            format!("{name}: record 7 of replica 1\n") + &fields(&sheet.words) + &dump("body", &sheet.bytes) + &dump("frame", &frame);
+        (name.to_owned(), text)
+    });
+    messages.chain(records).chain([("cluster".to_owned(), cluster(world))]).collect()
+}
+
+#[test]
+fn spec_2_the_vectors_are_what_they_were() {
+    let world = World::new();
+    let vectors = vectors(&world);
+    let failed: Vec<String> = vectors.iter().filter_map(|(name, text)| compare(name, text).err()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    // No vector of something that is no more.
+    let kept: BTreeSet<String> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(kept, vectors.iter().map(|(name, _)| format!("{name}.txt")).collect());
+}
+
+#[test]
+fn spec_2_the_crate_writes_what_is_laid_out_by_hand() {
+    let world = World::new();
+    let forge = &world.forge;
+    let blocks = forged_blocks(&world);
+    let (prepared, committed) = (certificate(&world, Kind::Prepare, 2), certificate(&world, Kind::Commit, 1));
+    let replica = |index: u32| (ReplicaId::new(index), &world.replicas[index as usize]);
+    let at = (SequenceNumber::new(1), blocks[0].digest());
+    let genesis = (SequenceNumber::new(0), forge.genesis());
+    let leave = |index, certificate| forge.view_change(replica(index), View::new(5), certificate);
+    let view = View::new(3);
+    let request = forged_request(&world, &world.request(1, 1));
+    let written = [
+        ("request", forge.request_message(&request)),
+        ("pre_prepare", forge.pre_prepare(&world.replicas[3], view, &blocks[0])),
+        ("prepare", forge.vote(replica(1), Kind::Prepare, view, at)),
+        ("prepare_of_genesis", forge.vote(replica(1), Kind::Prepare, view, genesis)),
+        ("commit", forge.vote(replica(1), Kind::Commit, view, at)),
+        ("certificate_prepared", forge.certificate_message(&prepared)),
+        ("certificate_commit", forge.certificate_message(&committed)),
+        ("view_change", forge.view_change_message(&leave(2, Some(&prepared)))),
+        ("view_change_from_genesis", forge.view_change_message(&leave(2, None))),
+        (
+            "new_view",
+            forge.new_view(
+                &world.replicas[1],
+                View::new(5),
+                &[leave(0, Some(&committed)), leave(2, Some(&prepared)), leave(3, None)],
+                None,
+            ),
+        ),
+        ("new_view_from_genesis", forge.new_view(&world.replicas[1], View::new(5), &[0, 1, 2].map(|index| leave(index, None)), None)),
+        ("fetch_chain", forge.fetch(replica(2), 78, SequenceNumber::new(0), at)),
+        (
+            "evidence_of_prepares",
+            forge.evidence_message(&forge.evidence(replica(3), Kind::Prepare, view, at, (SequenceNumber::new(1), blocks[1].digest()))),
+        ),
+    ];
+    let samples = world.samples();
+    for (name, bytes) in written {
+        let sample = samples.iter().find(|sample| sample.name == name).unwrap();
+        assert_eq!(hex(&bytes), hex(&sample.sheet.bytes), "{name}");
+    }
+}
+
+#[test]
+fn spec_5_the_crate_frames_records_as_laid_out_by_hand() {
+    let world = World::new();
+    for (name, _, frame, written) in records(&world) {
+        assert_eq!(hex(&written), hex(&frame), "{name}");
+    }
+}
+
+fn cluster(world: &World) -> String {
+    let mut text = "cluster: its identity and its genesis, with default limits and numbers\n".to_owned();
+    for (list, keys) in [("replica", &world.replicas), ("client", &world.clients)] {
+        for (index, key) in keys.iter().enumerate() {
+            let _ = write!(text, "\n{list} {index}\nseed {}\nkey  {}\n", hex(&key.to_bytes()), hex(&key.verifying_key().to_bytes()));
+        }
+    }
+    let [first, second] = world.blocks().map(|block| world.block_digest(&block));
+    for (name, digest) in [
+        ("identity", *world.cluster.id().as_bytes()),
+        ("d_0", world.genesis()),
+        ("d_1 of the samples", first),
+        ("d_2 of the samples", second),
+    ] {
+        let _ = write!(text, "\n{name}\n{}\n", hex(&digest));
+    }
+    text
+}
+
+fn forged_request(world: &World, request: &samples::by_hand::Request) -> Request {
+    world.forge.request(&world.clients[request.client], RequestNumber::new(request.number), &request.operation)
+}
+
+fn forged_blocks(world: &World) -> [ForgedBlock; 2] {
+    world.blocks().map(|Block { number, parent, batch }| {
+        let requests = batch.iter().map(|request| forged_request(world, request)).collect();
+        world.forge.block(SequenceNumber::new(number), Digest::new(parent), requests)
+    })
+}
+
+/// The crate's own form of `World::certificate`.
+fn certificate(world: &World, kind: Kind, view: u64) -> ForgedCertificate {
+    let members = [0, 1, 3].map(|index: u32| (ReplicaId::new(index), &world.replicas[index as usize]));
+    world.forge.certificate(&members, kind, View::new(view), (SequenceNumber::new(1), forged_blocks(world)[0].digest()))
+}
+
+/// Frame: tag, group, replica, index, length, body, checksum of all before it.
+fn frame(world: &World, body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"logothR1".to_vec();
+    bytes.extend_from_slice(world.cluster.id().as_bytes());
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&7_u64.to_le_bytes());
+    bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(body);
+    let checksum: Hash = sha(b"logothete/record", &[&bytes]);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+type RecordVector = (&'static str, Sheet, Vec<u8>, Vec<u8>);
+
+/// Each kind of record: its name, its body and its frame by hand, and its frame by the crate.
+fn records(world: &World) -> Vec<RecordVector> {
+    let by_hand = world.certificate(Phase::Prepare, 2);
+    let Certificate { vote: Vote { digest, .. }, .. } = by_hand;
+    let certificate = certificate(world, Kind::Prepare, 2);
+    let at = (SequenceNumber::new(1), Digest::new(digest));
+    let (blocks, hand_blocks) = (forged_blocks(world), world.blocks());
+    let leaving = ViewChange { replica: 1, view: 5, certificate: Some(by_hand.clone()) };
+    let view_change = world.forge.view_change((ReplicaId::new(1), &world.replicas[1]), View::new(5), Some(&certificate));
+    let new_view = world.samples().into_iter().find(|sample| sample.name == "new_view").unwrap().sheet;
+    let record = |name, number, variant, lay: &dyn Fn(&mut Sheet), kept: Kept<'_>| {
+        let mut sheet = Sheet::default();
+        sheet.choice("record", number, variant);
+        lay(&mut sheet);
+        let framed = frame(world, &sheet.bytes);
+        let written = world.forge.record(ReplicaId::new(1), 7, &kept).unwrap().as_bytes().to_vec();
+        (name, sheet, framed, written)
+    };
+    let base = |sheet: &mut Sheet, entered: bool| {
+        sheet.u64("view", 5);
+        if entered {
+            sheet.choice("mode", 0, "Normal")
+        } else {
+            sheet.choice("mode", 1, "ViewChange")
+        }
+        sheet.u64("base_number", 1);
+        sheet.fixed("base_digest", &digest);
+        sheet.option("top", entered.then_some(2), |sheet, top| sheet.u64("sequence_number", top));
+        sheet.option("high", entered.then_some(&by_hand), |sheet, high| world.lay_certificate(sheet, high));
+    };
+    vec![
+        record("record_started", 0, "Started", &|_| (), Kept::Started),
+        record(
+            "record_prepare",
+            1,
+            "Prepare",
+            &|sheet| {
+                sheet.u64("view", 3);
+                sheet.u64("sequence_number", 1);
+                sheet.fixed("digest", &digest);
+                sheet.count("blocks", 2);
+                hand_blocks.iter().for_each(|block| sheet.within("block", |sheet| world.lay_block(sheet, block)));
+            },
+            Kept::Prepare { view: View::new(3), position: at, blocks: &blocks },
+        ),
+        record("record_commit", 2, "Commit", &|sheet| world.lay_certificate(sheet, &by_hand), Kept::Commit(&certificate)),
+        record("record_view_change", 3, "ViewChange", &|sheet| world.lay_view_change(sheet, &leaving), Kept::ViewChange(&view_change)),
+        record(
+            "record_new_view",
+            4,
+            "NewView",
+            &|sheet| {
+                // The message without its kind.
+                sheet.words.extend_from_slice(&new_view.words[1..]);
+                sheet.bytes.extend_from_slice(&new_view.bytes[4..]);
+            },
+            Kept::NewView(&new_view.bytes),
+        ),
+        record(
+            "record_base_entered",
+            5,
+            "Base",
+            &|sheet| base(sheet, true),
+            Kept::Base { view: View::new(5), entered: true, base: at, top: Some(SequenceNumber::new(2)), high: Some(&certificate) },
+        ),
+        record(
+            "record_base_left",
+            5,
+            "Base",
+            &|sheet| base(sheet, false),
+            Kept::Base { view: View::new(5), entered: false, base: at, top: None, high: None },
+        ),
+        record("record_high", 6, "High", &|sheet| world.lay_certificate(sheet, &by_hand), Kept::High(&certificate)),
+    ]
+}
