@@ -176,3 +176,19 @@ struct Mixed;
 /// }
 /// ```
 struct Believed;
+
+/// What is not verified can't be stepped.
+///
+/// ```compile_fail,E0308
+/// use logothete::*;
+/// fn step(replica: &mut Replica, message: Unverified, out: &mut Outbox) {
+///     replica.step(Time(0), Input::Message(message), out);
+/// }
+/// ```
+/// ```
+/// use logothete::*;
+/// fn step(replica: &mut Replica, message: Unverified, verifier: &Verifier, out: &mut Outbox) {
+///     replica.step(Time(0), Input::Message(verifier.verify(message).unwrap()), out);
+/// }
+/// ```
+struct Unchecked;
