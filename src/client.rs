@@ -60,6 +60,7 @@ pub enum ClientError {
 /// Something that happened to a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // Moved once, never stored.
 pub enum ClientInput {
     /// The host wants this operation executed; at most `operation_bytes_max` bytes.
     Submit(Bytes),
@@ -72,6 +73,7 @@ pub enum ClientInput {
 /// One thing that a step put out.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // Moved once, never stored.
 pub enum ClientOutput {
     /// A request to sign with the client's key and send.
     Send(Outgoing),
@@ -97,6 +99,7 @@ pub struct Completion {
 /// What an operator would want to know of a client; never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // Rare.
 pub enum ClientEvent {
     /// A replica signed two different roots for the results of one batch. Reported once for each replica.
     Evidence(Evidence),
@@ -366,7 +369,7 @@ impl Client {
             return Err(ClientIgnored::OtherCluster);
         }
         match verified.message {
-            Message::Reply(reply) => self.on_reply(reply, out),
+            Message::Reply(reply) => self.on_reply(*reply, out),
             Message::Answered(answered) => self.on_answered(&answered, out),
             other => Err(ClientIgnored::NotAnAnswer(other.kind())),
         }

@@ -7,6 +7,7 @@ use std::fmt;
 /// Something that happened inside a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // Evidence is rare, and once for each replica.
 pub enum Event {
     /// A batch was decided.
     Decided {

@@ -126,7 +126,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// Stands by signatures that it already has.
-    Ready(Envelope),
+    Ready(Box<Envelope>),
     Unsigned(ToSign),
 }
 
@@ -169,7 +169,7 @@ impl Outgoing {
 
     fn into_envelopes(self, signature: RawSignature) -> Vec<Envelope> {
         match self.content {
-            Content::Ready(envelope) => vec![envelope],
+            Content::Ready(envelope) => vec![*envelope],
             Content::Unsigned(to_sign) => to_sign.seal(signature),
         }
     }
@@ -279,43 +279,27 @@ impl Outbox {
     }
     /// Takes the records to make durable, in the order of their indices.
     pub fn writes(&mut self) -> Vec<Write> {
-        self.take(|output| match output {
-            Output::Write(write) => Ok(write),
-            other => Err(other),
-        })
+        self.take(|output| matches!(output, Output::Write(_)), |output| if let Output::Write(write) = output { Some(write) } else { None })
     }
     /// Takes the messages that promise nothing.
     pub fn sends(&mut self) -> Vec<Outgoing> {
-        self.take(|output| match output {
-            Output::Send(outgoing) => Ok(outgoing),
-            other => Err(other),
-        })
+        self.take(
+            |output| matches!(output, Output::Send(_)),
+            |output| if let Output::Send(outgoing) = output { Some(outgoing) } else { None },
+        )
     }
     /// Takes the work for the service, in the order in which it has to be done.
     pub fn app(&mut self) -> Vec<AppCommand> {
-        self.take(|output| match output {
-            Output::App(command) => Ok(command),
-            other => Err(other),
-        })
+        self.take(|output| matches!(output, Output::App(_)), |output| if let Output::App(command) = output { Some(command) } else { None })
     }
     /// Takes the events.
     pub fn events(&mut self) -> Vec<Event> {
-        self.take(|output| match output {
-            Output::Event(event) => Ok(event),
-            other => Err(other),
-        })
+        self.take(|output| matches!(output, Output::Event(_)), |output| if let Output::Event(event) = output { Some(event) } else { None })
     }
 
-    fn take<T>(&mut self, pick: impl Fn(Output) -> Result<T, Output>) -> Vec<T> {
-        let mut taken = Vec::new();
-        let mut kept = VecDeque::with_capacity(self.outputs.len());
-        for output in self.outputs.drain(..) {
-            match pick(output) {
-                Ok(item) => taken.push(item),
-                Err(other) => kept.push_back(other),
-            }
-        }
-        self.outputs = kept;
-        taken
+    fn take<T>(&mut self, is: impl Fn(&Output) -> bool, into: impl Fn(Output) -> Option<T>) -> Vec<T> {
+        let (taken, kept): (Vec<Output>, Vec<Output>) = self.outputs.drain(..).partition(is);
+        self.outputs = kept.into();
+        taken.into_iter().filter_map(into).collect()
     }
 }

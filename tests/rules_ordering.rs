@@ -52,7 +52,7 @@ fn p1_a_second_proposal_at_one_position_is_evidence_and_not_accepted() {
 
 #[test]
 fn p1_only_the_primary_of_the_view_proposes() {
-    let mut solo = Solo::new(4, 1);
+    let solo = Solo::new(4, 1);
     let block = solo.block(1, solo.genesis().1, 1);
     let by_another = solo.forge.pre_prepare(&solo.keys[2], support::solo::view(0), &block);
     assert!(solo.refuses(&by_another), "signed by R2 in a view of R0's");
@@ -146,9 +146,8 @@ fn p5_what_is_missing_is_fetched_and_checked_backwards() {
 #[test]
 fn s1_doubled_executed_and_out_of_turn_requests_are_skipped() {
     let mut solo = Solo::new(4, 1);
-    let request = |number: u64, operation: &[u8]| {
-        solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), operation)
-    };
+    let request =
+        |number: u64, operation: &[u8]| solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), operation);
     let batch = vec![request(1, b"a"), request(1, b"b"), request(3, b"early"), request(2, b"c"), request(1, b"a"), request(3, b"d")];
     let block = solo.forge.block(at(1), solo.genesis().1, batch);
     solo.propose(0, &block);

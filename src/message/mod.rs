@@ -34,13 +34,13 @@ pub(crate) enum Message {
     Prepare(Vote),
     Commit(Vote),
     Certificate(Certificate),
-    ViewChange(ViewChange),
-    NewView(NewView),
-    Status(StatusMessage),
+    ViewChange(Box<ViewChange>),
+    NewView(Box<NewView>),
+    Status(Box<StatusMessage>),
     Fetch(Fetch),
     Chain(Chain),
-    Evidence(Evidence),
-    Reply(Reply),
+    Evidence(Box<Evidence>),
+    Reply(Box<Reply>),
     Answered(Answered),
 }
 

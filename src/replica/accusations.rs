@@ -61,7 +61,7 @@ impl Replica {
             self.report_impersonation();
         }
         self.accusations.proofs.insert(culprit, evidence.clone());
-        self.send_ready(Recipients::AllReplicas, Message::Evidence(evidence.clone()));
+        self.send_ready(Recipients::AllReplicas, Message::Evidence(Box::new(evidence.clone())));
         self.event(Event::Evidence(evidence));
         // V1: evidence against the primary is a reason to wish for the next view.
         if culprit == self.primary() {

@@ -97,7 +97,7 @@ impl Replica {
             commit: self.own_vote(VoteKind::Commit),
             view_change: own_view_change.filter(|view_change| view_change.view == view),
         };
-        self.send_signed(Recipients::AllReplicas, Message::Status(status));
+        self.send_signed(Recipients::AllReplicas, Message::Status(Box::new(status)));
     }
 
     /// Upon receiving another replica's status.
@@ -135,7 +135,7 @@ impl Replica {
                 sent = Some(certificate.rank());
                 self.send_certificate(peer, certificate);
             } else if let Some(new_view) = self.new_view.clone() {
-                self.send_ready(Recipients::Replica(peer), Message::NewView(new_view));
+                self.send_ready(Recipients::Replica(peer), Message::NewView(Box::new(new_view)));
             }
         }
         if let Some(high) = self.promises.high_certificate().cloned() {

@@ -210,12 +210,12 @@ impl Replica {
             Message::Prepare(vote) => self.on_vote(VoteKind::Prepare, &vote),
             Message::Commit(vote) => self.on_vote(VoteKind::Commit, &vote),
             Message::Certificate(certificate) => self.on_certificate(&certificate),
-            Message::ViewChange(view_change) => self.on_view_change(view_change),
-            Message::NewView(new_view) => self.on_new_view(new_view),
-            Message::Status(status) => self.on_status(status),
+            Message::ViewChange(view_change) => self.on_view_change(*view_change),
+            Message::NewView(new_view) => self.on_new_view(*new_view),
+            Message::Status(status) => self.on_status(*status),
             Message::Fetch(fetch) => self.on_fetch(&fetch),
             Message::Chain(chain) => self.on_chain(chain),
-            Message::Evidence(evidence) => self.on_evidence(evidence),
+            Message::Evidence(evidence) => self.on_evidence(*evidence),
             Message::Reply(_) | Message::Answered(_) => Ok(Disposition::Ignored(Why::NotForReplicas)),
         }
     }
@@ -314,7 +314,7 @@ impl Replica {
 
     /// Sends what stands by signatures that it already has.
     fn send_ready(&mut self, to: Recipients, message: Message) {
-        self.send(Content::Ready(Envelope::new(to, message)));
+        self.send(Content::Ready(Box::new(Envelope::new(to, message))));
     }
 
     /// Sends what this replica signs without promising anything by it.

@@ -180,7 +180,7 @@ impl Promises {
         };
         self.recorded_high = self.high.rank;
         self.view_change = Some(promise.clone());
-        Ok(self.write(&RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(promise))))
+        Ok(self.write(&RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(Box::new(promise)))))
     }
 
     // V3
@@ -190,7 +190,7 @@ impl Promises {
         ensure(self.cluster.primary(self.view) == self.me, "V3: a new view by a backup")?;
         ensure(!self.new_view_promised, "V3: a second new view")?;
         self.new_view_promised = true;
-        Ok(self.write(&RecordBody::NewView { promise: promise.clone() }, Some(Message::NewView(promise))))
+        Ok(self.write(&RecordBody::NewView { promise: promise.clone() }, Some(Message::NewView(Box::new(promise)))))
     }
 
     pub(super) fn has_promised_new_view(&self) -> bool {

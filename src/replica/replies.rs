@@ -140,7 +140,7 @@ impl Replica {
                 .requests()
                 .enumerate()
                 .map(|(index, request)| {
-                    (Recipients::Client(request.client), Message::Reply(executed.reply_to(request, index, view, self.me, root)))
+                    (Recipients::Client(request.client), Message::Reply(Box::new(executed.reply_to(request, index, view, self.me, root))))
                 })
                 .collect();
             self.send_replies(messages);
@@ -164,7 +164,7 @@ impl Replica {
                 }
                 let root = merkle::root(&executed.leaves);
                 if let Some(reply) = executed.reply(index, self.promises.view(), self.me, root) {
-                    self.send_signed(Recipients::Client(client), Message::Reply(reply));
+                    self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));
                 }
             }
             None => {

@@ -110,7 +110,7 @@ impl Replica {
             return Ok(());
         }
         let mut candidates: Vec<&ViewChange> = self.view_changes.values().filter(|view_change| view_change.view == view).collect();
-        if candidates.len() < self.quorum() || !self.view_changes.get(&self.me).is_some_and(|own| own.view == view) {
+        if candidates.len() < self.quorum() || self.view_changes.get(&self.me).is_none_or(|own| own.view != view) {
             return Ok(());
         }
         // Highest first; members in order among equals.

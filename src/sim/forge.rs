@@ -254,7 +254,7 @@ impl Forge {
 
     /// A view change as a message.
     pub fn view_change_message(&self, view_change: &ForgedViewChange) -> Vec<u8> {
-        wire::encode(&Message::ViewChange(view_change.0.clone()))
+        wire::encode(&Message::ViewChange(Box::new(view_change.0.clone())))
     }
 
     /// A new view from these view changes; base and certificate are the highest claim's unless given.
@@ -288,7 +288,7 @@ impl Forge {
             certificate,
             signature: RawSignature::ZERO,
         };
-        self.finish(Message::NewView(new_view), key)
+        self.finish(Message::NewView(Box::new(new_view)), key)
     }
 
     /// A status that claims to stand in `view`, to want `want` and to have decided `decided`.
@@ -310,7 +310,7 @@ impl Forge {
             commit: None,
             view_change: None,
         };
-        self.finish(Message::Status(status), traitor.1)
+        self.finish(Message::Status(Box::new(status)), traitor.1)
     }
 
     /// A question for the chain that ends at `position`.
@@ -339,7 +339,7 @@ impl Forge {
 
     /// Evidence as a message.
     pub fn evidence_message(&self, evidence: &Evidence) -> Vec<u8> {
-        wire::encode(&Message::Evidence(evidence.clone()))
+        wire::encode(&Message::Evidence(Box::new(evidence.clone())))
     }
 
     /// A reply for one request of a batch of executed requests and their results, hinting at `view`.
@@ -375,7 +375,7 @@ impl Forge {
             signature: RawSignature::ZERO,
             root: merkle::root(&digests),
         };
-        self.finish(Message::Reply(reply), traitor.1)
+        self.finish(Message::Reply(Box::new(reply)), traitor.1)
     }
 
     /// The digest of a result that was given before.
@@ -401,7 +401,7 @@ impl Forge {
             Message::Prepare(vote) => seen_vote(Kind::Prepare, &vote),
             Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
             Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
-            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(view_change)),
+            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(*view_change)),
             other => Seen::Other(other.to_string()),
         })
     }
@@ -435,7 +435,7 @@ impl Forge {
             Kept::Commit(certificate) => RecordBody::Commit { certificate: certificate.0.clone() },
             Kept::ViewChange(view_change) => RecordBody::ViewChange { promise: view_change.0.clone() },
             Kept::NewView(bytes) => match Message::decode(bytes, self.cluster.limits())? {
-                Message::NewView(promise) => RecordBody::NewView { promise },
+                Message::NewView(promise) => RecordBody::NewView { promise: *promise },
                 _ => return Err(DecodeError::Malformed),
             },
             Kept::Base { view, entered, base, top, high } => RecordBody::Base {

@@ -221,7 +221,8 @@ impl Net {
         let mut outbox = Outbox::new();
         let disposition = self.hosts[to].replica.step(self.now, input, &mut outbox);
         *self.hosts[to].dispositions.entry(format!("{disposition:?}")).or_default() += 1;
-        if !heading.is_empty() && !(outbox.is_empty() && disposition == Disposition::Applied) {
+        let silent = outbox.is_empty() && disposition == Disposition::Applied;
+        if !heading.is_empty() && !silent {
             let remark = if disposition == Disposition::Applied { String::new() } else { format!("  ({disposition:?})") };
             self.say(format!("{heading}{remark}"));
         }
