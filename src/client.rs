@@ -8,7 +8,7 @@ mod witness;
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
 use crate::execution_receipt::ExecutionReceipt;
-use crate::ids::{Bytes, ClientId, ReplicaId, RequestNumber, View};
+use crate::ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, View};
 use crate::message::{Answered, Message, MessageKind, Reply, Request};
 use crate::outbox::{Content, Identity, Outgoing, Recipients, ToSign};
 use crate::time::Time;
@@ -60,6 +60,7 @@ pub enum ClientError {
 /// Something that happened to a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "moved once and not stored: a box would cost more than the copy")]
 pub enum ClientInput {
     /// The host wants this operation executed; at most `operation_bytes_max` bytes.
     Submit(Bytes),
@@ -72,6 +73,7 @@ pub enum ClientInput {
 /// One thing that a step put out.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "moved once and not stored: a box would cost more than the copy")]
 pub enum ClientOutput {
     /// A request to sign with the client's key and send.
     Send(Outgoing),
@@ -97,6 +99,7 @@ pub struct Completion {
 /// What an operator would want to know of a client; never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "moved once and not stored: a box would cost more than the copy")]
 pub enum ClientEvent {
     /// A replica signed two different roots for the results of one batch. Reported once for each replica.
     Evidence(Evidence),
@@ -415,7 +418,7 @@ impl Client {
     }
 
     // S2
-    fn complete(&mut self, number: RequestNumber, result_digest: &crate::ids::Digest, out: &mut Vec<ClientOutput>) {
+    fn complete(&mut self, number: RequestNumber, result_digest: &Digest, out: &mut Vec<ClientOutput>) {
         let weak_quorum = usize::try_from(self.cluster.weak_quorum()).unwrap_or(usize::MAX);
         let Some(outstanding) = self.outstanding.get(&number) else { return };
         let Some(agreed) = outstanding.tally.agreed(result_digest, weak_quorum, &outstanding.request) else { return };

@@ -443,6 +443,21 @@ fn s1_unanswered_requests_go_to_all_replicas_with_back_off() {
 }
 
 #[test]
+fn s1_a_clock_that_goes_back_stands_still() {
+    let mut host = Host::new(1);
+    host.now = Time(900 * MS);
+    let _ = host.step(ClientInput::Timer);
+    host.now = Time(0);
+    let _ = host.submit(b"op");
+    assert_eq!(host.client.deadline(), Some(Time(1400 * MS)));
+    host.now = Time(100 * MS);
+    let request = host.request(1, b"op");
+    let reply = host.reply(0, 1, &request, b"r");
+    let _ = host.deliver(&reply);
+    assert_eq!(host.completions()[0].latency, Duration::ZERO);
+}
+
+#[test]
 fn s1_each_request_has_a_timer_of_its_own() {
     let mut host = Host::new(4);
     for start in [0, 100, 200] {
@@ -580,6 +595,18 @@ fn s2_a_fast_liar_cannot_hide_the_new_primary() {
         }
     }
     assert_eq!(host.client.primary(), ReplicaId::new(1));
+}
+
+#[test]
+fn s2_a_replica_s_older_hint_that_comes_late_takes_nothing_back() {
+    let mut host = Host::new(4);
+    let _ = host.submit(b"op");
+    let leaves = [(host.request(1, b"op"), &b"r"[..])];
+    for (replica, hint, primary) in [(1, 6, 0), (1, 1, 0), (2, 7, 2)] {
+        let reply = host.reply_of(replica, hint, 1, &leaves, 0);
+        let _ = host.deliver(&reply);
+        assert_eq!(host.client.primary(), ReplicaId::new(primary));
+    }
 }
 
 #[test]
