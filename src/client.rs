@@ -8,7 +8,7 @@ mod witness;
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
 use crate::execution_receipt::ExecutionReceipt;
-use crate::ids::{Bytes, ClientId, ReplicaId, RequestNumber, View};
+use crate::ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, View};
 use crate::message::{Answered, Message, MessageKind, Reply, Request};
 use crate::outbox::{Content, Identity, Outgoing, Recipients, ToSign};
 use crate::time::Time;
@@ -418,7 +418,7 @@ impl Client {
     }
 
     // S2
-    fn complete(&mut self, number: RequestNumber, result_digest: &crate::ids::Digest, out: &mut Vec<ClientOutput>) {
+    fn complete(&mut self, number: RequestNumber, result_digest: &Digest, out: &mut Vec<ClientOutput>) {
         let weak_quorum = usize::try_from(self.cluster.weak_quorum()).unwrap_or(usize::MAX);
         let Some(outstanding) = self.outstanding.get(&number) else { return };
         let Some(agreed) = outstanding.tally.agreed(result_digest, weak_quorum, &outstanding.request) else { return };
