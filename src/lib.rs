@@ -1,4 +1,81 @@
-//! logothete
+//! A Byzantine fault-tolerant replicated log: PBFT on a hash chain, as a state machine without I/O.
+//!
+//! The host owns sockets, clock, disk, key and the replicated application. This is all that it does:
+//!
+//! ```
+//! use logothete::{Node, NodeError, PeerLink, Recipients, Service, Signature, Signer, Time, Wal};
+//! use std::{sync::mpsc::{Receiver, RecvTimeoutError}, time::{Duration, Instant}};
+//!
+//! fn host<W: Wal, A: Service, S: Signer<Signature>>(
+//!     mut node: Node<W, A, S>,              // from Node::open
+//!     inbox: Receiver<(PeerLink, Vec<u8>)>, // the threads of your sockets fill it
+//!     send: impl Fn(Recipients, &[u8]),     // and these bytes go out over them
+//!     start: Instant,
+//! ) -> Result<(), NodeError<W::Error>> {
+//!     let now = || Time(start.elapsed().as_micros() as u64);
+//!     loop {
+//!         let wait = node.deadline().map_or(Duration::MAX, |deadline| deadline.since(now()));
+//!         let first = match inbox.recv_timeout(wait) {
+//!             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+//!             message => message.ok(),
+//!         };
+//!         for (link, bytes) in first.into_iter().chain(inbox.try_iter().take(1000)) {
+//!             if let Err(error) = node.receive(link, &bytes) { eprintln!("{link:?}: {error}") }
+//!         }
+//!         for envelope in node.run(now())? { send(envelope.to(), &envelope.encode()) }
+//!         for event in node.events() { eprintln!("{event}") }
+//!     }
+//! }
+//! ```
+//!
+//! What comes out of [`Node::run`] is signed, and every promise among it is durable; there is no other way to bytes. The protocol is in `SPEC.md`,
+//! rule by rule; the code at each rule carries its name (`// V3`).
+//!
+//! # The life of a message
+//!
+//! ```text
+//! bytes ─▶ wire ─▶ Unverified ─▶ screen ─▶ verify ─▶ Verified ─▶ Replica::step ─▶ Outbox ─┬▶ writes ─▶ persist ─▶ sign ─▶ Envelope ─▶ bytes
+//!                  parsed,       is it      pure,                deterministic,           ├▶ sends  ─▶ sign ─▶ Envelope ─▶ bytes
+//!                  bounded,      needed?    any thread           total, checks            ├▶ app    ─▶ Service
+//!                  not believed                                  no signature             └▶ events ─▶ logs, metrics, alarms
+//! ```
+//!
+//! 1. [`Unverified::decode`] parses bytes, within the cluster's [`Limits`], and believes nothing of them.
+//! 2. [`Screen::admit`] drops what is stale, doubled or no longer needed before a signature is checked.
+//! 3. [`Verifier::verify`] checks every signature in it, and that its parts fit together. Only a [`Verified`] can be given to a replica.
+//! 4. [`Replica::step`] takes it as an [`Input`] and leaves what follows in an [`Outbox`], in lanes.
+//! 5. Promises come as a [`Write`]: one [`Record`] and what is sealed behind it. [`persist`] appends all, syncs once, and gives a [`Released`];
+//!    only that can be signed. Signing gives each [`Envelope`] to send and a [`Receipt`]; the replica's own votes count when that comes back to it.
+//! 6. What promises nothing comes as an [`Outgoing`], signed and sent as it is.
+//! 7. Decided batches come as a [`Decision`], in order, each once. The results go back in with [`Input::Executed`]; the replies come out.
+//!
+//! # What each type is for
+//!
+//! - One thread, no fuss: [`Node`], with your [`Wal`], your [`Service`] and any [`Signer`].
+//! - Who takes part: [`Cluster`], from a [`ClusterBuilder`], with [`Limits`]; the same for all. [`Tuning`] is how patient one replica is.
+//! - Names and numbers: [`View`], [`SequenceNumber`], [`RequestNumber`], [`ReplicaId`], [`ClientId`], [`Digest`]. None turns into another.
+//! - Stages of one's own: [`Unverified`], [`Screen`], [`Triage`], [`Verifier`], [`Replica`], [`Outbox`], [`persist`], as above.
+//! - The client's side: `Client` is the machine, `ExecutionReceipt` what it can show to others.
+//! - To watch: [`Event`], [`Status`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
+//!   [`Evidence::verify`] needs nothing but the cluster's keys.
+//! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
+//!
+//! # Threads and stages
+//!
+//! Nothing here blocks, waits or spawns. [`Verifier`] and [`Screen`] are cheap to clone and work on any thread; [`Verifier::verify_all`] shares work between
+//! signatures and gives each message the verdict that it would get alone. [`Replica::step`] wants one thread at a time. It may be called any number of times before the
+//! outbox is served, and the lanes may go to different threads: there is no order to remember between them, except that records are made durable in the order
+//! of their indices. [`Replica::deadline`] is the only timer.
+//!
+//! # Determinism
+//!
+//! The same inputs at the same times give the same outputs, byte for byte. There is no clock, no randomness and no hash map inside; even the factors by which signatures are
+//! verified in batches are derived from their content. A replica that finds its own state broken stops for ever ([`Disposition::Halted`]) rather than to guess.
+//!
+//! # Bounds
+//!
+//! This version takes no checkpoints: every decided batch stays in memory, and a log ends after [`ClusterBuilder::log_window`] batches. Section 6 of `SPEC.md`
+//! has a bound for each structure.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -44,3 +121,8 @@ pub use time::Time;
 pub use tuning::Tuning;
 pub use verify::{PeerLink, Unverified, Verified, Verifier, VerifyError};
 pub use wire::DecodeError;
+
+/// The README's code compiles, or `cargo test` fails.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
