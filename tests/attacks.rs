@@ -36,3 +36,40 @@ fn p5_a_vote_for_a_digest_under_a_false_number_halts_nobody() {
     net.submit(0, b"order");
     net.settle(LIMIT, &[1, 2, 3]);
 }
+
+#[test]
+fn p1_a_block_is_accepted_at_its_own_number_only() {
+    let mut net = Net::new(4, 1, 12);
+    let key = replica_key(0);
+    let request = net.forge.request(&client_key(0), RequestNumber::new(1), b"order");
+    let block = net.forge.block(at(9), net.forge.genesis(), vec![request]);
+    let vote = net.forge.vote((ReplicaId::new(0), &key), Kind::Prepare, V0, (at(1), block.digest()));
+    net.deliver(1, &vote);
+    let chain = net.forge.chain(None, &[block]);
+    net.deliver(1, &chain);
+    let status = net.hosts[1].replica.status();
+    assert_eq!(status.head, at(0), "no position is skipped");
+    assert_eq!(status.blocks, 0, "what can never be accepted is not kept");
+}
+
+#[test]
+fn i18_a_chain_of_blocks_far_above_the_window_is_not_kept() {
+    // One vote of the primary's names a block of number 10⁶; below it, anybody could add as many as he likes.
+    let mut net = Net::new(4, 1, 13);
+    let request = net.forge.request(&client_key(0), RequestNumber::new(1), b"order");
+    let mut blocks = Vec::new();
+    let mut parent = net.forge.genesis();
+    for number in 1_000_000..1_000_300 {
+        let block = net.forge.block(at(number), parent, vec![request.clone()]);
+        parent = block.digest();
+        blocks.push(block);
+    }
+    blocks.reverse();
+    let vote = net.forge.vote((ReplicaId::new(0), &replica_key(0)), Kind::Prepare, V0, (at(1), blocks[0].digest()));
+    net.deliver(1, &vote);
+    for part in blocks.windows(2) {
+        let chain = net.forge.chain(None, part);
+        net.deliver(1, &chain);
+    }
+    assert_eq!(net.hosts[1].replica.status().blocks, 0);
+}

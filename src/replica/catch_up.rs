@@ -236,11 +236,13 @@ impl Replica {
         if let Some(vote) = &chain.vote {
             self.on_vote(VoteKind::Prepare, vote)?;
         }
-        let mut wanted: BTreeSet<Digest> = self.missing_roots().into_iter().map(|position| position.digest).collect();
+        // I18: each block at the number at which it is waited for, or a lie about one number would let in chains without end.
+        let mut wanted: BTreeSet<Position> = self.missing_roots().into_iter().collect();
         let mut taken = false;
         for block in chain.blocks.0 {
-            if wanted.remove(&block.digest) || self.chain.holds(&block.digest) {
-                wanted.insert(block.header.parent);
+            let at = Position { number: block.header.sequence_number, digest: block.digest };
+            if wanted.remove(&at) || self.chain.holds(&block.digest) {
+                wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent });
                 taken |= !self.chain.holds(&block.digest);
                 self.chain.insert(block);
             }
