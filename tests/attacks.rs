@@ -108,8 +108,10 @@ fn t1_an_old_request_proposed_again_does_not_put_off_its_clients_deadline() {
 fn s1_a_clients_next_request_is_admitted_however_many_wait_behind_it() {
     let limits = Limits { batch_requests_max: 2, ..Limits::default() };
     let mut net = Net::with(builder(4, 1).limits(limits).build().expect("a valid cluster"), 16);
-    let requests: Vec<_> =
-        (1..=5).map(|number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order")).map(|r| net.forge.request_message(&r)).collect();
+    let requests: Vec<_> = (1..=5)
+        .map(|number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order"))
+        .map(|r| net.forge.request_message(&r))
+        .collect();
     // The first one comes last, everywhere.
     for bytes in requests.iter().rev() {
         (0..4).for_each(|replica| {
@@ -167,4 +169,51 @@ fn t2_a_status_overtaken_by_a_question_is_heard() {
     let stale = Some(logothete::Disposition::Ignored(logothete::Why::Stale));
     assert_eq!(net.deliver(1, &status), stale);
     assert_eq!(net.deliver(1, &question), stale);
+}
+
+#[test]
+fn t1_a_request_known_to_one_backup_is_passed_on_until_it_is_heard() {
+    // Its client is gone, and what the backup passed on at first was lost.
+    let mut net = Net::new(4, 1, 15);
+    for other in 0..4 {
+        net.cut.insert((3, other));
+    }
+    let request = net.forge.request(&client_key(0), RequestNumber::new(1), b"order");
+    let bytes = net.forge.request_message(&request);
+    net.deliver(3, &bytes);
+    net.run_for(Duration::from_secs(5));
+    net.cut.clear();
+    net.run_until(LIMIT, "the request is executed", |net| net.hosts.iter().all(|host| host.executed.len() == 1));
+}
+
+#[test]
+fn e_no_correct_replica_is_ever_accused() {
+    // The traitor shows each vote under its own name only; evidence against others can't be made without their keys.
+    let mut net = Net::new(4, 1, 19);
+    let key = replica_key(0);
+    net.twists.insert(
+        0,
+        Box::new(move |envelope, forge| {
+            let bytes = envelope.encode().to_vec();
+            let mut out = vec![(envelope.to(), bytes.clone())];
+            if envelope.kind() == MessageKind::PrePrepare {
+                for accused in 1..4 {
+                    let evidence = forge.evidence(
+                        (ReplicaId::new(accused), &key),
+                        Kind::Prepare,
+                        V0,
+                        (SequenceNumber::new(1), forge.genesis()),
+                        (SequenceNumber::new(1), logothete::Digest::default()),
+                    );
+                    out.push((Recipients::AllReplicas, forge.evidence_message(&evidence)));
+                }
+            }
+            out
+        }),
+    );
+    for _ in 0..5 {
+        net.submit(0, b"order");
+    }
+    net.settle(LIMIT, &[1, 2, 3]);
+    assert!((1..4).all(|index| net.count_events(index, |event| matches!(event, Event::Evidence(_))) == 0));
 }
