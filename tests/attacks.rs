@@ -217,3 +217,19 @@ fn e_no_correct_replica_is_ever_accused() {
     net.settle(LIMIT, &[1, 2, 3]);
     assert!((1..4).all(|index| net.count_events(index, |event| matches!(event, Event::Evidence(_))) == 0));
 }
+
+#[test]
+fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_decided() {
+    // The backups know client 0's second request only. The primary orders the first, and then no more.
+    let mut net = Net::new(4, 1, 20);
+    let key = replica_key(0);
+    net.twists.insert(0, Box::new(|_, _| Vec::new()));
+    let request = |number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let block = net.forge.block(at(1), net.forge.genesis(), vec![request(1)]);
+    let (second, proposal) = (net.forge.request_message(&request(2)), net.forge.pre_prepare(&key, V0, &block));
+    (1..4).for_each(|backup| {
+        net.deliver(backup, &second);
+        net.deliver(backup, &proposal);
+    });
+    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
+}

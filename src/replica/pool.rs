@@ -75,7 +75,7 @@ impl Pool {
         let before = queue.pending.len();
         queue.pending = queue.pending.split_off(&last.next());
         self.count -= before - queue.pending.len();
-        if before == queue.pending.len() {
+        if before == queue.pending.len() && queue.since.is_some() {
             // T1: an old request that was proposed again settles nothing, and puts no deadline off.
             return;
         }
