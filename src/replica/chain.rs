@@ -31,7 +31,8 @@ pub(super) struct ChainStore {
     /// The decided digests, from genesis on.
     log: Vec<Digest>,
     /// For a root whose chain had a gap: where. Still true while that block is not held.
-    gaps: BTreeMap<Digest, Position>,
+    /// By number and digest: a liar's number for a digest must not stick to that digest's true position.
+    gaps: BTreeMap<Position, Position>,
 }
 
 impl ChainStore {
@@ -65,7 +66,7 @@ impl ChainStore {
 
     /// Is the chain that ends at `root` held down to the decided log? Goes on where an earlier look ended.
     pub(super) fn gap(&mut self, root: Position) -> Gap {
-        let mut at = self.gaps.get(&root.digest).copied().unwrap_or(root);
+        let mut at = self.gaps.get(&root).copied().unwrap_or(root);
         let gap = loop {
             if at.number <= self.decided() {
                 break if self.decided_digest(at.number) == Some(at.digest) { Gap::Whole } else { Gap::Conflict };
@@ -82,10 +83,10 @@ impl ChainStore {
                 if self.gaps.len() >= 4096 {
                     self.gaps.clear();
                 }
-                self.gaps.insert(root.digest, at);
+                self.gaps.insert(root, at);
             }
             _ => {
-                self.gaps.remove(&root.digest);
+                self.gaps.remove(&root);
             }
         }
         gap
@@ -113,12 +114,13 @@ impl ChainStore {
         }
     }
 
-    /// The blocks from above `above` up to `to`, lowest first; empty unless all are held and linked to `above`.
+    /// The blocks from above `above` up to `to`, lowest first; empty unless all are held, each at its own number, and linked to `above`.
     pub(super) fn path(&self, above: Position, to: Position) -> Vec<Arc<Block>> {
         let mut blocks = Vec::new();
         let mut at = to;
         while at.number > above.number {
-            let Some(block) = self.block(&at.digest) else { return Vec::new() };
+            // P1: who signs a vote for (n, d) may lie about n.
+            let Some(block) = self.block(&at.digest).filter(|block| block.header.sequence_number == at.number) else { return Vec::new() };
             blocks.push(block.clone());
             at = Position { number: at.number.minus(1), digest: block.header.parent };
         }
