@@ -35,6 +35,8 @@ pub(crate) enum RecordBody {
     },
     /// `high` alone has risen.
     High { certificate: Certificate },
+    /// Blocks of a Prepare that would not fit into its own record, which follows.
+    Blocks { blocks: Vec<Arc<Block>> },
 }
 
 impl fmt::Display for RecordBody {
@@ -48,6 +50,7 @@ impl fmt::Display for RecordBody {
             Self::ViewChange { promise } => write!(f, "ViewChange {:?} claim {}", promise.view, promise.claim),
             Self::NewView { promise } => write!(f, "NewView {:?} base {:?}", promise.view, promise.base_number),
             Self::Base { view, base_number, base_digest, .. } => write!(f, "Base {view:?} {base_number:?} {base_digest:?}"),
+            Self::Blocks { blocks } => write!(f, "{} Blocks", blocks.len()),
             Self::High { certificate } => write!(f, "High {}", certificate.claim()),
         }
     }

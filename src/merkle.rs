@@ -19,31 +19,27 @@ fn sealed(count: u64, top: &Digest) -> Digest {
     Hasher::new(Domain::Root).u64(count).digest(top).finish()
 }
 
-/// The root over all leaves of a batch.
-pub(crate) fn root(leaves: &[Digest]) -> Digest {
-    sealed(leaves.len() as u64, &top(leaves))
+/// The root over all leaves of a batch, and for each leaf the siblings on its way up, lowest first.
+pub(crate) fn root_and_paths(leaves: &[Digest]) -> (Digest, Vec<Vec<Digest>>) {
+    let mut paths = vec![Vec::new(); leaves.len()];
+    let top = climb(leaves, &mut paths);
+    (sealed(leaves.len() as u64, &top), paths)
 }
 
-fn top(leaves: &[Digest]) -> Digest {
+/// The top over these leaves; it goes to the end of the paths of those beside them.
+fn climb(leaves: &[Digest], paths: &mut [Vec<Digest>]) -> Digest {
     match leaves {
         [] => hash(Domain::Empty, &[]),
         [leaf] => *leaf,
         _ => {
-            let (left, right) = leaves.split_at(left_part(leaves.len()));
-            node(&top(left), &top(right))
+            let ((left, right), (left_paths, right_paths)) =
+                (leaves.split_at(left_part(leaves.len())), paths.split_at_mut(left_part(leaves.len())));
+            let (left, right) = (climb(left, left_paths), climb(right, right_paths));
+            left_paths.iter_mut().for_each(|path| path.push(right));
+            right_paths.iter_mut().for_each(|path| path.push(left));
+            node(&left, &right)
         }
     }
-}
-
-/// The siblings on the way from a leaf to the root, lowest first.
-pub(crate) fn path(leaves: &[Digest], index: usize) -> Vec<Digest> {
-    if leaves.len() < 2 {
-        return Vec::new();
-    }
-    let (left, right) = leaves.split_at(left_part(leaves.len()));
-    let (mut siblings, other) = if index < left.len() { (path(left, index), right) } else { (path(right, index - left.len()), left) };
-    siblings.push(top(other));
-    siblings
 }
 
 /// The root that `siblings` lead to from `leaf` at `index` of `count`; `None` if their number is wrong.
@@ -69,11 +65,19 @@ fn top_of_path(leaf: Digest, index: u32, count: u32, siblings: &[Digest]) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use super::{path, root, root_of_path, sealed};
+    use super::{root_and_paths, root_of_path, sealed};
     use crate::hash::{Domain, Hasher};
     use crate::ids::Digest;
 
     const LEAVES_MAX: u32 = 40;
+
+    fn root(leaves: &[Digest]) -> Digest {
+        root_and_paths(leaves).0
+    }
+
+    fn path(leaves: &[Digest], index: usize) -> Vec<Digest> {
+        root_and_paths(leaves).1[index].clone()
+    }
 
     fn leaves(count: u32) -> Vec<Digest> {
         (0..count).map(|index| Hasher::new(Domain::Leaf).u32(index).finish()).collect()

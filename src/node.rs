@@ -35,6 +35,9 @@ pub enum NodeError<E> {
     /// The log failed before; this node is silent.
     #[error("the log failed before; stop this node and recover it")]
     Stopped,
+    /// The signer's signatures are not this replica's: nobody would believe a word of it. It has promised nothing.
+    #[error("the signer has another key than replica {0} has in this cluster")]
+    WrongKey(ReplicaId),
     /// The signer failed. Nothing is lost: call `run` again.
     #[error("{0}; nothing is lost, run again")]
     Sign(String),
@@ -86,7 +89,7 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
     /// Starts replica `id` from its log.
     ///
     /// # Errors
-    /// [`NodeError::Recover`] or [`NodeError::Wal`]: it has promised nothing.
+    /// [`NodeError`] says why it does not start; it has promised nothing.
     #[allow(clippy::too_many_arguments)]
     pub fn open(
         cluster: Arc<Cluster>,
@@ -99,6 +102,12 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
         now: Time,
     ) -> Result<Self, NodeError<W::Error>> {
         let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
+        // Own signatures are not checked later: here is the one moment to find a wrong key file. The payload is of no kind that means anything.
+        let probe = b"logothete/probe";
+        let signature = signer.try_sign(probe).map_err(|error| NodeError::Sign(error.to_string()))?;
+        if cluster.replica_key(id).is_some_and(|key| key.verify_strict(probe, &signature).is_err()) {
+            return Err(NodeError::WrongKey(id));
+        }
         let mut outbox = Outbox::new();
         let replica = Replica::recover(cluster.clone(), id, tuning, start, AppState::default(), records, now, &mut outbox)?;
         Ok(Self {
@@ -178,7 +187,11 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             let triage = self.replica.screen().triage(waiting);
             self.counters.screened += triage.dropped as u64;
             // Only a quorum's worth of votes is verified; the spare ones are looked at again in case some of those were bad.
-            waiting = if triage.needed.is_empty() { Vec::new() } else { triage.spare };
+            waiting = triage.spare;
+            if triage.needed.is_empty() {
+                self.counters.screened += waiting.len() as u64;
+                waiting.clear();
+            }
             for verdict in self.verifier.verify_all(triage.needed) {
                 match verdict {
                     Ok(verified) => {

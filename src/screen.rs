@@ -33,7 +33,7 @@ pub enum Screened {
     NotForReplicas,
 }
 
-/// What a replica needs at one moment; cheap to clone, for any thread. An old picture lets through too much, never too little of what is new.
+/// What a replica needs at one moment; cheap to clone, for any thread. What an old picture drops of a view that has begun since is told again (T2).
 #[derive(Clone, Debug)]
 pub struct Screen {
     shared: Arc<Picture>,
@@ -59,7 +59,7 @@ pub(crate) struct Picture {
 pub struct Triage {
     /// Verify these.
     pub needed: Vec<Unverified>,
-    /// If all of `needed` turn out good, none of these is needed; look at them again after that.
+    /// Look at these again when `needed` has been stepped: by then there is a quorum without them, or a view for them.
     pub spare: Vec<Unverified>,
     /// How many were dropped.
     pub dropped: usize,
@@ -95,9 +95,17 @@ impl Screen {
         let mut triage = Triage::default();
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), usize> = BTreeMap::new();
         for unverified in messages {
-            if self.admit(&unverified).is_err() {
-                triage.dropped += 1;
-                continue;
+            match self.admit(&unverified) {
+                // What comes with it may open its view.
+                Err(Screened::FarAhead) => {
+                    triage.spare.push(unverified);
+                    continue;
+                }
+                Err(_) => {
+                    triage.dropped += 1;
+                    continue;
+                }
+                Ok(()) => {}
             }
             let vote = match &unverified.message {
                 Message::Prepare(vote) => Some((VoteKind::Prepare, vote)),

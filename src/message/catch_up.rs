@@ -101,6 +101,13 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
+    pub(super) fn check_form(&self) -> Result<(), &'static str> {
+        match self.wanted {
+            Wanted::Chain { above, sequence_number, .. } if above >= sequence_number => Err("a question for an empty chain"),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn payload(&self, group: &Digest) -> Bytes {
         let payload = Payload::new(8, group).u32(self.replica.get()).u64(self.ordinal);
         match self.wanted {
@@ -127,6 +134,9 @@ pub(crate) struct Chain {
 impl Chain {
     pub(super) fn check_form(&self, limits: &Limits) -> Result<(), &'static str> {
         self.certificate.as_ref().map_or(Ok(()), Certificate::check_form)?;
+        if self.certificate.is_none() && self.vote.is_none() && self.blocks.is_empty() {
+            return Err("an answer without anything in it");
+        }
         // Not by next(): that stays at the largest number, and would take any number of blocks there.
         let below = |n: SequenceNumber| n.get().checked_sub(1).map(SequenceNumber::new);
         if !self.blocks.is_sorted_by(|higher, lower| below(higher.header.sequence_number) == Some(lower.header.sequence_number)) {

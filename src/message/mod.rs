@@ -88,7 +88,8 @@ impl Message {
         match self {
             Self::Request(request) => request.check_form(limits),
             Self::PrePrepare(proposal) => proposal.block.check_form(limits),
-            Self::Prepare(_) | Self::Commit(_) | Self::Fetch(_) | Self::Answered(_) | Self::Evidence(_) => Ok(()),
+            Self::Prepare(_) | Self::Commit(_) | Self::Answered(_) | Self::Evidence(_) => Ok(()),
+            Self::Fetch(fetch) => fetch.check_form(),
             Self::Certificate(certificate) => certificate.check_form(),
             Self::ViewChange(view_change) => view_change.check_form(),
             Self::NewView(new_view) => new_view.check_form(),

@@ -64,7 +64,7 @@ impl Replica {
         self.send_ready(Recipients::AllReplicas, Message::Evidence(Box::new(evidence.clone())));
         self.event(Event::Evidence(evidence));
         // V1: evidence against the primary is a reason to wish for the next view.
-        if culprit == self.primary() {
+        if culprit == self.primary() && culprit != self.me {
             let next = self.promises.view().next();
             self.wish_for(next, "the primary signed two different statements");
             self.consider_wishes()?;
@@ -72,7 +72,7 @@ impl Replica {
         Ok(())
     }
 
-    /// Is there proof against this view's primary already? Then nobody need wait for its timeout.
+    /// Is there proof against this view's primary?
     pub(super) fn primary_is_proved_faulty(&self) -> bool {
         self.accusations.proofs.contains_key(&self.primary())
     }

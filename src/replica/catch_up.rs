@@ -21,7 +21,19 @@ struct Peer {
     want: View,
     /// Bytes of blocks sent to it in the present interval, which began then.
     answered: u64,
+    /// Answers of any kind sent to it in that interval.
+    answers: u32,
     since: Time,
+}
+
+impl Peer {
+    fn begin_interval(&mut self, now: Time, interval: std::time::Duration) {
+        if now.since(self.since) >= interval {
+            self.since = now;
+            self.answered = 0;
+            self.answers = 0;
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +144,9 @@ impl Replica {
         let peer = status.replica;
         let view = self.promises.view();
         let mut sent: Option<Rank> = None;
+        if !self.may_answer(peer) {
+            return;
+        }
         let needs_view = status.view < view || (status.view == view && status.mode == Mode::ViewChange);
         if needs_view && self.promises.is_normal() {
             if let Some(certificate) = self.ordering.certified.clone() {
@@ -151,8 +166,10 @@ impl Replica {
 
     fn answer_with_blocks(&mut self, status: &StatusMessage) {
         let peer = status.replica;
-        // f+1 of the others and the primary answer with blocks, others in turn: one correct replica is always among them.
-        let turn = (status.ordinal + u64::from(self.me.get())) % u64::from(self.cluster.size());
+        // f+1 of the peer's others answer with blocks, in turn, and the primary: one correct replica is always among them.
+        let (n, others) = (u64::from(self.cluster.size()), u64::from(self.cluster.size()).saturating_sub(1).max(1));
+        let place = (u64::from(self.me.get()) + n - u64::from(peer.get())).saturating_sub(1) % n;
+        let turn = (status.ordinal % others + place) % others;
         let selected = turn <= u64::from(self.cluster.fault_threshold()) || self.is_primary();
         let certificate = self.ordering.target.clone().filter(|target| target.sequence_number > status.decided);
         if let Some(certificate) = certificate {
@@ -183,16 +200,23 @@ impl Replica {
         }
     }
 
+    /// Counts one answer to a peer: at most 64 in one interval, since each may carry certificates.
+    fn may_answer(&mut self, peer: ReplicaId) -> bool {
+        let (now, interval) = (self.now, self.tuning.status_interval);
+        self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
+            entry.begin_interval(now, interval);
+            entry.answers += 1;
+            entry.answers <= 64
+        })
+    }
+
     /// Blocks for a peer, downwards, within what it may be sent in one interval: a flood of questions draws no flood of answers.
     fn allowed_blocks(&mut self, peer: ReplicaId, top: Position, above: SequenceNumber) -> Vec<std::sync::Arc<crate::message::Block>> {
         let per_answer = u64::from(self.tuning.answer_bytes_max.min(self.cluster.limits().batch_bytes_max));
         let now = self.now;
         let interval = self.tuning.status_interval;
         let Some(entry) = self.catch_up.peers.get_mut(&peer) else { return Vec::new() };
-        if now.since(entry.since) >= interval {
-            entry.since = now;
-            entry.answered = 0;
-        }
+        entry.begin_interval(now, interval);
         if entry.answered >= per_answer.saturating_mul(16) {
             return Vec::new();
         }

@@ -23,7 +23,8 @@ pub(super) enum Gap {
     Conflict,
 }
 
-/// Bound: one block per position of the log window, and beside them at most the pipeline of each view that decided nothing (SPEC 6).
+/// Bound: one block per position of the log window; above the decided end also what was prepared in views that decided nothing, and
+/// what the present view's primary proposed, at most two pipelines of each (SPEC 6).
 pub(super) struct ChainStore {
     blocks: BTreeMap<Digest, Held>,
     /// Those of them that stand above the decided end.
@@ -32,12 +33,14 @@ pub(super) struct ChainStore {
     log: Vec<Digest>,
     /// For a root whose chain had a gap: where. Still true while that block is not held.
     /// By number and digest: a liar's number for a digest must not stick to that digest's true position.
+    /// Positions above the decided end whose chain is known to be held whole.
+    whole: BTreeSet<Position>,
     gaps: BTreeMap<Position, Position>,
 }
 
 impl ChainStore {
     pub(super) fn new(genesis: Digest) -> Self {
-        Self { blocks: BTreeMap::new(), open: BTreeMap::new(), log: vec![genesis], gaps: BTreeMap::new() }
+        Self { blocks: BTreeMap::new(), open: BTreeMap::new(), whole: BTreeSet::new(), log: vec![genesis], gaps: BTreeMap::new() }
     }
 
     pub(super) fn decided(&self) -> SequenceNumber {
@@ -68,6 +71,9 @@ impl ChainStore {
     pub(super) fn gap(&mut self, root: Position) -> Gap {
         let mut at = self.gaps.get(&root).copied().unwrap_or(root);
         let gap = loop {
+            if self.whole.contains(&at) {
+                break Gap::Whole;
+            }
             if at.number <= self.decided() {
                 break if self.decided_digest(at.number) == Some(at.digest) { Gap::Whole } else { Gap::Conflict };
             }
@@ -85,16 +91,15 @@ impl ChainStore {
                 }
                 self.gaps.insert(root, at);
             }
+            Gap::Whole if root.number > self.decided() => {
+                self.gaps.remove(&root);
+                self.whole.insert(root);
+            }
             _ => {
                 self.gaps.remove(&root);
             }
         }
         gap
-    }
-
-    /// What was learnt about roots of a former view is of no use.
-    pub(super) fn forget_gaps(&mut self) {
-        self.gaps.clear();
     }
 
     /// The digest at `number` on the chain that ends at `from`, as far as that is held.
@@ -165,6 +170,7 @@ impl ChainStore {
     /// Appends to the decided log. What else stood at that position can never be decided, and goes.
     pub(super) fn decide(&mut self, digest: Digest) {
         self.log.push(digest);
+        self.whole.clear();
         for other in self.open.remove(&self.decided()).unwrap_or_default() {
             if other != digest {
                 self.blocks.remove(&other);
@@ -173,15 +179,17 @@ impl ChainStore {
     }
 
     /// Drops the blocks above the decided end that lie off the chains of all `roots`.
-    /// Unless the chain from each root is held whole, everything stays: unknown is kept. (C2)
+    /// Where a root's chain has a gap, everything stays: unknown is kept. (C2) A root that can never be decided keeps nothing.
     pub(super) fn prune(&mut self, roots: &[Position], decided_end: Position) {
         let mut keep = BTreeSet::new();
         for root in roots {
             match self.gap(*root) {
                 Gap::Whole => keep.extend(self.path(decided_end, *root).iter().map(|block| block.digest)),
-                _ => return,
+                Gap::Missing(_) => return,
+                Gap::Conflict => {}
             }
         }
+        self.whole.clear();
         let blocks = &mut self.blocks;
         self.open.retain(|_, digests| {
             digests.retain(|digest| {
@@ -193,6 +201,31 @@ impl ChainStore {
             });
             !digests.is_empty()
         });
+    }
+
+    /// On leaving a view: drops the blocks above the decided end that no own vote binds this replica to keep, unless they lead to `roots`.
+    pub(super) fn drop_unrecorded(&mut self, roots: &[Position]) {
+        let mut keep = BTreeSet::new();
+        for root in roots {
+            let mut next = root.digest;
+            while let Some(held) = self.blocks.get(&next).filter(|held| held.block.header.sequence_number > self.decided()) {
+                keep.insert(next);
+                next = held.block.header.parent;
+            }
+        }
+        let blocks = &mut self.blocks;
+        self.open.retain(|_, digests| {
+            digests.retain(|digest| {
+                let kept = keep.contains(digest) || blocks.get(digest).is_some_and(|held| held.recorded);
+                if !kept {
+                    blocks.remove(digest);
+                }
+                kept
+            });
+            !digests.is_empty()
+        });
+        self.whole.clear();
+        self.gaps.clear();
     }
 
     /// The blocks above the decided end.

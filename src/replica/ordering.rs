@@ -7,7 +7,7 @@ use super::{Broken, Disposition, Replica, Step, Why};
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::ids::{ClientId, Digest, RequestNumber, SequenceNumber, View};
-use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind};
+use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind, batch_size};
 use crate::outbox::{AppCommand, Decision, Output, Recipients};
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -312,8 +312,21 @@ impl Replica {
     }
 
     fn prepare(&mut self, at: Position, proposal: Option<Arc<Block>>) -> Result<(), Broken> {
-        let blocks = self.chain.take_unrecorded(at);
-        let write = self.promises.promise_prepare(at, blocks, proposal)?;
+        // One record holds at most a message's worth of them: a replica that was away may have much to record before its first vote.
+        let most = u64::from(self.cluster.limits().message_bytes_max);
+        let mut bytes = 0;
+        let mut part = Vec::new();
+        for block in self.chain.take_unrecorded(at) {
+            let size = batch_size(&block.batch) + 88;
+            if bytes + size > most && !part.is_empty() {
+                let write = self.promises.record_blocks(std::mem::take(&mut part));
+                self.outputs.push(Output::Write(write));
+                bytes = 0;
+            }
+            bytes += size;
+            part.push(block);
+        }
+        let write = self.promises.promise_prepare(at, part, proposal)?;
         self.outputs.push(Output::Write(write));
         Ok(())
     }

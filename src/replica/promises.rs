@@ -158,6 +158,12 @@ impl Promises {
     }
 
     // D1
+    /// Blocks that the next Prepare rests on: one record need not hold them all.
+    pub(super) fn record_blocks(&mut self, blocks: Vec<Arc<Block>>) -> Write {
+        self.write(&RecordBody::Blocks { blocks }, None)
+    }
+
+    // D1
     /// A record of `high` alone, where no promise has recorded it.
     pub(super) fn record_high(&mut self) -> Option<Write> {
         let certificate = self.high_certificate.clone().filter(|certificate| certificate.rank() > self.recorded_high)?;

@@ -49,7 +49,19 @@ impl Replica {
         self.timers.left_view(self.now, self.tuning.backoff_max);
         self.forget_view();
         self.event(Event::LeftView { view });
-        self.replay_early()
+        self.replay_early()?;
+        self.doubt_proved_primary()
+    }
+
+    // V1, E
+    /// There may be proof against the new view's primary already: nobody need wait for its timeout.
+    fn doubt_proved_primary(&mut self) -> Result<(), Broken> {
+        if !self.is_primary() && self.primary_is_proved_faulty() {
+            let next = self.promises.view().next();
+            self.wish_for(next, "the primary is proved faulty");
+            self.consider_wishes()?;
+        }
+        Ok(())
     }
 
     /// What belonged to the former view only.
@@ -58,7 +70,10 @@ impl Replica {
         self.votes = Votes::new(view);
         self.ordering.certified = None;
         self.new_view = None;
-        self.chain.forget_gaps();
+        let high = self.promises.high();
+        let mut roots = vec![Position { number: high.rank.sequence_number, digest: high.digest }];
+        roots.extend(self.ordering.target.as_ref().map(Position::of));
+        self.chain.drop_unrecorded(&roots);
         self.view_changes.retain(|_, view_change| view_change.view >= view);
         self.timers.status_due = true;
     }
@@ -189,10 +204,9 @@ impl Replica {
         if let Some(certificate) = certificate.filter(|certificate| certificate.view < view) {
             self.on_certificate(certificate)?;
         }
-        if self.primary_is_proved_faulty() {
-            self.wish_for(view.next(), "the primary is proved faulty");
-            self.consider_wishes()?;
-        }
-        self.replay_early()
+        // T2: all that is new in this view may have been missed while it was not entered.
+        self.timers.status_due = true;
+        self.replay_early()?;
+        self.doubt_proved_primary()
     }
 }

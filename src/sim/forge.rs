@@ -374,6 +374,7 @@ impl Forge {
             })
             .collect();
         let (request, result) = &leaves[index];
+        let (root, mut paths) = merkle::root_and_paths(&digests);
         let reply = Reply {
             replica: traitor.0,
             view,
@@ -384,9 +385,9 @@ impl Forge {
             result: Bytes::from(*result),
             index: u32::try_from(index).unwrap_or(u32::MAX),
             count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
-            path: Bounded(merkle::path(&digests, index)),
+            path: Bounded(paths.swap_remove(index)),
             signature: RawSignature::ZERO,
-            root: merkle::root(&digests),
+            root,
         };
         self.finish(Message::Reply(Box::new(reply)), traitor.1)
     }
