@@ -52,7 +52,7 @@ impl Camp {
 
 /// One commander gives all orders: its window is what keeps the generals busy.
 pub fn limits() -> Limits {
-    Limits { client_window: 2048, ..Limits::default() }
+    Limits { client_window: 1000, ..Limits::default() }
 }
 
 /// Keys out of a seed make a run repeatable. Whoever knows the seed has the keys: never do this outside an example.

@@ -90,7 +90,7 @@ impl Commander<'_> {
     /// May another order be given? The window reaches from the oldest that is outstanding.
     fn has_room(&self) -> bool {
         let ahead = self.client.next_number().get() - self.client.resume_number().get();
-        ahead < u64::from(self.cluster.limits().client_window)
+        ahead < u64::from(self.cluster.limits().client_window) / 2
     }
 
     /// Parses and verifies; counts what is neither message nor believable.

@@ -199,6 +199,9 @@ impl<'a> Report<'a> {
             let view = seen.status.as_ref().map(|status| status.view).unwrap_or_default();
             let stopped = seen.stopped.as_ref().map(|why| format!("; stopped: {why}")).unwrap_or_default();
             line(&format!("general {id}: {orders} orders in {} batches, view {view}, log {log}{stopped}", seen.entries.len()));
+            if let (Some(_), Some(status)) = (&outcome.trouble, &seen.status) {
+                line(&format!("  knows: {status:?}"));
+            }
         }
     }
 
