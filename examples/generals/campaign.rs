@@ -51,7 +51,7 @@ impl Camp {
 }
 
 /// One commander gives all orders: its window is what keeps the generals busy.
-pub fn limits() -> Limits {
+fn limits() -> Limits {
     Limits { client_window: 1000, ..Limits::default() }
 }
 

@@ -22,8 +22,9 @@ pub fn serve<W: Wal, S: Signer<Signature>>(mut node: Node<W, Ledger, S>, mut pos
         for envelope in node.run(post.now())? {
             post.send(envelope.to(), envelope.encode());
         }
-        // 4. Note what happened.
+        // 4. Note what happened, and who sent what is not to be believed.
         node.events().into_iter().for_each(|event| watch.event(event));
+        node.refusals().iter().for_each(|(link, error)| watch.unbelievable(*link, error));
         watch.status(node.status(), node.service());
     }
     Ok(())

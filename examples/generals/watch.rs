@@ -2,7 +2,7 @@
 
 use crate::frames::Party;
 use crate::ledger::{Entry, Ledger};
-use logothete::{DecodeError, Event, Evidence, PeerLink, ReplicaId, Status, View};
+use logothete::{DecodeError, Event, Evidence, PeerLink, ReplicaId, Status, VerifyError, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +43,10 @@ impl Watch {
 
     pub fn undecodable(&self, link: PeerLink, _error: &DecodeError) {
         *self.look().undecodable.entry(Party::behind(link)).or_default() += 1;
+    }
+
+    pub fn unbelievable(&self, link: PeerLink, _error: &VerifyError) {
+        *self.look().unbelievable.entry(Party::behind(link)).or_default() += 1;
     }
 
     pub fn status(&self, status: Status, ledger: &Ledger) {
