@@ -3,8 +3,8 @@
 mod support;
 
 use logothete::{
-    Bytes, Client, ClientId, ClientInput, ClientOutput, ClientTuning, Cluster, Completion, Decision, Envelope, Node, NodeError, PeerLink, Recipients,
-    RecoverError, ReplicaId, Service, Signature, Signer, SigningKey, Start, Time, Tuning, Unverified, Verifier, Wal,
+    Bytes, Client, ClientId, ClientInput, ClientOutput, ClientTuning, Cluster, Completion, Decision, Envelope, Node, NodeError, PeerLink,
+    Recipients, RecoverError, ReplicaId, Service, Signature, Signer, SigningKey, Start, Time, Tuning, Unverified, Verifier, Wal,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -146,9 +146,8 @@ fn p5_what_is_missing_is_fetched_and_checked_backwards() {
 #[test]
 fn s1_doubled_executed_and_out_of_turn_requests_are_skipped() {
     let mut solo = Solo::new(4, 1);
-    let request = |number: u64, operation: &[u8]| {
-        solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), operation)
-    };
+    let request =
+        |number: u64, operation: &[u8]| solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), operation);
     let batch = vec![request(1, b"a"), request(1, b"b"), request(3, b"early"), request(2, b"c"), request(1, b"a"), request(3, b"d")];
     let block = solo.forge.block(at(1), solo.genesis().1, batch);
     solo.propose(0, &block);

@@ -146,9 +146,13 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
         }
         let fallen =
             fallen.iter().find(|(party, _)| !is_traitor(settings, *party)).map(|(party, error)| format!("the {party} fell: {error}"));
+        // Whatever else went wrong, two different logs are the worst of it.
+        let mut common = CommonLog::default();
+        let fork = loyal(settings, &watches).find_map(|(id, watch)| common.follow(id, &watch.look().entries));
+        let stopped = loyal(settings, &watches).find_map(|(id, watch)| stopped(id, &watch.look()));
         let traffic: Vec<_> = closing.0.iter().map(Switch::sent_and_lost).collect();
         Ok(Outcome {
-            trouble: fallen.or(trouble),
+            trouble: fork.or(stopped).or(fallen).or(trouble),
             completed: command.completed.load(Ordering::Acquire),
             heard: camp.cluster.replicas().zip(closing.0.iter().map(Switch::heard)).collect(),
             generals: camp.cluster.replicas().zip(watches.iter().map(|watch| std::mem::take(&mut *watch.look()))).collect(),
@@ -213,6 +217,14 @@ fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Co
     Ok(Commander { client, key: &camp.commander, cluster: camp.cluster.clone(), post, orders, command })
 }
 
+fn stopped(id: u32, seen: &Seen) -> Option<String> {
+    seen.stopped.as_ref().map(|why| format!("general {id} stopped: {why}"))
+}
+
+fn loyal<'a>(settings: &'a Settings, watches: &'a [Watch]) -> impl Iterator<Item = (u32, &'a Watch)> {
+    (0..).zip(watches).filter(|(id, _)| !settings.traitors.contains_key(id))
+}
+
 /// Waits until all orders are completed and all loyal generals have executed them. Gives the reason if that will not be.
 fn watch_over(
     settings: &Settings,
@@ -223,7 +235,6 @@ fn watch_over(
     handles: &[(Party, ScopedJoinHandle<'_, Result<(), String>>)],
     glance: &mut impl FnMut(&Progress),
 ) -> Option<String> {
-    let loyal: Vec<_> = (0_u32..).zip(watches).filter(|(id, _)| !settings.traitors.contains_key(id)).collect();
     let mut common = CommonLog::default();
     let (mut known, mut since) = (0, clock.now());
     loop {
@@ -233,17 +244,17 @@ fn watch_over(
         let mut progress = Progress { completed, view: View::default(), elapsed: now.since(Time::default()) };
         let mut executed = 0;
         let mut level = true;
-        for (id, watch) in &loyal {
+        for (id, watch) in loyal(settings, watches) {
             let seen = watch.look();
             let orders = seen.entries.last().map_or(0, |entry| entry.orders);
             executed += orders;
             level &= orders >= total;
             progress.view = seen.status.as_ref().map_or(progress.view, |status| progress.view.max(status.view));
-            if let Some(fork) = common.follow(*id, &seen.entries) {
+            if let Some(fork) = common.follow(id, &seen.entries) {
                 return Some(fork);
             }
-            if let Some(why) = &seen.stopped {
-                return Some(format!("general {id} stopped: {why}"));
+            if let Some(stopped) = stopped(id, &seen) {
+                return Some(stopped);
             }
         }
         glance(&progress);

@@ -18,14 +18,16 @@ pub fn serve<W: Wal, S: Signer<Signature>>(mut node: Node<W, Ledger, S>, mut pos
                 watch.undecodable(link, &error);
             }
         }
-        // 3. Let the node verify, vote, write to its log, sign and execute; send what it wants to say.
-        for envelope in node.run(post.now())? {
-            post.send(envelope.to(), envelope.encode());
-        }
+        // 3. Let the node verify, vote, write to its log, sign and execute.
+        let said = node.run(post.now());
         // 4. Note what happened, and who sent what is not to be believed.
         node.events().into_iter().for_each(|event| watch.event(event));
         node.refusals().iter().for_each(|(link, error)| watch.unbelievable(*link, error));
         watch.status(node.status(), node.service());
+        // 5. Send what it wants to say.
+        for envelope in said? {
+            post.send(envelope.to(), envelope.encode());
+        }
     }
     Ok(())
 }

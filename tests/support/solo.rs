@@ -3,8 +3,8 @@
 use super::{builder, client_key, replica_key};
 use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, Kind, Position, Seen, Traitor};
 use logothete::{
-    AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink, Replica, ReplicaId,
-    RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View,
+    AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink, Replica,
+    ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,7 +189,9 @@ impl Solo {
         std::mem::take(&mut self.sent)
             .iter()
             .filter_map(|envelope| match self.forge.read(&envelope.encode()) {
-                Ok(Seen::Vote { kind, replica, view, position }) if replica.get() as usize == self.me => Some((kind, view.get(), position.0.get())),
+                Ok(Seen::Vote { kind, replica, view, position }) if replica.get() as usize == self.me => {
+                    Some((kind, view.get(), position.0.get()))
+                }
                 Ok(Seen::PrePrepare { view, block }) => Some((Kind::Prepare, view.get(), block.sequence_number().get())),
                 _ => None,
             })
