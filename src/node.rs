@@ -8,7 +8,7 @@ use crate::outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing};
 use crate::replica::{AppState, Disposition, Input, RecoverError, Replica, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::verify::{PeerLink, Unverified, Verifier};
+use crate::verify::{PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
 use ed25519_dalek::{Signature, Signer};
 use std::sync::Arc;
@@ -64,6 +64,9 @@ pub struct Counters {
 /// Bytes of messages that wait for [`Node::run`]; what comes beyond is dropped, as a network may drop it.
 const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Refusals kept for a host that never asks for them.
+const REFUSALS_MAX: usize = 1024;
+
 /// A replica with its log, its service and its signer, for hosts with one thread.
 pub struct Node<W: Wal, A: Service, S: Signer<Signature>> {
     cluster: Arc<Cluster>,
@@ -82,6 +85,7 @@ pub struct Node<W: Wal, A: Service, S: Signer<Signature>> {
     envelopes: Vec<Envelope>,
     events: Vec<Event>,
     counters: Counters,
+    refusals: Vec<(PeerLink, VerifyError)>,
     stopped: bool,
 }
 
@@ -125,6 +129,7 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             envelopes: Vec::new(),
             events: Vec::new(),
             counters: Counters::default(),
+            refusals: Vec::new(),
             stopped: false,
         })
     }
@@ -192,13 +197,19 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
                 self.counters.screened += waiting.len() as u64;
                 waiting.clear();
             }
-            for verdict in self.verifier.verify_all(triage.needed) {
+            let links: Vec<_> = triage.needed.iter().map(Unverified::link).collect();
+            for (link, verdict) in links.into_iter().zip(self.verifier.verify_all(triage.needed)) {
                 match verdict {
                     Ok(verified) => {
                         self.counters.verified += 1;
                         self.replica.step(now, Input::Message(verified), &mut self.outbox);
                     }
-                    Err(_) => self.counters.refused += 1,
+                    Err(error) => {
+                        self.counters.refused += 1;
+                        if self.refusals.len() < REFUSALS_MAX {
+                            self.refusals.push((link, error));
+                        }
+                    }
                 }
             }
         }
@@ -249,6 +260,11 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
     /// Takes what happened since the last call.
     pub fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+    /// Takes what verification refused since the last call, and over which connection it came: whoever is there lies, or passes lies on.
+    /// At most 1024 are kept; [`counters`](Self::counters) counts all.
+    pub fn refusals(&mut self) -> Vec<(PeerLink, VerifyError)> {
+        std::mem::take(&mut self.refusals)
     }
     /// Where the replica stands.
     pub fn status(&self) -> Status {

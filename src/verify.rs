@@ -151,6 +151,7 @@ impl Verifier {
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
+        let links: Vec<PeerLink> = unverified.iter().map(Unverified::link).collect();
         let mut prepared: Vec<(Message, Result<Vec<Check>, VerifyError>)> = unverified
             .into_iter()
             .map(|unverified| {
@@ -160,7 +161,7 @@ impl Verifier {
             })
             .collect();
         let mut verdicts: Vec<Result<(), VerifyError>> = prepared.iter().map(|_| Ok(())).collect();
-        let groups: Vec<(usize, Vec<Check>)> = prepared
+        let mut groups: Vec<(usize, Vec<Check>)> = prepared
             .iter_mut()
             .enumerate()
             .filter_map(|(index, (_, checks))| match std::mem::replace(checks, Ok(Vec::new())) {
@@ -171,7 +172,9 @@ impl Verifier {
                 }
             })
             .collect();
-        judge(&groups, &mut verdicts);
+        // Work is shared within a connection only: bad signatures cost those who send them, not those whose messages came at the same time.
+        groups.sort_by_key(|(index, _)| links[*index]);
+        groups.chunk_by(|(left, _), (right, _)| links[*left] == links[*right]).for_each(|group| judge(group, &mut verdicts));
         prepared.into_iter().zip(verdicts).map(|((message, _), verdict)| verdict.map(|()| self.verified(message))).collect()
     }
 

@@ -1,0 +1,258 @@
+//! A party's place in the network: a TCP listener for what comes, a route to every other party for what goes.
+//!
+//! Each pair of parties has two connections, one each way: whoever speaks dials. So an answer always goes to the address in the
+//! book, never back over a connection to someone who only says who he is.
+
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::frames::{self, Party};
+use crate::mailbox::{Heard, Mail, Mailbox};
+use crate::route::Route;
+use logothete::{Bytes, Recipients, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufReader};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope};
+use std::time::Duration;
+
+/// These threads only copy bytes, and at a hundred generals there are twenty thousand of them.
+const STACK_BYTES: usize = 128 * 1024;
+/// So long a caller has to say who he is.
+const HELLO_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everybody's address.
+pub type Book = BTreeMap<Party, SocketAddr>;
+
+/// Binds a listener for each party, all on free ports of this machine.
+///
+/// # Errors
+/// The machine's own.
+pub fn listen(parties: &[Party]) -> io::Result<(Vec<TcpListener>, Book)> {
+    let listeners = parties.iter().map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    Ok((listeners, parties.iter().copied().zip(addresses).collect()))
+}
+
+/// Are there enough file descriptors for so many generals, all in one process? Where the system doesn't say, we will see.
+///
+/// # Errors
+/// What is needed, and what there is.
+pub fn check_room(generals: u32) -> Result<(), String> {
+    let parties = u64::from(generals) + 1;
+    // Both ends of two connections for each pair, a listener each, a log each, and some to spare.
+    let needed = 2 * parties * (parties - 1) + 2 * parties + 32;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<u64>().ok());
+    match soft {
+        Some(soft) if soft < needed => {
+            Err(format!("--generals {generals}: takes {needed} open files and sockets, {soft} are allowed; see `ulimit -n`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How bad the network is.
+#[derive(Clone, Copy)]
+pub struct Weather {
+    /// So many of 100 messages between generals are lost.
+    pub loss: u8,
+    pub seed: u64,
+    /// The longest frame that anybody reads.
+    pub frame_bytes_max: u32,
+}
+
+/// The connections that others have opened to us.
+#[derive(Default)]
+struct Callers {
+    open: BTreeMap<u32, Arc<TcpStream>>,
+    count: u32,
+    closed: bool,
+}
+
+/// What threads of one post share.
+struct Inbound {
+    address: SocketAddr,
+    parties: BTreeSet<Party>,
+    /// More connections at once than this many are strangers' doing.
+    callers_max: usize,
+    mailbox: Mailbox,
+    callers: Mutex<Callers>,
+    frame_bytes_max: u32,
+    /// Messages to other parties, and those of them that the weather took.
+    sent: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Inbound {
+    fn lock(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a new connection its number; `None` once closed.
+    fn welcome(&self, stream: &Arc<TcpStream>) -> Option<u32> {
+        let mut callers = self.lock();
+        if callers.closed || callers.open.len() >= self.callers_max {
+            return None;
+        }
+        callers.count = callers.count.wrapping_add(1);
+        let number = callers.count;
+        callers.open.insert(number, stream.clone());
+        Some(number)
+    }
+
+    /// The reader thread of one connection: until it ends, says what is no frame, or is closed.
+    fn read(&self, number: u32, stream: &TcpStream) -> io::Result<()> {
+        let mut input = BufReader::new(stream);
+        stream.set_read_timeout(Some(HELLO_PATIENCE))?;
+        let Some(from) = frames::read_hello(&mut input)?.filter(|from| self.parties.contains(from)) else { return Ok(()) };
+        stream.set_read_timeout(None)?;
+        let link = from.link(number);
+        while self.mailbox.put(link, from, frames::read_frame(&mut input, self.frame_bytes_max)?) {}
+        Ok(())
+    }
+}
+
+/// A party's place in the network. One thread uses it.
+pub struct Post {
+    party: Party,
+    clock: Clock,
+    inbound: Arc<Inbound>,
+    routes: BTreeMap<Party, Arc<Route>>,
+    dice: Dice,
+    loss: u8,
+}
+
+impl Post {
+    /// Opens it, with its threads in `scope`.
+    ///
+    /// # Errors
+    /// The machine has no more threads to give.
+    pub fn open<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        party: Party,
+        listener: TcpListener,
+        book: &Book,
+        clock: Clock,
+        weather: Weather,
+    ) -> io::Result<Self> {
+        let thread = || Builder::new().name(party.to_string()).stack_size(STACK_BYTES);
+        let address = listener.local_addr()?;
+        let inbound = Arc::new(Inbound {
+            address,
+            parties: book.keys().copied().collect(),
+            callers_max: 4 * book.len(),
+            mailbox: Mailbox::new(clock),
+            callers: Mutex::default(),
+            frame_bytes_max: weather.frame_bytes_max,
+            sent: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        });
+        let dice = Dice::new(weather.seed, party.link(0).0);
+        let mut post = Self { party, clock, inbound: inbound.clone(), routes: BTreeMap::new(), dice, loss: weather.loss };
+        thread().spawn_scoped(scope, move || accept(scope, &inbound, &listener))?;
+        for (to, address) in book.iter().filter(|(to, _)| **to != party) {
+            let route = Arc::new(Route::new(party, *address));
+            post.routes.insert(*to, route.clone());
+            thread().spawn_scoped(scope, move || route.serve()).inspect_err(|_| post.switch().close())?;
+        }
+        Ok(post)
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Waits for mail, but not beyond `deadline`. `None` once the post is closed.
+    pub fn wait(&self, deadline: Option<Time>) -> Option<Vec<Mail>> {
+        self.inbound.mailbox.take(deadline)
+    }
+
+    /// Sends a message on its way; where the weather or a full queue eats it, nobody is told.
+    pub fn send(&mut self, to: Recipients, bytes: Bytes) {
+        match to {
+            Recipients::Replica(id) => self.send_to(Party::General(id), bytes),
+            Recipients::Client(_) => self.send_to(Party::Commander, bytes),
+            Recipients::AllReplicas => {
+                let generals: Vec<_> = self.routes.keys().copied().filter(|to| *to != Party::Commander).collect();
+                generals.into_iter().for_each(|general| self.send_to(general, bytes.clone()));
+            }
+        }
+    }
+
+    fn send_to(&mut self, to: Party, bytes: Bytes) {
+        let between_generals = self.party != Party::Commander && to != Party::Commander;
+        self.inbound.sent.fetch_add(1, Ordering::Relaxed);
+        if between_generals && self.dice.strikes(self.loss) {
+            self.inbound.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if let Some(route) = self.routes.get(&to) {
+            route.send(bytes);
+        }
+    }
+
+    /// The switch that closes this post, for whoever ends the run.
+    pub fn switch(&self) -> Switch {
+        Switch { inbound: self.inbound.clone(), routes: self.routes.values().cloned().collect() }
+    }
+}
+
+/// The listener thread: until closed.
+fn accept<'scope>(scope: &'scope Scope<'scope, '_>, inbound: &Arc<Inbound>, listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream.map(Arc::new) else {
+            // No more file descriptors, most likely: some may come free, and spinning would not help.
+            std::thread::sleep(HELLO_PATIENCE / 20);
+            continue;
+        };
+        let Some(number) = inbound.welcome(&stream) else {
+            if inbound.lock().closed {
+                return;
+            }
+            continue;
+        };
+        let reader = inbound.clone();
+        let spawned = Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || {
+            // How a connection ended is of no account: whoever has more to say calls again.
+            let _ = reader.read(number, &stream);
+            reader.lock().open.remove(&number);
+        });
+        if spawned.is_err() {
+            inbound.lock().open.remove(&number);
+        }
+    }
+}
+
+/// Closes a post: its sockets, and thereby its threads.
+pub struct Switch {
+    inbound: Arc<Inbound>,
+    routes: Vec<Arc<Route>>,
+}
+
+impl Switch {
+    pub fn close(&self) {
+        self.inbound.mailbox.close();
+        self.routes.iter().for_each(|route| route.close());
+        let mut callers = self.inbound.lock();
+        callers.closed = true;
+        for (_, stream) in std::mem::take(&mut callers.open) {
+            // It may have ended on its own.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        drop(callers);
+        // The listener thread waits for a caller: be one, so that it sees that all is closed.
+        let _ = TcpStream::connect(self.inbound.address);
+    }
+
+    /// What this post has heard of each party.
+    pub fn heard(&self) -> BTreeMap<Party, Heard> {
+        self.inbound.mailbox.heard()
+    }
+
+    /// Messages that this post has sent, and how many of them the weather took.
+    pub fn sent_and_lost(&self) -> (u64, u64) {
+        (self.inbound.sent.load(Ordering::Relaxed), self.inbound.lost.load(Ordering::Relaxed))
+    }
+}
