@@ -73,3 +73,49 @@ fn i18_a_chain_of_blocks_far_above_the_window_is_not_kept() {
     }
     assert_eq!(net.hosts[1].replica.status().blocks, 0);
 }
+
+#[test]
+fn t1_an_old_request_proposed_again_does_not_put_off_its_clients_deadline() {
+    // The primary orders client 1's requests, never client 0's second one; each batch carries client 0's first request once more.
+    let mut net = Net::new(4, 2, 14);
+    let first = net.forge.request(&client_key(0), RequestNumber::new(1), b"first");
+    net.submit(0, b"first");
+    net.settle(LIMIT, &[0, 1, 2, 3]);
+    let key = replica_key(0);
+    let starved = first.client();
+    let (mut parent, mut number) = (net.hosts[0].replica.status().log_digest, net.hosts[0].replica.status().decided);
+    net.twists.insert(0, Box::new(|_, _| Vec::new()));
+    net.submit_to(0, b"second", &[1, 2, 3]);
+    for order in 1..2000_u32 {
+        let other = net.forge.request(&client_key(1), RequestNumber::new(u64::from(order)), b"other");
+        number = number.next();
+        let block = net.forge.block(number, parent, vec![other, first.clone()]);
+        parent = block.digest();
+        let proposal = net.forge.pre_prepare(&key, V0, &block);
+        (1..4).for_each(|backup| {
+            net.deliver(backup, &proposal);
+        });
+        net.run_for(Duration::from_millis(20));
+        if net.hosts[1].replica.status().view > V0 {
+            break;
+        }
+    }
+    let view = net.hosts[1].replica.status().view;
+    assert!(view > V0, "a primary that starves {starved:?} is replaced within that client's timeout");
+}
+
+#[test]
+fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_decided() {
+    // The backups know client 0's second request only. The primary orders the first, and then no more.
+    let mut net = Net::new(4, 1, 20);
+    let key = replica_key(0);
+    net.twists.insert(0, Box::new(|_, _| Vec::new()));
+    let request = |number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let block = net.forge.block(at(1), net.forge.genesis(), vec![request(1)]);
+    let (second, proposal) = (net.forge.request_message(&request(2)), net.forge.pre_prepare(&key, V0, &block));
+    (1..4).for_each(|backup| {
+        net.deliver(backup, &second);
+        net.deliver(backup, &proposal);
+    });
+    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
+}

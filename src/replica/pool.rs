@@ -67,6 +67,10 @@ impl Pool {
         let before = queue.pending.len();
         queue.pending = queue.pending.split_off(&last.next());
         self.count -= before - queue.pending.len();
+        if before == queue.pending.len() && queue.since.is_some() {
+            // T1: an old request that was proposed again settles nothing, and puts no deadline off.
+            return;
+        }
         let next_is_here = queue.pending.contains_key(&last.next());
         let is_empty = queue.pending.is_empty();
         self.wait(client, next_is_here.then_some(now));
