@@ -119,3 +119,28 @@ fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_deci
     });
     net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
 }
+
+#[test]
+fn s1_a_clients_next_request_is_admitted_however_many_wait_behind_it() {
+    let limits = Limits { batch_requests_max: 2, ..Limits::default() };
+    let mut net = Net::with(builder(4, 1).limits(limits).build().expect("a valid cluster"), 16);
+    let requests: Vec<_> = (1..=5)
+        .map(|number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order"))
+        .map(|r| net.forge.request_message(&r))
+        .collect();
+    // The first one comes last, everywhere.
+    for bytes in requests.iter().rev() {
+        (0..4).for_each(|replica| {
+            net.deliver(replica, bytes);
+        });
+    }
+    net.run_for(Duration::from_secs(1));
+    // What was refused is sent again.
+    for bytes in &requests {
+        (0..4).for_each(|replica| {
+            net.deliver(replica, bytes);
+        });
+    }
+    net.run_until(LIMIT, "all are executed", |net| net.hosts.iter().all(|host| host.executed.len() == 5));
+    assert!(net.hosts.iter().all(|host| host.replica.status().view == V0));
+}

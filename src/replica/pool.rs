@@ -48,8 +48,9 @@ impl Pool {
         if queue.pending.contains_key(&request.number) {
             return Admission::Duplicate;
         }
-        // One batch of each client is always welcome, so that no client can keep another out.
-        if queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity {
+        // One batch of each client is always welcome, so that no client can keep another out; and its next request, or those that wait
+        // behind that would keep it out for ever.
+        if request.number > last.next() && queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity {
             return Admission::Busy;
         }
         let (client, number) = (request.client, request.number);
