@@ -144,3 +144,26 @@ fn s1_a_clients_next_request_is_admitted_however_many_wait_behind_it() {
     net.run_until(LIMIT, "all are executed", |net| net.hosts.iter().all(|host| host.executed.len() == 5));
     assert!(net.hosts.iter().all(|host| host.replica.status().view == V0));
 }
+
+#[test]
+fn p2_what_was_accepted_above_a_gap_is_prepared_when_the_gap_is_closed() {
+    // Replica 3 misses block 1, gets 2, and its vote on 2 is needed: replica 2 is off.
+    let mut net = Net::new(4, 1, 17);
+    let key = replica_key(0);
+    net.twists.insert(0, Box::new(|_, _| Vec::new()));
+    net.down.insert(2);
+    let request = |number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let one = net.forge.block(at(1), net.forge.genesis(), vec![request(1)]);
+    let two = net.forge.block(at(2), one.digest(), vec![request(2)]);
+    let traitors: Vec<_> = (0..3).map(|index| (ReplicaId::new(index), replica_key(index as usize))).collect();
+    let members: Vec<_> = traitors.iter().map(|(id, key)| (*id, key)).collect();
+    let certificate = net.forge.certificate(&members, Kind::Prepare, V0, (at(1), one.digest()));
+    let (certificate, second, chain) =
+        (net.forge.certificate_message(&certificate), net.forge.pre_prepare(&key, V0, &two), net.forge.chain(None, &[one]));
+    net.deliver(3, &certificate);
+    net.deliver(3, &second);
+    assert_eq!(net.hosts[3].replica.status().head, at(2));
+    let before = net.hosts[3].log.len();
+    net.deliver(3, &chain);
+    assert!(net.hosts[3].log.len() > before, "a Prepare of position 2 is promised as soon as its chain is held");
+}

@@ -250,6 +250,10 @@ impl Replica {
             self.accept(&block);
             self.prepare_head()?;
         }
+        if self.ordering.head.number > self.promises.base().number {
+            // Accepted earlier, while a block below it was missing.
+            self.prepare_head()?;
+        }
         self.propose()
     }
 
