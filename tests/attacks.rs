@@ -167,3 +167,22 @@ fn p2_what_was_accepted_above_a_gap_is_prepared_when_the_gap_is_closed() {
     net.deliver(3, &chain);
     assert!(net.hosts[3].log.len() > before, "a Prepare of position 2 is promised as soon as its chain is held");
 }
+
+#[test]
+fn t2_a_status_overtaken_by_a_question_is_heard() {
+    let mut net = Net::new(4, 1, 18);
+    let key = replica_key(3);
+    let traitor = (ReplicaId::new(3), &key);
+    net.submit(0, b"order");
+    net.down.insert(3);
+    net.settle(LIMIT, &[0, 1, 2]);
+    let question = net.forge.fetch(traitor, 1 << 40, at(0), (at(5), net.forge.genesis()));
+    let status = net.forge.status(traitor, (1 << 40) - 1, V0, V0, at(0));
+    net.deliver(1, &question);
+    let disposition = net.deliver(1, &status);
+    assert_eq!(disposition, Some(logothete::Disposition::Applied));
+    // But neither twice.
+    let stale = Some(logothete::Disposition::Ignored(logothete::Why::Stale));
+    assert_eq!(net.deliver(1, &status), stale);
+    assert_eq!(net.deliver(1, &question), stale);
+}

@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// The highest ordinal heard: a replayed status or fetch draws no answer.
-    ordinal: u64,
+    /// The highest ordinal heard in a status, and in a fetch: a replayed one draws no answer.
+    /// Apart, so that a status which a fetch has overtaken is still heard: it carries votes.
+    status_ordinal: u64,
+    fetch_ordinal: u64,
     want: View,
     /// Bytes of blocks sent to it in the present interval, which began then.
     answered: u64,
@@ -50,11 +52,12 @@ impl CatchUp {
         }
     }
 
-    /// True once for each ordinal of a member's, upwards.
-    fn is_fresh(&mut self, replica: ReplicaId, ordinal: u64) -> bool {
+    /// True once for each ordinal of a member's, upwards, where `heard` keeps the highest.
+    fn is_fresh(&mut self, replica: ReplicaId, ordinal: u64, heard: impl Fn(&mut Peer) -> &mut u64) -> bool {
         self.peers.get_mut(&replica).is_some_and(|peer| {
-            let fresh = ordinal > peer.ordinal;
-            peer.ordinal = peer.ordinal.max(ordinal);
+            let highest = heard(peer);
+            let fresh = ordinal > *highest;
+            *highest = ordinal.max(*highest);
             fresh
         })
     }
@@ -106,7 +109,7 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh(peer, status.ordinal) {
+        if !self.catch_up.is_fresh(peer, status.ordinal, |peer| &mut peer.status_ordinal) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         self.catch_up.raise_want(peer, status.want.max(status.view));
@@ -204,7 +207,7 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh(peer, fetch.ordinal) {
+        if !self.catch_up.is_fresh(peer, fetch.ordinal, |peer| &mut peer.fetch_ordinal) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         let message = match fetch.wanted {
