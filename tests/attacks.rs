@@ -186,3 +186,50 @@ fn t2_a_status_overtaken_by_a_question_is_heard() {
     assert_eq!(net.deliver(1, &status), stale);
     assert_eq!(net.deliver(1, &question), stale);
 }
+
+#[test]
+fn t1_a_request_known_to_one_backup_is_passed_on_until_it_is_heard() {
+    // Its client is gone, and what the backup passed on at first was lost.
+    let mut net = Net::new(4, 1, 15);
+    for other in 0..4 {
+        net.cut.insert((3, other));
+    }
+    let request = net.forge.request(&client_key(0), RequestNumber::new(1), b"order");
+    let bytes = net.forge.request_message(&request);
+    net.deliver(3, &bytes);
+    net.run_for(Duration::from_secs(5));
+    net.cut.clear();
+    net.run_until(LIMIT, "the request is executed", |net| net.hosts.iter().all(|host| host.executed.len() == 1));
+}
+
+#[test]
+fn e_no_correct_replica_is_ever_accused() {
+    // The traitor shows each vote under its own name only; evidence against others can't be made without their keys.
+    let mut net = Net::new(4, 1, 19);
+    let key = replica_key(0);
+    net.twists.insert(
+        0,
+        Box::new(move |envelope, forge| {
+            let bytes = envelope.encode().to_vec();
+            let mut out = vec![(envelope.to(), bytes.clone())];
+            if envelope.kind() == MessageKind::PrePrepare {
+                for accused in 1..4 {
+                    let evidence = forge.evidence(
+                        (ReplicaId::new(accused), &key),
+                        Kind::Prepare,
+                        V0,
+                        (SequenceNumber::new(1), forge.genesis()),
+                        (SequenceNumber::new(1), logothete::Digest::default()),
+                    );
+                    out.push((Recipients::AllReplicas, forge.evidence_message(&evidence)));
+                }
+            }
+            out
+        }),
+    );
+    for _ in 0..5 {
+        net.submit(0, b"order");
+    }
+    net.settle(LIMIT, &[1, 2, 3]);
+    assert!((1..4).all(|index| net.count_events(index, |event| matches!(event, Event::Evidence(_))) == 0));
+}

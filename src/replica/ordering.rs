@@ -434,8 +434,8 @@ impl Replica {
     }
 
     /// At half the deadline the request goes to all: whoever is primary then has it. (T1)
-    pub(super) fn relay_requests(&mut self, until: Time) {
-        for request in self.pool.take_relayable(until, 64) {
+    pub(super) fn relay_requests(&mut self) {
+        for request in self.pool.take_relayable(self.now, self.tuning.request_timeout / 2, 64) {
             self.send_ready(Recipients::AllReplicas, Message::Request(request));
         }
     }

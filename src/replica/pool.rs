@@ -5,14 +5,21 @@ use crate::ids::{ClientId, RequestNumber};
 use crate::message::Request;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Queue {
     pending: BTreeMap<RequestNumber, Request>,
     /// Since when the client's next request is known here: only that one can be ordered, and be overdue.
     since: Option<Time>,
-    /// It was passed on to all replicas.
-    relayed: bool,
+    /// When it was last passed on to all replicas.
+    relayed: Option<Time>,
+}
+
+impl Queue {
+    fn relay_at(&self, since: Time, half: Duration) -> Time {
+        self.relayed.map_or(since.after(half), |relayed| relayed.after(half.saturating_mul(2)))
+    }
 }
 
 pub(super) enum Admission {
@@ -86,7 +93,7 @@ impl Pool {
             self.waiting.remove(&(old, client));
         }
         queue.since = since;
-        queue.relayed = false;
+        queue.relayed = None;
         if let Some(since) = since {
             self.waiting.insert((since, client));
         }
@@ -97,20 +104,32 @@ impl Pool {
         self.waiting.first().map(|(since, _)| *since)
     }
 
-    /// The oldest such request that was not passed on yet: since when it waits.
-    pub(super) fn oldest_unrelayed(&self) -> Option<Time> {
-        self.waiting.iter().find(|(_, client)| self.queues.get(client).is_some_and(|queue| !queue.relayed)).map(|(since, _)| *since)
-    }
-
-    /// The requests that wait since `until` or longer and were not passed on; they count as passed on now. At most `max`.
-    pub(super) fn take_relayable(&mut self, until: Time, max: usize) -> Vec<Request> {
-        let mut requests = Vec::new();
+    /// When the next such request is to be passed on: after `half` a timeout of waiting, and again after each whole one,
+    /// since what was passed on may have been lost, and its client be gone.
+    pub(super) fn relay_at(&self, half: Duration) -> Option<Time> {
+        let mut next: Option<Time> = None;
         for (since, client) in &self.waiting {
-            if *since > until || requests.len() >= max {
+            // None is due earlier than half a timeout after it came.
+            if next.is_some_and(|next| next <= since.after(half)) {
                 break;
             }
-            if let Some(queue) = self.queues.get_mut(client).filter(|queue| !queue.relayed) {
-                queue.relayed = true;
+            if let Some(queue) = self.queues.get(client) {
+                let due = queue.relay_at(*since, half);
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        next
+    }
+
+    /// The requests that are to be passed on now, those that wait longest first; they count as passed on. At most `max`.
+    pub(super) fn take_relayable(&mut self, now: Time, half: Duration, max: usize) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (since, client) in &self.waiting {
+            if since.after(half) > now || requests.len() >= max {
+                break;
+            }
+            if let Some(queue) = self.queues.get_mut(client).filter(|queue| queue.relay_at(*since, half) <= now) {
+                queue.relayed = Some(now);
                 requests.extend(queue.pending.values().next().cloned());
             }
         }

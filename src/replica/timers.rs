@@ -97,7 +97,7 @@ impl Replica {
     }
 
     fn relay_at(&self) -> Option<Time> {
-        Some(self.pool.oldest_unrelayed()?.after(self.tuning.request_timeout / 2))
+        self.pool.relay_at(self.tuning.request_timeout / 2)
     }
 
     // T2
@@ -122,9 +122,7 @@ impl Replica {
             self.consider_wishes()?;
         }
         if self.relay_at().is_some_and(|due| due <= self.now) {
-            let half = self.tuning.request_timeout / 2;
-            let until = Time(self.now.0.saturating_sub(u64::try_from(half.as_micros()).unwrap_or(u64::MAX)));
-            self.relay_requests(until);
+            self.relay_requests();
         }
         self.fetch_missing();
         if self.status_at() <= self.now {
