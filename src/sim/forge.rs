@@ -76,6 +76,17 @@ pub struct ForgedCertificate(Certificate);
 #[derive(Clone, Debug)]
 pub struct ForgedViewChange(ViewChange);
 
+impl ForgedViewChange {
+    /// The view that it leads to.
+    pub fn view(&self) -> View {
+        self.0.view
+    }
+    /// Whose it says it is.
+    pub fn replica(&self) -> ReplicaId {
+        self.0.replica
+    }
+}
+
 /// What stands in a message.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -102,6 +113,8 @@ pub enum Seen {
     Certificate(ForgedCertificate),
     /// A view change.
     ViewChange(ForgedViewChange),
+    /// Blocks that answer a question, highest first.
+    Chain(Vec<ForgedBlock>),
     /// Anything else, in words.
     Other(String),
 }
@@ -316,6 +329,12 @@ impl Forge {
             Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
             Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
             Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(view_change)),
+            Message::Chain(mut chain) => {
+                chain.blocks.0.iter_mut().for_each(|block| {
+                    Arc::make_mut(block).compute_digests(&group);
+                });
+                Seen::Chain(chain.blocks.0.into_iter().map(ForgedBlock).collect())
+            }
             other => Seen::Other(other.to_string()),
         })
     }

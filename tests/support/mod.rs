@@ -1,6 +1,8 @@
 //! A whole cluster in one thread: virtual time, a seeded network, hosts with logs in memory. The seed of the simulator.
 #![allow(dead_code)]
 
+pub mod claims;
+pub mod gang;
 pub mod oracle;
 pub mod prng;
 
@@ -74,6 +76,8 @@ pub struct Net {
     pub oracle: Oracle,
     /// Every step and its outputs, if kept.
     pub trace: Option<String>,
+    /// What is delivered to traitors, for those who plot with them.
+    pub tap: Option<gang::Shared>,
     pub messages: usize,
     verifier: Verifier,
     queue: BTreeMap<(Time, u64), (usize, Vec<u8>)>,
@@ -104,6 +108,7 @@ impl Net {
             retry: Duration::from_millis(500),
             oracle: Oracle::new(cluster.size()),
             trace: None,
+            tap: None,
             messages: 0,
             verifier: Verifier::new(cluster.clone()),
             queue: BTreeMap::new(),
@@ -191,6 +196,9 @@ impl Net {
             return None;
         }
         self.messages += 1;
+        if self.tap.is_some() && self.twists.contains_key(&to) {
+            self.tap.iter().for_each(|tap| tap.borrow_mut().learn(bytes, &self.forge));
+        }
         let unverified = match Unverified::decode(PeerLink(0), bytes, self.cluster.limits()) {
             Ok(unverified) => unverified,
             Err(_) => {
@@ -287,6 +295,7 @@ impl Net {
         if let Some(mut twist) = self.twists.remove(&from) {
             let forge = self.forge.clone();
             for (to, bytes) in twist(envelope, &forge) {
+                self.oracle.claims.saw(None, &bytes, &forge);
                 self.dispatch(from, to, &bytes);
             }
             self.twists.insert(from, twist);

@@ -1,5 +1,6 @@
 //! Checks the invariants of what correct replicas do, with arithmetic of its own. (FAULTS: I1, I3, I13, I14)
 
+use super::claims::Claims;
 use logothete::sim::forge::{Forge, Kind, Seen};
 use logothete::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ pub struct Oracle {
     said: Said,
     last: BTreeMap<(usize, ClientId), RequestNumber>,
     views: BTreeMap<usize, View>,
+    pub claims: Claims,
     order: BTreeMap<usize, Vec<(ClientId, RequestNumber, Vec<u8>)>>,
 }
 
@@ -39,6 +41,7 @@ impl Oracle {
 
     /// I3: no two different statements. I10: votes never go back to a lower view.
     pub fn sent(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
+        self.claims.saw(Some(replica), bytes, forge);
         match forge.read(bytes) {
             Ok(Seen::PrePrepare { view, block }) => self.voted(replica, 0, view, (block.sequence_number(), block.digest())),
             Ok(Seen::Vote { kind, replica: by, view, position }) if by.get() as usize == replica => {
