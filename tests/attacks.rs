@@ -233,3 +233,19 @@ fn e_no_correct_replica_is_ever_accused() {
     net.settle(LIMIT, &[1, 2, 3]);
     assert!((1..4).all(|index| net.count_events(index, |event| matches!(event, Event::Evidence(_))) == 0));
 }
+
+#[test]
+fn t2_the_largest_numbers_in_a_status_do_no_harm() {
+    let mut net = Net::new(4, 1, 21);
+    net.submit(0, b"order");
+    net.settle(LIMIT, &[0, 1, 2, 3]);
+    let key = replica_key(3);
+    let most = net.forge.status((ReplicaId::new(3), &key), u64::MAX, View::new(u64::MAX), View::new(u64::MAX), at(u64::MAX));
+    let least = net.forge.status((ReplicaId::new(3), &key), u64::MAX - 1, V0, V0, at(0));
+    (0..3).for_each(|replica| {
+        net.deliver(replica, &least);
+        net.deliver(replica, &most);
+    });
+    net.submit(0, b"order");
+    net.settle(LIMIT, &[0, 1, 2]);
+}

@@ -152,7 +152,7 @@ impl Replica {
     fn answer_with_blocks(&mut self, status: &StatusMessage) {
         let peer = status.replica;
         // f+1 of the others and the primary answer with blocks, others in turn: one correct replica is always among them.
-        let turn = (status.ordinal + u64::from(self.me.get())) % u64::from(self.cluster.size());
+        let turn = (status.ordinal.wrapping_add(u64::from(self.me.get()))) % u64::from(self.cluster.size());
         let selected = turn <= u64::from(self.cluster.fault_threshold()) || self.is_primary();
         let certificate = self.ordering.target.clone().filter(|target| target.sequence_number > status.decided);
         if let Some(certificate) = certificate {
