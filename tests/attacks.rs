@@ -249,3 +249,20 @@ fn t2_the_largest_numbers_in_a_status_do_no_harm() {
     net.submit(0, b"order");
     net.settle(LIMIT, &[0, 1, 2]);
 }
+
+#[test]
+fn p5_what_nobody_has_is_asked_for_less_and_less_often() {
+    // The primary votes for digests without blocks: nothing is outstanding, so it stays, and the questions must not go on at full pace.
+    let mut net = Net::new(4, 1, 22);
+    let key = replica_key(0);
+    net.down.insert(0);
+    for number in 1..=32 {
+        let vote = net.forge.vote((ReplicaId::new(0), &key), Kind::Prepare, V0, (at(number), logothete::Digest::new([number as u8; 32])));
+        net.deliver(1, &vote);
+    }
+    net.trace = Some(String::new());
+    net.run_for(Duration::from_secs(20));
+    let asked =
+        net.trace.as_deref().unwrap_or_default().lines().filter(|line| line.contains("send") && line.contains("Fetch by R1")).count();
+    assert!((32 * 4..32 * 100).contains(&asked), "{asked} questions in 25 timeouts");
+}
