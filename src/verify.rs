@@ -172,9 +172,14 @@ impl Verifier {
                 }
             })
             .collect();
-        // Work is shared within a connection only: bad signatures cost those who send them, not those whose messages came at the same time.
-        groups.sort_by_key(|(index, _)| links[*index]);
-        groups.chunk_by(|(left, _), (right, _)| links[*left] == links[*right]).for_each(|group| judge(group, &mut verdicts));
+        // All together if all are good. If not, each connection by itself: bad signatures cost those who send them, and the others at most
+        // this one look.
+        if groups.len() > 1 && !batch_is_valid(&groups) {
+            groups.sort_by_key(|(index, _)| links[*index]);
+            groups.chunk_by(|(left, _), (right, _)| links[*left] == links[*right]).for_each(|group| judge(group, &mut verdicts));
+        } else if groups.len() == 1 {
+            judge(&groups, &mut verdicts);
+        }
         prepared.into_iter().zip(verdicts).map(|((message, _), verdict)| verdict.map(|()| self.verified(message))).collect()
     }
 

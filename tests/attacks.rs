@@ -105,6 +105,22 @@ fn t1_an_old_request_proposed_again_does_not_put_off_its_clients_deadline() {
 }
 
 #[test]
+fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_decided() {
+    // The backups know client 0's second request only. The primary orders the first, and then no more.
+    let mut net = Net::new(4, 1, 20);
+    let key = replica_key(0);
+    net.twists.insert(0, Box::new(|_, _| Vec::new()));
+    let request = |number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let block = net.forge.block(at(1), net.forge.genesis(), vec![request(1)]);
+    let (second, proposal) = (net.forge.request_message(&request(2)), net.forge.pre_prepare(&key, V0, &block));
+    (1..4).for_each(|backup| {
+        net.deliver(backup, &second);
+        net.deliver(backup, &proposal);
+    });
+    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
+}
+
+#[test]
 fn s1_a_clients_next_request_is_admitted_however_many_wait_behind_it() {
     let limits = Limits { batch_requests_max: 2, ..Limits::default() };
     let mut net = Net::with(builder(4, 1).limits(limits).build().expect("a valid cluster"), 16);
@@ -219,28 +235,34 @@ fn e_no_correct_replica_is_ever_accused() {
 }
 
 #[test]
-fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_decided() {
-    // The backups know client 0's second request only. The primary orders the first, and then no more.
-    let mut net = Net::new(4, 1, 20);
-    let key = replica_key(0);
-    net.twists.insert(0, Box::new(|_, _| Vec::new()));
-    let request = |number| net.forge.request(&client_key(0), RequestNumber::new(number), b"order");
-    let block = net.forge.block(at(1), net.forge.genesis(), vec![request(1)]);
-    let (second, proposal) = (net.forge.request_message(&request(2)), net.forge.pre_prepare(&key, V0, &block));
-    (1..4).for_each(|backup| {
-        net.deliver(backup, &second);
-        net.deliver(backup, &proposal);
+fn t2_the_largest_numbers_in_a_status_do_no_harm() {
+    let mut net = Net::new(4, 1, 21);
+    net.submit(0, b"order");
+    net.settle(LIMIT, &[0, 1, 2, 3]);
+    let key = replica_key(3);
+    let most = net.forge.status((ReplicaId::new(3), &key), u64::MAX, View::new(u64::MAX), View::new(u64::MAX), at(u64::MAX));
+    let least = net.forge.status((ReplicaId::new(3), &key), u64::MAX - 1, V0, V0, at(0));
+    (0..3).for_each(|replica| {
+        net.deliver(replica, &least);
+        net.deliver(replica, &most);
     });
-    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
+    net.submit(0, b"order");
+    net.settle(LIMIT, &[0, 1, 2]);
 }
 
 #[test]
-fn t2_the_largest_ordinal_is_answered_like_any_other() {
-    let mut net = Net::new(4, 1, 1);
+fn p5_what_nobody_has_is_asked_for_less_and_less_often() {
+    // The primary votes for digests without blocks: nothing is outstanding, so it stays, and the questions must not go on at full pace.
+    let mut net = Net::new(4, 1, 22);
     let key = replica_key(0);
-    let status = net.forge.status((ReplicaId::new(0), &key), u64::MAX, View::new(0), View::new(0), SequenceNumber::new(0));
-    for replica in 1..4 {
-        // A sum with an id would overflow, and stop a replica that checks its arithmetic.
-        assert_eq!(net.deliver(replica, &status), Some(logothete::Disposition::Applied));
+    net.down.insert(0);
+    for number in 1..=32 {
+        let vote = net.forge.vote((ReplicaId::new(0), &key), Kind::Prepare, V0, (at(number), logothete::Digest::new([number as u8; 32])));
+        net.deliver(1, &vote);
     }
+    net.trace = Some(String::new());
+    net.run_for(Duration::from_secs(20));
+    let asked =
+        net.trace.as_deref().unwrap_or_default().lines().filter(|line| line.contains("send") && line.contains("Fetch by R1")).count();
+    assert!((32 * 4..32 * 100).contains(&asked), "{asked} questions in 25 timeouts");
 }

@@ -5,12 +5,13 @@
 
 mod support;
 
+use logothete::{Limits, Tuning};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 use support::gang::Gang;
 use support::prng::Prng;
-use support::{Net, client_key};
+use support::{Net, builder, client_key};
 
 /// In dev profile this is about 20 seconds.
 const SEEDS: std::ops::Range<u64> = 0..60;
@@ -18,14 +19,24 @@ const CLIENTS: usize = 3;
 /// Virtual time within which everything is executed after healing. The timeouts have doubled by then.
 const HEALED: Duration = Duration::from_secs(1200);
 
+fn pick<T: Copy>(dice: &mut Prng, among: &[T]) -> T {
+    among[dice.between(0, among.len() as u64 - 1) as usize]
+}
+
 fn besiege(seed: u64) {
     let n = 4 + (seed % 4) as usize;
     // The last client is the traitors' own.
-    let mut net = Net::new(n, CLIENTS + 1, seed);
+    let mut dice = Prng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+    let limits = Limits { batch_requests_max: pick(&mut dice, &[1, 3, 1000]), ..Limits::default() };
+    let cluster = builder(n, CLIENTS + 1).pipeline(pick(&mut dice, &[1, 2, 4, 16])).limits(limits).build().expect("a valid cluster");
+    // Short timeouts: most runs pass through many views.
+    let tuning = Tuning { backoff_max: 4, ..Tuning::from_timeout(Duration::from_millis(pick(&mut dice, &[40, 100, 300, 800]))) };
+    let mut net = Net::tuned(cluster, seed, tuning);
+    net.retry = Duration::from_millis(pick(&mut dice, &[50, 500, 3000]));
     if std::env::var("SIEGE_TRACE").is_ok() {
         net.trace = Some(String::new());
     }
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&mut net, n, seed))) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&mut net, n, seed, &mut dice))) {
         if let Some(trace) = &net.trace {
             println!("{trace}");
         }
@@ -33,8 +44,7 @@ fn besiege(seed: u64) {
     }
 }
 
-fn run(net: &mut Net, n: usize, seed: u64) {
-    let mut dice = Prng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+fn run(net: &mut Net, n: usize, seed: u64, dice: &mut Prng) {
     let f = net.cluster.fault_threshold() as usize;
     let mut traitors = BTreeSet::new();
     while traitors.len() < f {
@@ -73,14 +83,18 @@ fn run(net: &mut Net, n: usize, seed: u64) {
             net.down.insert(dice.between(0, n as u64 - 1) as usize);
         }
         for _ in 0..dice.between(0, 12) {
-            submit(net, &mut dice);
+            submit(net, dice);
             net.run_for(Duration::from_millis(dice.between(0, 200)));
+        }
+        // Or as long as it takes to lose patience several times.
+        if dice.percent(40) {
+            net.run_for(Duration::from_millis(dice.between(0, 4000)));
         }
     }
     (net.loss, net.duplication, net.delay) = (0, 0, (100, 1_000));
     net.cut.clear();
     net.down.clear();
-    submit(net, &mut dice);
+    submit(net, dice);
     let theirs = client_key(CLIENTS).verifying_key().to_bytes();
     net.run_until(HEALED, "everything submitted is executed by all loyal replicas", |net| {
         loyal.iter().all(|index| {

@@ -319,8 +319,10 @@ impl Replica {
             if entry.next_ask > now {
                 continue;
             }
+            // After each round of all replicas half as often, down to a 32nd: a primary may vote for what nobody has.
+            let rounds = entry.asked / self.cluster.size();
             entry.asked = entry.asked.saturating_add(1);
-            entry.next_ask = now.after(interval);
+            entry.next_ask = now.after(interval.saturating_mul(1 << rounds.min(5)));
             let asked = entry.asked;
             if let Some(peer) = self.peer_to_ask(position, asked) {
                 self.fetch(peer, Wanted::Chain { above: decided, sequence_number: position.number, digest: position.digest });

@@ -176,6 +176,9 @@ impl ChainStore {
                 self.blocks.remove(&other);
             }
         }
+        // I18: nobody asks for these any more; a replica that lags through a long view would gather them.
+        let decided = self.decided();
+        self.gaps.retain(|root, _| root.number > decided);
     }
 
     /// Drops the blocks above the decided end that lie off the chains of all `roots`.
@@ -190,6 +193,8 @@ impl ChainStore {
             }
         }
         self.whole.clear();
+        // What was learnt about a root may rest on a block that goes now.
+        self.gaps.clear();
         let blocks = &mut self.blocks;
         self.open.retain(|_, digests| {
             digests.retain(|digest| {

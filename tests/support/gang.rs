@@ -36,6 +36,8 @@ pub struct Gang {
     blocks: BTreeMap<Digest, ForgedBlock>,
     view_changes: BTreeMap<View, BTreeMap<usize, ForgedViewChange>>,
     certificates: VecDeque<ForgedCertificate>,
+    /// The latest that they put together themselves.
+    made: VecDeque<(Position, ForgedCertificate)>,
     view: View,
     ordinal: u64,
 }
@@ -60,6 +62,7 @@ impl Gang {
             blocks: BTreeMap::new(),
             view_changes: BTreeMap::new(),
             certificates: VecDeque::new(),
+            made: VecDeque::new(),
             view: View::default(),
             ordinal: 0,
         }))
@@ -133,6 +136,11 @@ impl Gang {
             let keys: Vec<_> = signers.iter().map(|signer| (ReplicaId::new(*signer as u32), replica_key(*signer))).collect();
             let keys: Vec<_> = keys.iter().map(|(id, key)| (*id, key)).collect();
             let certificate = forge.certificate(&keys, kind, view, position);
+            if self.made.len() >= 40 {
+                let which = self.below(20);
+                self.made.remove(which);
+            }
+            self.made.push_back((position, certificate.clone()));
             self.keep(certificate);
         }
         while self.votes.len() > 300 {
@@ -256,7 +264,10 @@ impl Gang {
             let which = self.below(claims.len());
             claims.remove(which);
         }
-        (claims.len() == self.quorum).then(|| (view, forge.new_view(&replica_key(primary), view, &claims, None)))
+        let which = self.below(self.made.len());
+        // Or one that doesn't follow from its claims.
+        let base = self.made.get(which).filter(|_| self.random.percent(30)).map(|(position, certificate)| (*position, Some(certificate)));
+        (claims.len() == self.quorum).then(|| (view, forge.new_view(&replica_key(primary), view, &claims, base)))
     }
 
     /// A proposal on top of anything, in a view of the gang's.

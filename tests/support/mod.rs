@@ -94,6 +94,10 @@ impl Net {
     }
 
     pub fn with(cluster: Cluster, seed: u64) -> Self {
+        Self::tuned(cluster, seed, Tuning::from_timeout(Duration::from_millis(800)))
+    }
+
+    pub fn tuned(cluster: Cluster, seed: u64, tuning: Tuning) -> Self {
         let cluster = Arc::new(cluster);
         let mut net = Self {
             forge: Forge::new(cluster.clone()),
@@ -116,7 +120,7 @@ impl Net {
             sent: 0,
             waiting: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            tuning: Tuning::from_timeout(Duration::from_millis(800)),
+            tuning,
             cluster,
         };
         for index in 0..net.cluster.size() as usize {
