@@ -254,5 +254,15 @@ fn records(world: &World) -> Vec<RecordVector> {
             Kept::Base { view: View::new(5), entered: false, base: at, top: None, high: None },
         ),
         record("record_high", 6, "High", &|sheet| world.lay_certificate(sheet, &by_hand), Kept::High(&certificate)),
+        record(
+            "record_blocks",
+            7,
+            "Blocks",
+            &|sheet| {
+                sheet.count("blocks", 2);
+                hand_blocks.iter().for_each(|block| sheet.within("block", |sheet| world.lay_block(sheet, block)));
+            },
+            Kept::Blocks(&blocks),
+        ),
     ]
 }

@@ -115,6 +115,8 @@ pub enum Kept<'a> {
     },
     /// A higher certificate alone.
     High(&'a ForgedCertificate),
+    /// Blocks of the next Prepare.
+    Blocks(&'a [ForgedBlock]),
 }
 
 impl ForgedViewChange {
@@ -467,6 +469,7 @@ impl Forge {
                 high: high.map(|certificate| certificate.0.clone()),
             },
             Kept::High(certificate) => RecordBody::High { certificate: certificate.0.clone() },
+            Kept::Blocks(blocks) => RecordBody::Blocks { blocks: blocks.iter().map(|block| block.0.clone()).collect() },
         };
         Ok(Record::new(&self.cluster.id(), replica.get(), index, &body))
     }
