@@ -1,0 +1,46 @@
+//! Every rule of SPEC.md is found in the code, and bears a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str, found: &mut Vec<PathBuf>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for entry in fs::read_dir(&root).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            files(&format!("{folder}/{}", entry.file_name().expect("a name").to_string_lossy()), found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+fn text(folder: &str) -> String {
+    let mut found = Vec::new();
+    files(folder, &mut found);
+    assert!(found.len() > 5, "{folder}");
+    found.iter().map(|file| fs::read_to_string(file).expect("text")).collect()
+}
+
+/// The rules in SPEC.md's headings of section 7, but for those that are not in this version.
+fn rules() -> Vec<String> {
+    let spec = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SPEC.md")).expect("SPEC.md");
+    spec.lines()
+        .filter_map(|line| line.strip_prefix("#### "))
+        .filter(|heading| !heading.contains("not in this version"))
+        .map(|heading| heading.split_whitespace().next().expect("a name").to_string())
+        .collect()
+}
+
+#[test]
+fn every_rule_is_named_by_code_and_by_a_test() {
+    let rules = rules();
+    for known in ["P1", "P2", "P3", "P4", "P5", "V1", "V2", "V3", "V4", "V5", "T1", "T2", "D1", "S1", "S2", "E"] {
+        assert!(rules.iter().any(|rule| rule == known), "SPEC.md has no rule {known}");
+    }
+    let (code, tests) = (text("src"), text("tests"));
+    let words: Vec<&str> = code.split(|character: char| !character.is_ascii_alphanumeric()).collect();
+    for rule in &rules {
+        assert!(words.contains(&rule.as_str()), "no line of src names {rule}");
+        assert!(tests.contains(&format!("\nfn {}_", rule.to_lowercase())), "no test bears {rule}");
+    }
+}
