@@ -49,7 +49,7 @@ pub(crate) struct Picture {
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
     /// The votes held, also below `low`: those may still prove a double vote.
-    pub(crate) slots: BTreeMap<SequenceNumber, Slot>,
+    pub(crate) slots: BTreeMap<SequenceNumber, Arc<Slot>>,
     /// The blocks held above the decided end.
     pub(crate) held: BTreeSet<Digest>,
 }

@@ -254,7 +254,7 @@ impl Replica {
         if self.halted.is_some() { None } else { self.next_deadline() }
     }
 
-    /// A picture of what is needed now, for threads that receive messages. Costs time and space for each open position.
+    /// A picture of what is needed now, for threads that receive messages. Costs a pointer for each open position.
     pub fn screen(&self) -> Screen {
         let (low, high) = self.vote_bounds();
         Screen::new(Picture {
@@ -264,7 +264,7 @@ impl Replica {
             waits_for_view: self.promises.mode() == Mode::ViewChange,
             low,
             high,
-            slots: self.votes.slots().map(|(number, slot)| (number, slot.clone())).collect(),
+            slots: self.votes.picture(),
             held: self.chain.open().collect(),
         })
     }

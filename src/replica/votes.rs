@@ -5,6 +5,7 @@ use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Vote, VoteKind};
 use crate::wire::Bounded;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Ballots = BTreeMap<ReplicaId, (Digest, RawSignature)>;
 
@@ -54,7 +55,8 @@ pub(super) enum Counted {
 #[derive(Clone, Debug)]
 pub(super) struct Votes {
     view: View,
-    slots: BTreeMap<SequenceNumber, Slot>,
+    /// Shared with screens: a slot is copied only if it changes while a picture of it is in use.
+    slots: BTreeMap<SequenceNumber, Arc<Slot>>,
 }
 
 impl Votes {
@@ -63,21 +65,26 @@ impl Votes {
     }
 
     pub(super) fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
-        self.slots.get(&number)
+        self.slots.get(&number).map(|slot| &**slot)
     }
 
     pub(super) fn slot_mut(&mut self, number: SequenceNumber) -> &mut Slot {
-        self.slots.entry(number).or_default()
+        Arc::make_mut(self.slots.entry(number).or_default())
     }
 
     pub(super) fn slots(&self) -> impl DoubleEndedIterator<Item = (SequenceNumber, &Slot)> {
-        self.slots.iter().map(|(number, slot)| (*number, slot))
+        self.slots.iter().map(|(number, slot)| (*number, &**slot))
+    }
+
+    /// A picture of all votes held, which costs a pointer for each position.
+    pub(super) fn picture(&self) -> BTreeMap<SequenceNumber, Arc<Slot>> {
+        self.slots.clone()
     }
 
     /// Takes a verified vote of the own view. A good vote never displaces an earlier one.
     pub(super) fn count(&mut self, kind: VoteKind, vote: &Vote, quorum: usize) -> Counted {
         let view = self.view;
-        let slot = self.slots.entry(vote.sequence_number).or_default();
+        let slot = Arc::make_mut(self.slots.entry(vote.sequence_number).or_default());
         let ballots = match kind {
             VoteKind::Prepare => &mut slot.prepares,
             VoteKind::Commit => &mut slot.commits,
@@ -111,7 +118,7 @@ impl Votes {
 
     /// Notes a certificate of the own view. False if one for another digest is known: more than f members are faulty. (I2)
     pub(super) fn certify(&mut self, certificate: &Certificate) -> bool {
-        let slot = self.slots.entry(certificate.sequence_number).or_default();
+        let slot = Arc::make_mut(self.slots.entry(certificate.sequence_number).or_default());
         let other = slot.prepared.or(slot.committed).is_some_and(|digest| digest != certificate.digest);
         match certificate.kind {
             VoteKind::Prepare => slot.prepared = Some(certificate.digest),
