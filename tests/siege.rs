@@ -14,7 +14,7 @@ use support::prng::Prng;
 use support::{Net, builder, client_key};
 
 /// In dev profile this is about 20 seconds.
-const SEEDS: std::ops::Range<u64> = 0..60;
+const SEEDS: std::ops::Range<u64> = 0..40;
 const CLIENTS: usize = 3;
 /// Virtual time within which everything is executed after healing. The timeouts have doubled by then.
 const HEALED: Duration = Duration::from_secs(1200);
@@ -47,6 +47,10 @@ fn besiege(seed: u64) {
 fn run(net: &mut Net, n: usize, seed: u64, dice: &mut Prng) {
     let f = net.cluster.fault_threshold() as usize;
     let mut traitors = BTreeSet::new();
+    if dice.percent(50) {
+        // The first primary.
+        traitors.insert(0);
+    }
     while traitors.len() < f {
         traitors.insert(dice.between(0, n as u64 - 1) as usize);
     }

@@ -46,6 +46,9 @@ impl Gang {
     pub fn new(seed: u64, replicas: usize, quorum: usize, members: &[usize], client: usize) -> Shared {
         let mut random = Prng::new(seed ^ 0x9e37);
         let mut mood = || {
+            if random.percent(35) {
+                return Mood { drop: 0, delay: 0, some_only: 0, equivocate: 90, mischief: 10 };
+            }
             let mut upto = |most| if random.percent(50) { random.between(0, most) } else { 0 };
             Mood { drop: upto(40), delay: upto(25), some_only: upto(40), equivocate: upto(60), mischief: upto(60) }
         };
@@ -168,6 +171,8 @@ impl Gang {
             self.held_back.extend(recipients.into_iter().map(|to| (to, bytes.clone())));
         } else if dice < some {
             out.extend(recipients.into_iter().filter(|_| self.random.percent(50)).map(|to| (to, bytes.clone())));
+        } else if dice < equivocate && envelope.kind() == MessageKind::PrePrepare {
+            out.extend(self.two_stories(me, &bytes, &recipients, forge));
         } else if dice < equivocate {
             for to in recipients {
                 let other = if self.random.percent(60) { self.another(me, envelope.kind(), &bytes, forge) } else { None };
@@ -182,6 +187,23 @@ impl Gang {
         }
         if self.random.percent(mood.mischief) {
             out.extend(self.mischief(me, forge));
+        }
+        out
+    }
+
+    /// One proposal to some, another to the others; and all members vote for both, to those who were told so.
+    fn two_stories(&mut self, me: usize, bytes: &[u8], recipients: &[Recipients], forge: &Forge) -> Sent {
+        let mut out = Vec::new();
+        let other = self.another(me, MessageKind::PrePrepare, bytes, forge).unwrap_or_else(|| bytes.to_vec());
+        for to in recipients {
+            let story = if self.random.percent(50) { bytes } else { &other };
+            out.push((*to, story.to_vec()));
+            let Ok(Seen::PrePrepare { view, block }) = forge.read(story) else { continue };
+            let position = (block.sequence_number(), block.digest());
+            for (member, (key, _)) in &self.members {
+                let id = ReplicaId::new(*member as u32);
+                out.extend([Kind::Prepare, Kind::Commit].map(|kind| (*to, forge.vote((id, key), kind, view, position))));
+            }
         }
         out
     }
