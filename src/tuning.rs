@@ -64,6 +64,7 @@ impl Tuning {
             *interval = (*interval).max(floor);
         }
         self.backoff_max = self.backoff_max.min(32);
+        self.answer_bytes_max = self.answer_bytes_max.max(1);
         self
     }
 }

@@ -13,8 +13,8 @@ use support::gang::Gang;
 use support::prng::Prng;
 use support::{Net, builder, client_key};
 
-/// In dev profile this is about 20 seconds.
-const SEEDS: std::ops::Range<u64> = 0..40;
+/// In dev profile this is about half a minute of CPU time.
+const SEEDS: std::ops::Range<u64> = 0..16;
 const CLIENTS: usize = 3;
 /// Virtual time within which everything is executed after healing. The timeouts have doubled by then.
 const HEALED: Duration = Duration::from_secs(1200);
