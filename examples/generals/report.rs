@@ -153,7 +153,7 @@ impl<'a> Report<'a> {
         if unbelievable > 0 {
             lines.push(format!("  general {id}: {unbelievable} messages with signatures that do not hold came over his connections"));
         }
-        let lag = outcome.tally.lags.get(&id).and_then(|lags| quantile(lags, 50)).unwrap_or_default();
+        let lag = outcome.tally.lags.get(&party).and_then(|lags| quantile(lags, 50)).unwrap_or_default();
         if lag > LATE {
             lines.push(format!("  general {id}: answered {} after enough others had (median)", milliseconds(lag)));
         }
