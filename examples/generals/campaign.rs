@@ -10,6 +10,7 @@ use crate::ledger::{Entry, Ledger};
 use crate::mailbox::Heard;
 use crate::network::{self, Post, Switch, Weather};
 use crate::orders::Orders;
+use crate::report;
 use crate::traitor::{self, Pen, Traitor};
 use crate::wal::FileWal;
 use crate::watch::{Seen, Watch};
@@ -29,6 +30,9 @@ fn timeout(generals: u32) -> Duration {
 
 /// How often the main thread looks at what goes on.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long a thread may take to stop.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// Who takes part, and all their keys: this program plays them all.
 pub struct Camp {
@@ -137,6 +141,12 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
         }
         let trouble = watch_over(settings, orders.count(), clock, &watches, &command, &handles, &mut glance);
         closing.close();
+        if !come_to_an_end(&handles) {
+            // Such a thread can't be left behind otherwise.
+            drop(folder);
+            report::line("DISAGREED a general's thread does not come to an end");
+            std::process::exit(1);
+        }
         let mut fallen = Vec::new();
         for (party, handle) in handles {
             match handle.join() {
@@ -218,6 +228,17 @@ fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Co
     let tuning = ClientTuning { retransmit_timeout: timeout(camp.cluster.size()) * 4 / 5, ..ClientTuning::default() };
     let client = Client::new(camp.cluster.clone(), id, tuning).map_err(|error| error.to_string())?;
     Ok(Commander { client, key: &camp.commander, cluster: camp.cluster.clone(), post, orders, command })
+}
+
+/// Waits for threads that were told to stop.
+fn come_to_an_end<T>(handles: &[(Party, ScopedJoinHandle<'_, T>)]) -> bool {
+    (0..FAREWELL.as_millis() / GLANCE.as_millis()).any(|_| {
+        let ended = handles.iter().all(|(_, handle)| handle.is_finished());
+        if !ended {
+            std::thread::sleep(GLANCE);
+        }
+        ended
+    })
 }
 
 fn stopped(id: u32, seen: &Seen) -> Option<String> {

@@ -85,7 +85,8 @@ impl Commander<'_> {
         }
     }
 
-    /// May another order be given? The window reaches from the oldest that is outstanding.
+    /// May another order be given? A general that is behind refuses what is too far ahead of the last order that *he* has executed, so
+    /// the commander, who follows the fastest, keeps to half of the window.
     fn has_room(&self) -> bool {
         let ahead = self.client.next_number().get() - self.client.resume_number().get();
         ahead < u64::from(self.cluster.limits().client_window) / 2
