@@ -77,15 +77,16 @@ fn one_general_agrees_with_himself() {
 }
 
 #[test]
-fn two_equivocators_of_four_divide_the_loyal_and_it_is_said() {
+fn two_equivocators_of_four_may_divide_the_loyal_and_it_is_said() {
     let options = ["--traitor", "0=equivocate", "--traitor", "1=equivocate", "--patience", "5"];
     let output = generals().arg(lines("fork", 50)).args(options).output().expect("the example runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("nothing is promised"), "{text}");
-    // Either both halves had decided when they heard of each other, or one met the other's certificate before.
+    // Most often both halves have decided before they hear of each other, or one meets the other's certificate. It may also go well.
     let last = last_line(&output);
-    assert!(last.starts_with("DISAGREED general ") && (last.contains("decided differently") || last.contains("I2")), "{text}");
-    assert_eq!(output.status.code(), Some(1));
+    let agreed = last.starts_with("AGREED 50 orders");
+    assert!(agreed || last.contains("decided differently") || last.contains("HALTED: I2"), "{text}");
+    assert_eq!(output.status.code(), Some(i32::from(!agreed)), "{text}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::ledger::{Entry, Ledger};
 use crate::mailbox::Heard;
 use crate::network::{self, Post, Switch, Weather};
 use crate::orders::Orders;
+use crate::report;
 use crate::traitor::{self, Pen, Traitor};
 use crate::wal::FileWal;
 use crate::watch::{Seen, Watch};
@@ -22,12 +23,16 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Duration;
 
-/// T: how long the generals wait for a primary before they want another.
-pub const TIMEOUT: Duration = Duration::from_millis(500);
-/// A late traitor's delay: just short of that.
-const LATENESS: Duration = Duration::from_millis(450);
+/// T: how long the generals wait for a primary before they want another. All share this machine's few cores, so more of them are slower.
+fn timeout(generals: u32) -> Duration {
+    Duration::from_millis(500) * generals.div_ceil(4)
+}
+
 /// How often the main thread looks at what goes on.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How long a thread may take to stop.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// Who takes part, and all their keys: this program plays them all.
 pub struct Camp {
@@ -136,6 +141,12 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
         }
         let trouble = watch_over(settings, orders.count(), clock, &watches, &command, &handles, &mut glance);
         closing.close();
+        if !come_to_an_end(&handles) {
+            // Such a thread can't be left behind otherwise.
+            drop(folder);
+            report::line("DISAGREED a general's thread does not come to an end");
+            std::process::exit(1);
+        }
         let mut fallen = Vec::new();
         for (party, handle) in handles {
             match handle.join() {
@@ -189,7 +200,7 @@ impl Soldier {
 fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: Post) -> Result<Soldier, String> {
     let cluster = camp.cluster.clone();
     let key = camp.keys[id.get() as usize].clone();
-    let tuning = Tuning::from_timeout(TIMEOUT);
+    let tuning = Tuning::from_timeout(timeout(settings.generals));
     let (start, now) = (Start::New, post.now());
     let Some(behaviour) = settings.traitors.get(&id.get()).copied() else {
         let node = Node::open(cluster, id, tuning, start, wal, Ledger::new(true), key, now).map_err(|error| error.to_string())?;
@@ -203,7 +214,8 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
         behaviour,
         accomplices: cluster.replicas().filter(accomplice).collect(),
         seed: settings.seed,
-        delay: LATENESS,
+        // Just short of what the others bear.
+        delay: timeout(settings.generals) * 9 / 10,
     };
     let ledger = Ledger::new(behaviour != traitor::Behaviour::Forge);
     let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour), now).map_err(|error| error.to_string())?;
@@ -212,9 +224,21 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
 
 fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Command) -> Result<Commander<'a>, String> {
     let id = ClientId::new(camp.commander.verifying_key().to_bytes());
-    let tuning = ClientTuning { retransmit_timeout: TIMEOUT * 4 / 5, ..ClientTuning::default() };
+    // The backups should know of an order before they judge the primary by it.
+    let tuning = ClientTuning { retransmit_timeout: timeout(camp.cluster.size()) * 4 / 5, ..ClientTuning::default() };
     let client = Client::new(camp.cluster.clone(), id, tuning).map_err(|error| error.to_string())?;
     Ok(Commander { client, key: &camp.commander, cluster: camp.cluster.clone(), post, orders, command })
+}
+
+/// Waits for threads that were told to stop.
+fn come_to_an_end<T>(handles: &[(Party, ScopedJoinHandle<'_, T>)]) -> bool {
+    (0..FAREWELL.as_millis() / GLANCE.as_millis()).any(|_| {
+        let ended = handles.iter().all(|(_, handle)| handle.is_finished());
+        if !ended {
+            std::thread::sleep(GLANCE);
+        }
+        ended
+    })
 }
 
 fn stopped(id: u32, seen: &Seen) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::network::Post;
 use crate::orders::{LogDigest, Orders};
 use logothete::{
     Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, Cluster, Completion, Evidence, MessageKind, PeerLink,
-    ReplicaId, SignError, SigningKey, Time, Unverified, Verified, Verifier,
+    SignError, SigningKey, Time, Unverified, Verified, Verifier,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ pub struct Tally {
     pub receipts_false: u64,
     pub sent_again: u64,
     /// How far behind an order's completion each general's own answer was.
-    pub lags: BTreeMap<ReplicaId, Vec<Duration>>,
+    pub lags: BTreeMap<Party, Vec<Duration>>,
     pub undecodable: BTreeMap<Party, u64>,
     pub unbelievable: BTreeMap<Party, u64>,
     pub evidence: Vec<Evidence>,
@@ -77,40 +77,43 @@ impl Commander<'_> {
                 book.close(self.command);
                 return Ok(());
             };
-            for (from, verified) in self.believable(&verifier, &mut book.tally, mail) {
-                let now = self.post.now();
-                book.note_answer(now, from, &verified);
+            for verified in self.believable(&verifier, &mut book, mail) {
                 // What is of no use to the client says nothing about who sent it: late answers are the rule.
-                let _ = self.client.step(now, ClientInput::Message(verified), &mut out);
+                let _ = self.client.step(self.post.now(), ClientInput::Message(verified), &mut out);
             }
             let _ = self.client.step(self.post.now(), ClientInput::Timer, &mut out);
         }
     }
 
-    /// May another order be given? The window reaches from the oldest that is outstanding.
+    /// May another order be given? A general that is behind refuses what is too far ahead of the last order that *he* has executed, so
+    /// the commander, who follows the fastest, keeps to half of the window.
     fn has_room(&self) -> bool {
         let ahead = self.client.next_number().get() - self.client.resume_number().get();
         ahead < u64::from(self.cluster.limits().client_window) / 2
     }
 
     /// Parses and verifies; counts what is neither message nor believable.
-    fn believable(&self, verifier: &Verifier, tally: &mut Tally, mail: Vec<(PeerLink, Vec<u8>)>) -> Vec<(Option<ReplicaId>, Verified)> {
-        let mut senders = Vec::new();
+    fn believable(&self, verifier: &Verifier, book: &mut Book, mail: Vec<(PeerLink, Vec<u8>)>) -> Vec<Verified> {
+        let now = self.post.now();
+        let mut links = Vec::new();
         let mut unverified = Vec::new();
         for (link, bytes) in mail {
             match Unverified::decode(link, &bytes, self.cluster.limits()) {
                 Ok(message) => {
-                    senders.push((link, message.claimed_sender()));
+                    if message.kind() == MessageKind::Reply {
+                        book.note_answer(now, Party::behind(link));
+                    }
+                    links.push(link);
                     unverified.push(message);
                 }
-                Err(_) => *tally.undecodable.entry(Party::behind(link)).or_default() += 1,
+                Err(_) => *book.tally.undecodable.entry(Party::behind(link)).or_default() += 1,
             }
         }
         let mut believed = Vec::new();
-        for ((link, sender), verdict) in senders.into_iter().zip(verifier.verify_all(unverified)) {
+        for (link, verdict) in links.into_iter().zip(verifier.verify_all(unverified)) {
             match verdict {
-                Ok(verified) => believed.push((sender, verified)),
-                Err(_) => *tally.unbelievable.entry(Party::behind(link)).or_default() += 1,
+                Ok(verified) => believed.push(verified),
+                Err(_) => *book.tally.unbelievable.entry(Party::behind(link)).or_default() += 1,
             }
         }
         believed
@@ -151,7 +154,6 @@ struct Book {
     log: LogDigest,
     /// When each order was completed, in the order of completion.
     completed: Vec<Time>,
-    answers: BTreeMap<ReplicaId, usize>,
 }
 
 impl Book {
@@ -164,7 +166,6 @@ impl Book {
             checked: 0,
             log: LogDigest::EMPTY,
             completed: Vec::new(),
-            answers: BTreeMap::new(),
         }
     }
 
@@ -191,13 +192,10 @@ impl Book {
         }
     }
 
-    /// The k-th answer of a general belongs to about the k-th order: it tells how far behind the others he is.
-    fn note_answer(&mut self, now: Time, from: Option<ReplicaId>, verified: &Verified) {
-        let Some(from) = from.filter(|_| verified.kind() == MessageKind::Reply) else { return };
-        let count = self.answers.entry(from).or_default();
-        let lag = self.completed.get(*count).map_or(Duration::ZERO, |completed| now.since(*completed));
-        *count += 1;
-        self.tally.lags.entry(from).or_default().push(lag);
+    /// The k-th answer of a general, true or not, belongs to about the k-th order: it tells how far behind the others he is.
+    fn note_answer(&mut self, now: Time, from: Party) {
+        let lags = self.tally.lags.entry(from).or_default();
+        lags.push(self.completed.get(lags.len()).map_or(Duration::ZERO, |completed| now.since(*completed)));
     }
 
     fn close(self, command: &Command) {

@@ -46,11 +46,7 @@ impl Orders {
     /// # Errors
     /// One line that says what is wrong with it.
     pub fn read(source: &Source, operation_bytes_max: u32) -> Result<Self, String> {
-        let name = match source {
-            Source::StandardInput => "standard input".to_owned(),
-            Source::File(path) => path.display().to_string(),
-            Source::Specification => specification().display().to_string(),
-        };
+        let name = path(source).map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
         let bytes = read_bytes(source).map_err(|error| format!("{name}: {error}"))?;
         if bytes.len() as u64 > INPUT_BYTES_MAX {
             return Err(format!("{name}: longer than {INPUT_BYTES_MAX} bytes"));
@@ -83,17 +79,22 @@ impl Orders {
         self.lines().count() as u64
     }
 
+    /// A pipe gives its lines only once, and would let us wait for ever.
+    fn can_be_read_again(&self) -> bool {
+        path(&self.source).is_some_and(|path| path.is_file())
+    }
+
     fn lines(&self) -> impl Iterator<Item = &str> {
         // A newline ends a line, it doesn't begin another; a carriage return belongs to the line's text.
         self.text.split_terminator('\n')
     }
 
-    /// The digest that the log of these orders, each once and in order, has. Reads a file again: what is in it now is what counts.
+    /// The digest that the log of these orders, each once and in order, has. A file is read again: what stands in it is what counts.
     ///
     /// # Errors
     /// The input isn't any more what it was when it was read first.
     pub fn expected_log(&self) -> Result<LogDigest, String> {
-        if self.source != Source::StandardInput {
+        if self.can_be_read_again() {
             let again = read_bytes(&self.source).map_err(|error| format!("{}: {error}", self.name))?;
             if again != self.text.as_bytes() {
                 return Err(format!("{} has changed while its lines were being ordered", self.name));
@@ -103,15 +104,22 @@ impl Orders {
     }
 }
 
+fn path(source: &Source) -> Option<PathBuf> {
+    match source {
+        Source::StandardInput => None,
+        Source::File(path) => Some(path.clone()),
+        Source::Specification => Some(specification()),
+    }
+}
+
 fn specification() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("SPEC.md")
 }
 
 fn read_bytes(source: &Source) -> std::io::Result<Vec<u8>> {
-    let input: Box<dyn Read> = match source {
-        Source::StandardInput => Box::new(std::io::stdin().lock()),
-        Source::File(path) => Box::new(File::open(path)?),
-        Source::Specification => Box::new(File::open(specification())?),
+    let input: Box<dyn Read> = match path(source) {
+        None => Box::new(std::io::stdin().lock()),
+        Some(path) => Box::new(File::open(path)?),
     };
     let mut bytes = Vec::new();
     // One byte beyond the bound shows that there is more.

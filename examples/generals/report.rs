@@ -115,9 +115,12 @@ impl<'a> Report<'a> {
         let mut any = false;
         for (culprit, (pieces, holders)) in evidence(outcome, |id| self.loyal(id)) {
             any = true;
-            let holders: Vec<_> = holders.iter().map(Party::to_string).collect();
             let Some(piece) = pieces.iter().find(|piece| piece.verify(&self.camp.cluster).is_ok()) else { continue };
-            line(&format!("  general {culprit} contradicted himself: {piece} (checked; the proof is with {})", holders.join(", ")));
+            let generals = holders.iter().filter(|holder| **holder != Party::Commander).count();
+            let commander = if generals < holders.len() { " and the commander" } else { "" };
+            line(&format!(
+                "  general {culprit} contradicted himself: {piece}; checked, {generals} loyal generals{commander} hold the proof"
+            ));
         }
         if !any {
             line("  nothing: nobody was seen to sign two contradictory statements");
@@ -153,7 +156,7 @@ impl<'a> Report<'a> {
         if unbelievable > 0 {
             lines.push(format!("  general {id}: {unbelievable} messages with signatures that do not hold came over his connections"));
         }
-        let lag = outcome.tally.lags.get(&id).and_then(|lags| quantile(lags, 50)).unwrap_or_default();
+        let lag = outcome.tally.lags.get(&party).and_then(|lags| quantile(lags, 50)).unwrap_or_default();
         if lag > LATE {
             lines.push(format!("  general {id}: answered {} after enough others had (median)", milliseconds(lag)));
         }

@@ -44,7 +44,7 @@ impl Behaviour {
 pub type Word = (Recipients, Bytes);
 
 /// Garbage comes in floods: so many messages, so often.
-const FLOOD: usize = 32;
+const FLOOD: usize = 10;
 const FLOOD_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a traitor knows.
