@@ -24,7 +24,7 @@ use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Duration;
 
 /// T: how long the generals wait for a primary before they want another. All share this machine's few cores, so more of them are slower.
-fn timeout(generals: u32) -> Duration {
+pub fn timeout(generals: u32) -> Duration {
     Duration::from_millis(500) * generals.div_ceil(4)
 }
 
