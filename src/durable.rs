@@ -118,7 +118,7 @@ impl Write {
     }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {
-        Released { identity: self.identity, indices: vec![self.index], sealed: self.sealed }
+        Released { identity: Some(self.identity), indices: vec![self.index], sealed: self.sealed }
     }
 }
 
@@ -137,7 +137,8 @@ impl fmt::Display for Write {
 #[derive(Debug)]
 #[must_use = "a replica is silent until its promises are signed"]
 pub struct Released {
-    identity: Identity,
+    /// None if there is nothing in it.
+    identity: Option<Identity>,
     indices: Vec<u64>,
     sealed: Vec<ToSign>,
 }
@@ -155,6 +156,11 @@ impl Released {
         }
     }
 
+    /// Is there no record in it? Then nothing need be signed, and its receipt says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
     /// What a remote signer has to sign, in order.
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         self.sealed.iter().map(|to_sign| &to_sign.payload[..])
@@ -167,10 +173,10 @@ impl Released {
     pub fn attach(self, signatures: Vec<Signature>) -> Result<(Vec<Envelope>, Receipt), SignError<Self>> {
         let count = self.sealed.len();
         let verdict = if signatures.len() == count {
-            self.sealed
-                .iter()
-                .zip(&signatures)
-                .try_for_each(|(to_sign, signature)| self.identity.check(&to_sign.payload, RawSignature(signature.to_bytes())))
+            self.sealed.iter().zip(&signatures).try_for_each(|(to_sign, signature)| match &self.identity {
+                Some(identity) => identity.check(&to_sign.payload, RawSignature(signature.to_bytes())),
+                None => Err("nothing to sign".to_string()),
+            })
         } else {
             Err(format!("{} signatures for {count} payloads", signatures.len()))
         };
@@ -192,6 +198,7 @@ impl Released {
     }
 
     fn join(&mut self, mut other: Self) {
+        self.identity = other.identity.or(self.identity.take());
         self.indices.append(&mut other.indices);
         self.sealed.append(&mut other.sealed);
     }
@@ -201,7 +208,8 @@ impl Released {
 #[derive(Debug)]
 #[must_use = "a replica's own votes count when its receipts come back"]
 pub struct Receipt {
-    pub(crate) identity: Identity,
+    /// None if it is for no record.
+    pub(crate) identity: Option<Identity>,
     pub(crate) indices: Vec<u64>,
     pub(crate) own: Vec<Envelope>,
 }
@@ -229,24 +237,20 @@ pub trait Wal {
     fn truncate_before(&mut self, index: u64) -> Result<(), Self::Error>;
 }
 
-/// Group commit: appends all records, syncs once, releases all. `None` if there were no writes.
+/// Group commit: appends all records, syncs once, releases all. Without writes it does nothing, and there is nothing in what it releases.
 ///
 /// # Errors
 /// The log's own. The writes are gone with it: a replica whose log fails must stop and recover.
-pub fn persist<W: Wal>(wal: &mut W, writes: impl IntoIterator<Item = Write>) -> Result<Option<Released>, W::Error> {
-    let mut released: Option<Released> = None;
+pub fn persist<W: Wal>(wal: &mut W, writes: impl IntoIterator<Item = Write>) -> Result<Released, W::Error> {
+    let mut released = Released { identity: None, indices: Vec::new(), sealed: Vec::new() };
     let mut discard = None;
     for write in writes {
         wal.append(write.index(), write.record().as_bytes())?;
         discard = discard.max(write.discards_before());
         // Not released yet: this only gathers; nothing leaves this function before the sync below.
-        let next = write.persisted();
-        match &mut released {
-            Some(all) => all.join(next),
-            None => released = Some(next),
-        }
+        released.join(write.persisted());
     }
-    if released.is_some() {
+    if !released.indices.is_empty() {
         wal.sync()?;
     }
     if let Some(index) = discard {

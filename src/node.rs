@@ -103,7 +103,6 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
         mut wal: W,
         service: A,
         signer: S,
-        now: Time,
     ) -> Result<Self, NodeError<W::Error>> {
         let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
         // Own signatures are not checked later: here is the one moment to find a wrong key file. The payload is of no kind that means anything.
@@ -113,7 +112,7 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             return Err(NodeError::WrongKey(id));
         }
         let mut outbox = Outbox::new();
-        let replica = Replica::recover(cluster.clone(), id, tuning, start, AppState::default(), records, now, &mut outbox)?;
+        let replica = Replica::recover(cluster.clone(), id, tuning, start, AppState::default(), records, &mut outbox)?;
         Ok(Self {
             verifier: Verifier::new(cluster.clone()),
             cluster,
@@ -164,6 +163,10 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
     pub fn run(&mut self, now: Time) -> Result<Vec<Envelope>, NodeError<W::Error>> {
         if self.stopped {
             return Err(NodeError::Stopped);
+        }
+        if !self.released.is_empty() || !self.unsigned.is_empty() {
+            // The signer failed before: until it works again nothing more is made for it to sign.
+            self.persist_and_sign(now)?;
         }
         self.step_inbox(now);
         let mut disposition = self.replica.step(now, Input::Timer, &mut self.outbox);
@@ -218,7 +221,8 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
     fn persist_and_sign(&mut self, now: Time) -> Result<(), NodeError<W::Error>> {
         let writes = self.outbox.writes();
         match persist(&mut self.wal, writes) {
-            Ok(released) => self.released.extend(released),
+            Ok(released) if released.is_empty() => {}
+            Ok(released) => self.released.push(released),
             Err(error) => {
                 self.stopped = true;
                 return Err(NodeError::Wal(error));

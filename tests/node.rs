@@ -92,7 +92,7 @@ impl World {
                 let pen = Pen { key: replica_key(index), broken: pens[index].clone() };
                 let id = ReplicaId::new(index as u32);
                 let tuning = Tuning::from_timeout(Duration::from_millis(800));
-                Node::open(cluster.clone(), id, tuning, Start::New, wal, Ledger::default(), pen, now).expect("opens")
+                Node::open(cluster.clone(), id, tuning, Start::New, wal, Ledger::default(), pen).expect("opens")
             })
             .collect();
         let id = ClientId::new(client_key(0).verifying_key().to_bytes());
@@ -242,7 +242,7 @@ fn d2_only_a_new_replica_starts_in_this_version() {
     let open = |start, records: Vec<(u64, Bytes)>, id| {
         let wal = Memory { records, ..Memory::default() };
         let pen = Pen { key: replica_key(0), broken: Rc::default() };
-        Node::open(cluster.clone(), ReplicaId::new(id), Tuning::default(), start, wal, Ledger::default(), pen, Time(0)).err()
+        Node::open(cluster.clone(), ReplicaId::new(id), Tuning::default(), start, wal, Ledger::default(), pen).err()
     };
     assert!(open(Start::New, Vec::new(), 0).is_none());
     let refused = |error: Option<NodeError<&'static str>>| match error {

@@ -24,7 +24,7 @@ use std::thread::{Builder, ScopedJoinHandle};
 use std::time::Duration;
 
 /// T: how long the generals wait for a primary before they want another. All share this machine's few cores, so more of them are slower.
-fn timeout(generals: u32) -> Duration {
+pub fn timeout(generals: u32) -> Duration {
     Duration::from_millis(500) * generals.div_ceil(4)
 }
 
@@ -183,6 +183,7 @@ fn is_traitor(settings: &Settings, party: Party) -> bool {
 }
 
 /// A general that is ready to serve, as one or the other.
+#[allow(clippy::large_enum_variant)] // One for each general.
 enum Soldier {
     Loyal(Box<Node<FileWal, Ledger, SigningKey>>, Post),
     Traitor(Box<Node<FileWal, Ledger, Pen>>, Traitor, Post),
@@ -201,9 +202,9 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
     let cluster = camp.cluster.clone();
     let key = camp.keys[id.get() as usize].clone();
     let tuning = Tuning::from_timeout(timeout(settings.generals));
-    let (start, now) = (Start::New, post.now());
+    let start = Start::New;
     let Some(behaviour) = settings.traitors.get(&id.get()).copied() else {
-        let node = Node::open(cluster, id, tuning, start, wal, Ledger::new(true), key, now).map_err(|error| error.to_string())?;
+        let node = Node::open(cluster, id, tuning, start, wal, Ledger::new(true), key).map_err(|error| error.to_string())?;
         return Ok(Soldier::Loyal(Box::new(node), post));
     };
     let accomplice = |other: &ReplicaId| *other != id && settings.traitors.get(&other.get()) == Some(&behaviour);
@@ -218,7 +219,7 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
         delay: timeout(settings.generals) * 9 / 10,
     };
     let ledger = Ledger::new(behaviour != traitor::Behaviour::Forge);
-    let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour), now).map_err(|error| error.to_string())?;
+    let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour)).map_err(|error| error.to_string())?;
     Ok(Soldier::Traitor(Box::new(node), traitor, post))
 }
 

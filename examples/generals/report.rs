@@ -1,7 +1,7 @@
 //! What the user reads: who fights, how it goes, what was proved, what was only observed, and the verdict.
 
 use crate::args::Settings;
-use crate::campaign::{Camp, Outcome, Progress};
+use crate::campaign::{self, Camp, Outcome, Progress};
 use crate::commander::Tally;
 use crate::frames::Party;
 use crate::orders::{LogDigest, Orders};
@@ -14,8 +14,6 @@ use std::time::Duration;
 /// A terminal's line is rewritten so often; elsewhere a line is added so often.
 const REWRITE: Duration = Duration::from_millis(100);
 const ADD: Duration = Duration::from_secs(2);
-/// An answer this much later than the others' is worth a word.
-const LATE: Duration = Duration::from_millis(150);
 
 /// Prints a line. Where nobody reads any more, there is nobody to complain to.
 pub fn line(text: &str) {
@@ -157,7 +155,8 @@ impl<'a> Report<'a> {
             lines.push(format!("  general {id}: {unbelievable} messages with signatures that do not hold came over his connections"));
         }
         let lag = outcome.tally.lags.get(&party).and_then(|lags| quantile(lags, 50)).unwrap_or_default();
-        if lag > LATE {
+        // An answer that comes so much later than the others' is worth a word.
+        if lag > campaign::timeout(self.settings.generals) / 3 {
             lines.push(format!("  general {id}: answered {} after enough others had (median)", milliseconds(lag)));
         }
         lines

@@ -64,7 +64,6 @@ impl Replica {
     ///
     /// # Errors
     /// [`RecoverError`] says why it does not start; then it has promised nothing.
-    #[allow(clippy::too_many_arguments)]
     pub fn recover(
         cluster: Arc<Cluster>,
         id: ReplicaId,
@@ -72,7 +71,6 @@ impl Replica {
         start: Start,
         app: AppState,
         records: impl IntoIterator<Item = (u64, Bytes)>,
-        now: Time,
         out: &mut Outbox,
     ) -> Result<Self, RecoverError> {
         if cluster.member(id).is_none() {
@@ -92,7 +90,7 @@ impl Replica {
         out.push(Output::Write(promises.start()));
         Ok(Self {
             me: id,
-            now,
+            now: Time::default(),
             halted: None,
             outputs: Vec::new(),
             stable: SequenceNumber::default(),
@@ -106,7 +104,7 @@ impl Replica {
             pool: Pool::default(),
             sessions: Sessions::new(cluster.limits().client_window),
             replies: Replies::new(cluster.limits().client_window),
-            timers: Timers::new(now),
+            timers: Timers::new(Time::default()),
             accusations: Accusations::default(),
             tuning: tuning.sanitized(),
             promises,

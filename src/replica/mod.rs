@@ -173,6 +173,11 @@ impl Replica {
         if self.halted.is_some() {
             return Disposition::Halted;
         }
+        if !self.timers.started {
+            // The host's clock may show anything: patience counts from the first time heard.
+            self.timers = Timers::new(now);
+            self.timers.started = true;
+        }
         self.now = self.now.max(now);
         let step = match input {
             Input::Message(verified) => self.on_message(verified),
@@ -222,7 +227,8 @@ impl Replica {
 
     // I17: only here do the own votes count: durable and signed.
     fn on_persisted(&mut self, receipt: Receipt) -> Step {
-        if !matches!(&receipt.identity, Identity::Replica(cluster, replica) if cluster.id() == self.cluster.id() && *replica == self.me) {
+        let Some(identity) = &receipt.identity else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+        if !matches!(identity, Identity::Replica(cluster, replica) if cluster.id() == self.cluster.id() && *replica == self.me) {
             return Ok(Disposition::Ignored(Why::Foreign));
         }
         if let Some(last) = receipt.indices.iter().max() {
@@ -249,9 +255,13 @@ impl Replica {
         Ok(Disposition::Applied)
     }
 
-    /// When `step` wants to be called again with [`Input::Timer`], if nothing else happens before.
+    /// When `step` wants to be called again with [`Input::Timer`], if nothing else happens before. At once, if it was never called: that starts its timers.
     pub fn deadline(&self) -> Option<Time> {
-        if self.halted.is_some() { None } else { self.next_deadline() }
+        match self.halted {
+            Some(_) => None,
+            None if !self.timers.started => Some(Time::default()),
+            None => self.next_deadline(),
+        }
     }
 
     /// A picture of what is needed now, for threads that receive messages. Costs a pointer for each open position.

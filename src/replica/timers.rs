@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub(super) struct Timers {
+    /// The host has told the time at least once.
+    pub(super) started: bool,
     /// When the present view was left for or entered, whichever is later.
     view_since: Time,
     /// How often T is doubled.
@@ -23,6 +25,7 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn new(now: Time) -> Self {
         Self {
+            started: false,
             view_since: now,
             backoff: 0,
             decided_in_view: false,

@@ -132,7 +132,6 @@ impl Net {
                 Start::New,
                 AppState::default(),
                 [],
-                net.now,
                 &mut outbox,
             )
             .expect("a new replica starts");

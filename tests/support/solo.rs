@@ -46,7 +46,6 @@ impl Solo {
             Start::New,
             AppState::default(),
             [],
-            now,
             &mut outbox,
         )
         .expect("a new replica starts");
