@@ -186,14 +186,17 @@ fn is_traitor(settings: &Settings, party: Party) -> bool {
 #[allow(clippy::large_enum_variant)] // One for each general.
 enum Soldier {
     Loyal(Box<Node<FileWal, Ledger, SigningKey>>, Post),
-    Traitor(Box<Node<FileWal, Ledger, Pen>>, Traitor, Post),
+    Traitor(Box<(Node<FileWal, Ledger, Pen>, Traitor)>, Post),
 }
 
 impl Soldier {
     fn serve(self, watch: &Watch) -> Result<(), String> {
         match self {
             Self::Loyal(node, post) => general::serve(*node, post, watch).map_err(|error| error.to_string()),
-            Self::Traitor(node, traitor, post) => traitor::betray(*node, traitor, post).map_err(|error| error.to_string()),
+            Self::Traitor(inside, post) => {
+                let (node, traitor) = *inside;
+                traitor::betray(node, traitor, post).map_err(|error| error.to_string())
+            }
         }
     }
 }
@@ -219,8 +222,13 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
         delay: timeout(settings.generals) * 9 / 10,
     };
     let ledger = Ledger::new(behaviour != traitor::Behaviour::Forge);
+<<<<<<< Updated upstream
     let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour)).map_err(|error| error.to_string())?;
     Ok(Soldier::Traitor(Box::new(node), traitor, post))
+=======
+    let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour), now).map_err(|error| error.to_string())?;
+    Ok(Soldier::Traitor(Box::new((node, traitor)), post))
+>>>>>>> Stashed changes
 }
 
 fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Command) -> Result<Commander<'a>, String> {

@@ -35,22 +35,25 @@ pub fn listen(parties: &[Party]) -> io::Result<(Vec<TcpListener>, Book)> {
     Ok((listeners, parties.iter().copied().zip(addresses).collect()))
 }
 
-/// Are there enough file descriptors for so many generals, all in one process? Where the system doesn't say, we will see.
+/// Is there room for so many generals, all in one process? Where the system doesn't say, we will see.
 ///
 /// # Errors
 /// What is needed, and what there is.
 pub fn check_room(generals: u32) -> Result<(), String> {
     let parties = u64::from(generals) + 1;
-    // Both ends of two connections for each pair, a listener each, a log each, and some to spare.
-    let needed = 2 * parties * (parties - 1) + 2 * parties + 32;
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<u64>().ok());
-    match soft {
-        Some(soft) if soft < needed => {
-            Err(format!("--generals {generals}: takes {needed} open files and sockets, {soft} are allowed; see `ulimit -n`"))
-        }
+    let connections = parties * (parties - 1);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let refuse_beyond = |allowed: Option<u64>, needed: u64, what: &str| match allowed {
+        Some(allowed) if allowed < needed => Err(format!("--generals {generals}: takes {needed} {what}, and this system allows {allowed}")),
         _ => Ok(()),
-    }
+    };
+    // Both ends of each connection, a listener and a log for each party, and some to spare.
+    let files =
+        read("/proc/self/limits").lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    refuse_beyond(files, 2 * connections + 2 * parties + 32, "open files and sockets (see `ulimit -n`)")?;
+    // A thread at each end of each connection, and a few for each party; a thread has two stacks, and each of these a guard page.
+    let maps = read("/proc/sys/vm/max_map_count").trim().parse().ok();
+    refuse_beyond(maps, 4 * (2 * connections + 3 * parties) + 1000, "memory mappings for its threads (see `vm.max_map_count`)")
 }
 
 /// How bad the network is.
