@@ -1,6 +1,6 @@
 //! Random traitors on a random network, healed in the end: correct replicas agree, and everything submitted is executed. (I1–I20)
 //!
-//! A seed gives the same run for ever: `SIEGE_SEED=17` runs that one alone, `SIEGE_SEEDS=1000..2000` a range; with `SIEGE_TRACE=1`
+//! A seed gives the same run for ever: `SIEGE_SEED=17` runs that one alone, `SIEGE_SEEDS=1000..2000` a range, with progress under `--nocapture`; with `SIEGE_TRACE=1`
 //! the trace is printed when it fails.
 
 mod support;
@@ -128,7 +128,11 @@ fn seeds() -> Vec<u64> {
 #[test]
 fn i20_a_besieged_cluster_agrees_and_everything_is_executed_after_healing() {
     let mut failed = Vec::new();
+    let is_long = std::env::var_os("SIEGE_SEEDS").is_some();
     for seed in seeds() {
+        if is_long && seed % 10 == 0 {
+            println!("at seed {seed}, {} failed", failed.len());
+        }
         if let Err(panic) = catch_unwind(|| besiege(seed)) {
             let reason = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             println!("SIEGE_SEED={seed}: {}", reason.unwrap_or_default());
