@@ -183,7 +183,6 @@ fn is_traitor(settings: &Settings, party: Party) -> bool {
 }
 
 /// A general that is ready to serve, as one or the other.
-#[allow(clippy::large_enum_variant)] // One for each general.
 enum Soldier {
     Loyal(Box<Node<FileWal, Ledger, SigningKey>>, Post),
     Traitor(Box<(Node<FileWal, Ledger, Pen>, Traitor)>, Post),
@@ -205,9 +204,8 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
     let cluster = camp.cluster.clone();
     let key = camp.keys[id.get() as usize].clone();
     let tuning = Tuning::from_timeout(timeout(settings.generals));
-    let start = Start::New;
     let Some(behaviour) = settings.traitors.get(&id.get()).copied() else {
-        let node = Node::open(cluster, id, tuning, start, wal, Ledger::new(true), key).map_err(|error| error.to_string())?;
+        let node = Node::open(cluster, id, tuning, Start::New, wal, Ledger::new(true), key).map_err(|error| error.to_string())?;
         return Ok(Soldier::Loyal(Box::new(node), post));
     };
     let accomplice = |other: &ReplicaId| *other != id && settings.traitors.get(&other.get()) == Some(&behaviour);
@@ -222,13 +220,8 @@ fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: P
         delay: timeout(settings.generals) * 9 / 10,
     };
     let ledger = Ledger::new(behaviour != traitor::Behaviour::Forge);
-<<<<<<< Updated upstream
-    let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour)).map_err(|error| error.to_string())?;
-    Ok(Soldier::Traitor(Box::new(node), traitor, post))
-=======
-    let node = Node::open(cluster, id, tuning, start, wal, ledger, Pen::new(key, behaviour), now).map_err(|error| error.to_string())?;
+    let node = Node::open(cluster, id, tuning, Start::New, wal, ledger, Pen::new(key, behaviour)).map_err(|error| error.to_string())?;
     Ok(Soldier::Traitor(Box::new((node, traitor)), post))
->>>>>>> Stashed changes
 }
 
 fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Command) -> Result<Commander<'a>, String> {
