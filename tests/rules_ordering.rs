@@ -249,3 +249,17 @@ fn p2_no_vote_before_the_whole_chain_is_held() {
     solo.feed(&chain);
     assert_eq!(solo.votes(), [(Prepare, 0, 3)], "and only upwards: what is certified below needs no vote");
 }
+
+#[test]
+fn s1_requests_wait_up_to_two_windows_ahead_and_no_further() {
+    let mut solo = Solo::new(4, 1);
+    let window = u64::from(solo.cluster.limits().client_window);
+    let mut ask = |number: u64| {
+        let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), b"order");
+        let bytes = solo.forge.request_message(&request);
+        solo.feed(&bytes)
+    };
+    assert_eq!(ask(2 * window), Disposition::Applied, "its client may be a window ahead of what this replica has executed");
+    assert_eq!(ask(2 * window + 1), Disposition::Ignored(Why::FarAhead));
+    assert_eq!(ask(u64::MAX), Disposition::Ignored(Why::FarAhead));
+}

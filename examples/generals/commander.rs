@@ -85,11 +85,10 @@ impl Commander<'_> {
         }
     }
 
-    /// May another order be given? A general that is behind refuses what is too far ahead of the last order that *he* has executed, so
-    /// the commander, who follows the fastest, keeps to half of the window.
+    /// May another order be given? No further ahead than the window, counted from the oldest one under way.
     fn has_room(&self) -> bool {
         let ahead = self.client.next_number().get() - self.client.resume_number().get();
-        ahead < u64::from(self.cluster.limits().client_window) / 2
+        ahead < u64::from(self.cluster.limits().client_window)
     }
 
     /// Parses and verifies; counts what is neither message nor believable.

@@ -25,13 +25,13 @@ impl Queue {
 pub(super) enum Admission {
     Added,
     Duplicate,
-    /// Further ahead than `client_window`.
+    /// Further ahead than twice `client_window`.
     FarAhead,
     /// More waits than can be ordered in time.
     Busy,
 }
 
-/// Bound: for each enrolled client `client_window` requests of `operation_bytes_max`.
+/// Bound: for each enrolled client twice `client_window` requests of `operation_bytes_max`.
 #[derive(Default)]
 pub(super) struct Pool {
     queues: BTreeMap<ClientId, Queue>,
@@ -48,7 +48,8 @@ impl Pool {
 
     /// Takes a request above `last`, the client's last decided number.
     pub(super) fn admit(&mut self, request: Request, last: RequestNumber, limits: &Limits, capacity: usize, now: Time) -> Admission {
-        if request.number > last.plus(u64::from(limits.client_window)) {
+        // Twice the window: its client goes by what f+1 replicas have executed, and this one may be a window behind them.
+        if request.number > last.plus(2 * u64::from(limits.client_window)) {
             return Admission::FarAhead;
         }
         let queue = self.queues.entry(request.client).or_default();
