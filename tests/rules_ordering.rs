@@ -263,3 +263,30 @@ fn s1_requests_wait_up_to_two_windows_ahead_and_no_further() {
     assert_eq!(ask(2 * window + 1), Disposition::Ignored(Why::FarAhead));
     assert_eq!(ask(u64::MAX), Disposition::Ignored(Why::FarAhead));
 }
+
+#[test]
+fn d1_replies_wait_until_high_is_durable() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(&block));
+    let unverified = logothete::Unverified::decode(logothete::PeerLink(0), &chain, solo.cluster.limits()).expect("decodes");
+    let verified = logothete::Verifier::new(solo.cluster.clone()).verify(unverified).expect("verifies");
+    let mut outbox = Outbox::new();
+    solo.replica.step(solo.now, Input::Message(verified), &mut outbox);
+    let writes = outbox.writes();
+    assert!(writes.iter().any(|write| write.to_string().contains("High")), "nothing else records the certificate: {writes:?}");
+    assert_eq!(outbox.app().len(), 1);
+    let results = vec![logothete::Bytes::from(b"done".to_vec())];
+    solo.replica.step(solo.now, Input::Executed { sequence_number: at(1), results }, &mut outbox);
+    let replies = |outbox: &mut Outbox| {
+        let sends = outbox.sends().into_iter().flat_map(|send| send.sign(&solo.keys[1]).expect("signed"));
+        sends.filter(|envelope| envelope.kind() == logothete::MessageKind::Reply).count()
+    };
+    assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable");
+    for write in writes {
+        let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
+        solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
+    }
+    assert_eq!(replies(&mut outbox), 1);
+}

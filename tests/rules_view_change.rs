@@ -194,6 +194,10 @@ fn t1_the_oldest_item_decides_and_other_progress_does_not_help() {
         solo.feed_certificate(&certificate);
     }
     assert_eq!(wished(&solo), 0);
+    // A fresh request of the other client doesn't make the old one younger.
+    let fresh = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(10), b"fresh");
+    let bytes = solo.forge.request_message(&fresh);
+    solo.feed(&bytes);
     solo.pass(T / 5);
     assert_eq!(wished(&solo), 1, "starved for longer than T");
 }
@@ -273,6 +277,23 @@ fn e_two_votes_of_one_member_are_proof_and_count_once() {
     let proofs: Vec<_> = solo.events.iter().filter(|event| matches!(event, Event::Evidence(_))).collect();
     assert_eq!(proofs.len(), 1, "one proof for each member");
     assert_eq!(solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Evidence).count(), 1, "told once");
+}
+
+#[test]
+fn e_a_vote_for_another_digest_leads_to_the_primarys_other_proposal() {
+    let mut solo = Solo::new(4, 1);
+    let (mine, other) = (solo.block(1, solo.genesis().1, 1), solo.block_saying(1, solo.genesis().1, 1, b"other"));
+    solo.propose(0, &mine);
+    solo.words();
+    solo.vote(2, Prepare, 0, (at(1), other.digest()));
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.starts_with("to R2: Fetch by R1 proposal v0 n1")), "{words:?}");
+    // Asked once, not with every vote for it.
+    solo.vote(3, Prepare, 0, (at(1), other.digest()));
+    assert!(!solo.words().iter().any(|words| words.contains("Fetch")));
+    // What R2 was told by the primary is the proof.
+    assert_eq!(solo.vote(0, Prepare, 0, (at(1), other.digest())), Disposition::Ignored(Why::Contradiction));
+    assert!(solo.events.iter().any(|event| matches!(event, Event::Evidence(evidence) if evidence.culprit().get() == 0)));
 }
 
 #[test]
