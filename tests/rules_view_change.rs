@@ -63,6 +63,23 @@ fn v2_leaves_once_and_never_votes_below_again() {
 }
 
 #[test]
+fn v2_what_was_prepared_is_kept_and_what_was_only_proposed_goes() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    solo.propose(0, &blocks[0]);
+    solo.propose(0, &blocks[2]);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1)]);
+    assert_eq!(solo.replica.status().blocks, 2);
+    solo.wants(&[0, 2, 3], 1);
+    assert_eq!(solo.replica.status().blocks, 1);
+    // Another that voted for it may have lost it, and a new view may rest on these votes.
+    solo.words();
+    let fetch = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(1), blocks[0].digest()));
+    solo.feed(&fetch);
+    assert!(solo.words().iter().any(|words| words.starts_with("to R3: Chain 1 blocks down from n1")));
+}
+
+#[test]
 fn v3_the_new_primary_takes_the_highest_claim_of_a_quorum() {
     let mut solo = Solo::new(4, 1);
     let blocks = solo.blocks(2);
