@@ -5,7 +5,7 @@ use crate::durable::{Released, Wal, persist};
 use crate::event::Event;
 use crate::ids::{Bytes, ReplicaId};
 use crate::outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing};
-use crate::replica::{AppState, Disposition, Input, RecoverError, Replica, Start, Status};
+use crate::replica::{AppState, Input, RecoverError, Replica, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{PeerLink, Unverified, Verifier, VerifyError};
@@ -169,7 +169,7 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             self.persist_and_sign(now)?;
         }
         self.step_inbox(now);
-        let mut disposition = self.replica.step(now, Input::Timer, &mut self.outbox);
+        self.replica.step(now, Input::Timer, &mut self.outbox);
         loop {
             self.persist_and_sign(now)?;
             if self.outbox.is_empty() {
@@ -178,11 +178,12 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             for AppCommand::Execute(decision) in self.outbox.app() {
                 let results = self.service.execute(&decision);
                 let input = Input::Executed { sequence_number: decision.sequence_number(), results };
-                disposition = self.replica.step(now, input, &mut self.outbox);
+                self.replica.step(now, input, &mut self.outbox);
             }
             self.events.extend(self.outbox.events());
         }
-        if disposition == Disposition::Halted {
+        // Whichever step of this run it was that found the state broken.
+        if self.replica.status().halted {
             return Err(NodeError::Halted);
         }
         Ok(std::mem::take(&mut self.envelopes))

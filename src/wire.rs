@@ -43,7 +43,7 @@ fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<HARD_LIMIT>()
 }
 
-/// The one encoding of `value`. Empty if `value` is beyond the codec's hard limit, which no bounded message reaches.
+/// The one encoding of `value`. The codec's limit holds for reading only, and writing these types to memory can't fail; what is empty decodes to nothing.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, config()).unwrap_or_default()
 }
