@@ -112,7 +112,7 @@ pub(crate) const fn quorum(n: u32) -> u32 {
 impl Cluster {
     /// Starts a configuration from the replicas' keys, in the order of their ids, and the enrolled clients' keys, in any order.
     pub fn builder(replicas: Vec<VerifyingKey>, clients: Vec<VerifyingKey>) -> ClusterBuilder {
-        ClusterBuilder { replicas, clients, limits: Limits::default(), checkpoint_interval: 1024, log_window: 1 << 20, pipeline: 16 }
+        ClusterBuilder { replicas, clients, limits: Limits::default(), checkpoint_interval: 128, log_window: 512, pipeline: 16 }
     }
 
     /// n, the number of replicas.
@@ -196,14 +196,14 @@ impl ClusterBuilder {
         self.limits = limits;
         self
     }
-    /// K: a checkpoint every `interval` positions. Default 1024.
+    /// K: a checkpoint every `interval` positions. Default 128.
     pub fn checkpoint_interval(mut self, interval: u64) -> Self {
         self.checkpoint_interval = interval;
         self
     }
-    /// L: positions in the log above the last stable checkpoint, at least 2 K. Default 2²⁰.
+    /// L: positions in the log above the last stable checkpoint, a multiple of K, 2 K to 1024 K. Default 512.
     ///
-    /// This version takes no checkpoints yet, so L is the whole life of a log: at L the cluster orders nothing more.
+    /// So much may be ordered while a checkpoint is not yet agreed on; it bounds what a replica holds in memory (SPEC 6).
     pub fn log_window(mut self, window: u64) -> Self {
         self.log_window = window;
         self
@@ -250,6 +250,12 @@ impl ClusterBuilder {
             (self.checkpoint_interval >= 1, "the checkpoint interval must be at least 1"),
             (self.checkpoint_interval <= 1 << 32, "the checkpoint interval must be at most 2^32"),
             (self.log_window >= self.checkpoint_interval.saturating_mul(2), "the log window must be at least two checkpoint intervals"),
+            // Or a crash at its end could leave a replica between two checkpoints that it can't take.
+            (
+                self.checkpoint_interval == 0 || self.log_window % self.checkpoint_interval == 0,
+                "the log window must be a multiple of the checkpoint interval",
+            ),
+            (self.log_window <= self.checkpoint_interval.saturating_mul(1024), "the log window must be at most 1024 checkpoint intervals"),
             (self.log_window <= 1 << 40, "the log window must be at most 2^40"),
             (self.pipeline >= 1, "the pipeline must be at least 1"),
             (self.pipeline <= self.log_window && self.pipeline <= 1024, "the pipeline must be at most the log window, and at most 1024"),

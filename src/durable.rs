@@ -1,95 +1,10 @@
-//! Promises and the records behind them: what isn't durable can't be signed, and what isn't signed can't be encoded. (SPEC D1)
+//! Promises and the writes behind them: what isn't durable can't be signed, and what isn't signed can't be encoded. (SPEC D1)
 
-use crate::certificate::Certificate;
-use crate::hash::{Domain, hash};
-use crate::ids::{Bytes, Digest, RawSignature, SequenceNumber, View};
-use crate::message::{Block, Mode, NewView, ViewChange};
+use crate::ids::{Bytes, RawSignature};
 use crate::outbox::{Envelope, Identity, SignError, ToSign, describe_messages};
-use crate::wire;
+use crate::record::Record;
 use ed25519_dalek::{Signature, Signer};
-use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::Arc;
-
-/// What a record keeps. The order of the variants is the log's (SPEC 5): append, never insert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum RecordBody {
-    /// The first record of a log: whose it is stands in the frame.
-    Started,
-    /// A Prepare, with every block from `stable` to its position that no earlier record holds.
-    Prepare { view: View, sequence_number: SequenceNumber, digest: Digest, blocks: Vec<Arc<Block>> },
-    /// A Commit, with the certificate that allowed it.
-    Commit { certificate: Certificate },
-    /// A ViewChange, with its certificate.
-    ViewChange { promise: ViewChange },
-    /// A NewView.
-    NewView { promise: NewView },
-    /// A view entered, or its base moved: nothing below `base` is voted on in it.
-    Base {
-        view: View,
-        mode: Mode,
-        base_number: SequenceNumber,
-        base_digest: Digest,
-        top: Option<SequenceNumber>,
-        high: Option<Certificate>,
-    },
-    /// `high` alone has risen.
-    High { certificate: Certificate },
-    /// Blocks of a Prepare that would not fit into its own record, which follows.
-    Blocks { blocks: Vec<Arc<Block>> },
-}
-
-impl fmt::Display for RecordBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started => write!(f, "Started"),
-            Self::Prepare { view, sequence_number, blocks, .. } => {
-                write!(f, "Prepare {view:?} {sequence_number:?} with {} blocks", blocks.len())
-            }
-            Self::Commit { certificate } => write!(f, "Commit on {}", certificate.claim()),
-            Self::ViewChange { promise } => write!(f, "ViewChange {:?} claim {}", promise.view, promise.claim),
-            Self::NewView { promise } => write!(f, "NewView {:?} base {:?}", promise.view, promise.base_number),
-            Self::Base { view, base_number, base_digest, .. } => write!(f, "Base {view:?} {base_number:?} {base_digest:?}"),
-            Self::Blocks { blocks } => write!(f, "{} Blocks", blocks.len()),
-            Self::High { certificate } => write!(f, "High {}", certificate.claim()),
-        }
-    }
-}
-
-/// A record as the host keeps it: framed by the core with group, replica, index, length and checksum.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Record {
-    bytes: Bytes,
-    what: String,
-}
-
-impl Record {
-    /// Frame: "logothR1" ‖ group (32) ‖ replica (4) ‖ index (8) ‖ length (4) ‖ body ‖ SHA-256 of all before it (32).
-    pub(crate) fn new(group: &Digest, replica: u32, index: u64, body: &RecordBody) -> Self {
-        let encoded = wire::encode(body);
-        let mut bytes = Vec::with_capacity(encoded.len() + 88);
-        bytes.extend_from_slice(b"logothR1");
-        bytes.extend_from_slice(group.as_bytes());
-        bytes.extend_from_slice(&replica.to_le_bytes());
-        bytes.extend_from_slice(&index.to_le_bytes());
-        bytes.extend_from_slice(&u32::try_from(encoded.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(&encoded);
-        let checksum = hash(Domain::Record, &bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        Self { bytes: Bytes::from(bytes), what: body.to_string() }
-    }
-
-    /// The bytes to append.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({}, {} bytes)", self.what, self.bytes.len())
-    }
-}
 
 /// A record to make durable, and the messages that wait for it.
 ///
@@ -100,6 +15,7 @@ pub struct Write {
     pub(crate) identity: Identity,
     pub(crate) index: u64,
     pub(crate) record: Record,
+    pub(crate) discards_before: Option<u64>,
     pub(crate) sealed: Vec<ToSign>,
 }
 
@@ -112,9 +28,9 @@ impl Write {
     pub fn record(&self) -> &Record {
         &self.record
     }
-    /// Records below this index will never be needed again once this one is durable. Always `None` in this version: it takes no checkpoints.
+    /// Records below this index will never be needed again once this one is durable: this one restates all that is still binding.
     pub fn discards_before(&self) -> Option<u64> {
-        None
+        self.discards_before
     }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {
@@ -124,7 +40,7 @@ impl Write {
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {}", self.index, self.record.what)?;
+        write!(f, "#{} {}", self.index, self.record.what())?;
         for to_sign in &self.sealed {
             f.write_str(" | ")?;
             describe_messages(f, &to_sign.messages)?;
@@ -215,12 +131,16 @@ pub struct Receipt {
 }
 
 /// A host's append-only log.
+///
+/// A crash may lose or cut what was appended since the last [`sync`](Self::sync), nothing else. Whatever else a disk does to a log, the replica finds
+/// out when it starts ([`RecoverError`](crate::RecoverError)), as long as it is given what is there: don't repair, drop or skip anything.
 pub trait Wal {
     /// What can go wrong.
     type Error;
-    /// All records, in the order of their indices.
+    /// All records, in the order of their indices, the last of them perhaps cut off. [`Frames`](crate::Frames) finds them in a stream of bytes.
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>>;
-    /// Appends a record; need not be durable before [`sync`](Self::sync).
+    /// Appends a record; need not be durable before [`sync`](Self::sync). A record that was cut off when the log was read is replaced:
+    /// nothing with this index or a higher one stays.
     ///
     /// # Errors
     /// The log could not take the record.

@@ -51,6 +51,62 @@ pub enum Event {
         /// The last position.
         sequence_number: SequenceNumber,
     },
+    /// A quorum holds a snapshot of the same state; the window has moved on.
+    Stable {
+        /// The checkpoint's position.
+        sequence_number: SequenceNumber,
+        /// Names the state.
+        state: Digest,
+    },
+    /// The checkpoint votes at this position can't agree any more: some replicas' services differ. Compare them before they all stop.
+    NoAgreement {
+        /// The checkpoint's position.
+        sequence_number: SequenceNumber,
+        /// How many states were voted for.
+        states: usize,
+    },
+    /// This replica's state is not the one that a quorum has: its service is not deterministic, or its disk has changed something. It votes and answers no
+    /// more, and replaces its state by the quorum's.
+    Diverged {
+        /// Where that showed.
+        sequence_number: SequenceNumber,
+    },
+    /// A snapshot has more parts than a manifest can list: it serves this replica, and can't be sent to another. Cut it into larger parts.
+    SnapshotTooLarge {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// Its parts.
+        chunks: u32,
+    },
+    /// A part of an own snapshot is not what it was when the snapshot was taken: the disk has changed it.
+    SnapshotDamaged {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+    },
+    /// The replica fetches the state at this position, since it can't get there batch by batch.
+    TransferStarted {
+        /// The position.
+        sequence_number: SequenceNumber,
+    },
+    /// The state at this position has taken the place of the replica's own.
+    StateInstalled {
+        /// The position.
+        sequence_number: SequenceNumber,
+    },
+    /// The replica has read its log back, and goes on where it was.
+    Recovered {
+        /// Its view.
+        view: View,
+        /// What its service has executed.
+        decided: SequenceNumber,
+    },
+    /// A replica that had lost its log takes part again.
+    Rejoined {
+        /// The view in which it speaks again.
+        view: View,
+    },
     /// The replica found its own state broken and stopped for ever. Dump it, keep its log, and report it.
     Halted {
         /// Which invariant failed.
@@ -73,6 +129,17 @@ impl fmt::Display for Event {
             Self::Evidence(evidence) => write!(f, "evidence: {evidence}"),
             Self::Refused { client, number } => write!(f, "refused {client:?} {number:?}"),
             Self::WindowClosed { sequence_number } => write!(f, "window closed at {sequence_number:?}"),
+            Self::Stable { sequence_number, state } => write!(f, "stable {sequence_number:?} state {state:?}"),
+            Self::NoAgreement { sequence_number, states } => write!(f, "NO AGREEMENT on the state at {sequence_number:?}: {states} states"),
+            Self::Diverged { sequence_number } => write!(f, "DIVERGED: the state at {sequence_number:?} is not the quorum's"),
+            Self::SnapshotTooLarge { sequence_number, chunks } => {
+                write!(f, "snapshot {sequence_number:?} of {chunks} parts is too large to send")
+            }
+            Self::SnapshotDamaged { sequence_number, index } => write!(f, "snapshot {sequence_number:?} is damaged in part {index}"),
+            Self::TransferStarted { sequence_number } => write!(f, "fetches the state at {sequence_number:?}"),
+            Self::StateInstalled { sequence_number } => write!(f, "installed the state at {sequence_number:?}"),
+            Self::Recovered { view, decided } => write!(f, "recovered in {view:?} at {decided:?}"),
+            Self::Rejoined { view } => write!(f, "rejoined in {view:?}"),
             Self::Halted { reason } => write!(f, "HALTED: {reason}"),
             Self::Impersonated { replica } => write!(f, "somebody else signs as {replica:?}"),
         }

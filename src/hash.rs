@@ -18,6 +18,8 @@ pub(crate) enum Domain {
     Empty,
     Record,
     Factors,
+    Chunk,
+    State,
 }
 
 impl Domain {
@@ -35,6 +37,8 @@ impl Domain {
             Self::Empty => b"logothete/empty\0",
             Self::Record => b"logothete/record",
             Self::Factors => b"logothete/factor",
+            Self::Chunk => b"logothete/chunk\0",
+            Self::State => b"logothete/state\0",
         }
     }
 }

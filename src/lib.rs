@@ -3,10 +3,10 @@
 //! The host owns sockets, clock, disk, key and the replicated application. This is all that it does:
 //!
 //! ```
-//! use logothete::{Node, NodeError, PeerLink, Recipients, Service, Signature, Signer, Time, Wal};
+//! use logothete::{Application, Node, NodeError, PeerLink, Recipients, Signature, Signer, Time, Wal};
 //! use std::{sync::mpsc::{Receiver, RecvTimeoutError}, time::{Duration, Instant}};
 //!
-//! fn host<W: Wal, A: Service, S: Signer<Signature>>(
+//! fn host<W: Wal, A: Application, S: Signer<Signature>>(
 //!     mut node: Node<W, A, S>,              // from Node::open
 //!     inbox: Receiver<(PeerLink, Vec<u8>)>, // the threads of your sockets fill it
 //!     send: impl Fn(Recipients, &[u8]),     // and these bytes go out over them
@@ -78,6 +78,7 @@
 //! has a bound for each structure.
 #![forbid(unsafe_code)]
 
+mod application;
 mod certificate;
 mod client;
 mod cluster;
@@ -87,12 +88,14 @@ mod evidence;
 mod execution_receipt;
 mod hash;
 mod ids;
+mod manifest;
 mod merkle;
 mod message;
 #[cfg(doctest)]
 mod misuse;
 mod node;
 mod outbox;
+mod record;
 mod replica;
 mod screen;
 #[cfg(feature = "sim")]
@@ -102,20 +105,23 @@ mod tuning;
 mod verify;
 mod wire;
 
+pub use application::{AppError, Application, Service, SnapshotStore, Snapshots};
 pub use client::{
     Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, SubmitError,
 };
 pub use cluster::{CLIENTS_MAX, Cluster, ClusterBuilder, ConfigError, Limits, REPLICAS_MAX};
-pub use durable::{Receipt, Record, Released, Wal, Write, persist};
+pub use durable::{Receipt, Released, Wal, Write, persist};
 pub use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 pub use event::Event;
 pub use evidence::Evidence;
 pub use execution_receipt::ExecutionReceipt;
 pub use ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
+pub use manifest::{CheckpointOrder, Manifest, chunk_digest};
 pub use message::{MessageKind, Request};
-pub use node::{Counters, Node, NodeError, Service};
+pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
-pub use replica::{AppState, Disposition, Input, RecoverError, Replica, Start, Status, Why};
+pub use record::{Frames, Record, RecordFault};
+pub use replica::{AppState, Disposition, Input, Outcome, RecoverError, Replica, SessionTable, SessionTableError, Start, Status, Why};
 pub use screen::{Screen, Screened, Triage};
 pub use time::Time;
 pub use tuning::Tuning;

@@ -1,11 +1,12 @@
 //! The simple face: messages in, signed messages out. Written on `Replica`, `Screen`, `Verifier` and `persist` alone, in public API.
 
+use crate::application::{AppError, Application};
 use crate::cluster::Cluster;
 use crate::durable::{Released, Wal, persist};
 use crate::event::Event;
-use crate::ids::{Bytes, ReplicaId};
-use crate::outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing};
-use crate::replica::{AppState, Input, RecoverError, Replica, Start, Status};
+use crate::ids::ReplicaId;
+use crate::outbox::{AppCommand, Envelope, Outbox, Outgoing};
+use crate::replica::{Input, RecoverError, Replica, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{PeerLink, Unverified, Verifier, VerifyError};
@@ -13,14 +14,6 @@ use crate::wire::DecodeError;
 use ed25519_dalek::{Signature, Signer};
 use std::sync::Arc;
 use thiserror::Error;
-
-/// The replicated application: deterministic, or its results will not agree with the others'.
-pub trait Service {
-    /// Executes the requests of a decision in order and gives one result for each, of at most `result_bytes_max` bytes.
-    ///
-    /// Decisions come in the order of their sequence numbers, without gaps, each once.
-    fn execute(&mut self, decision: &Decision) -> Vec<Bytes>;
-}
 
 /// Why a node can't go on.
 #[derive(Debug, Error)]
@@ -32,9 +25,12 @@ pub enum NodeError<E> {
     /// The log failed. What it should have kept is not promised to anybody, and never will be by this node: stop it, mend the disk, recover.
     #[error("the log failed: {0}")]
     Wal(E),
-    /// The log failed before; this node is silent.
-    #[error("the log failed before; stop this node and recover it")]
+    /// The log or the application failed before; this node is silent.
+    #[error("the log or the application failed before; stop this node and recover it")]
     Stopped,
+    /// The application failed; what is on its disk is for [`Application::state`] to say. Stop this node, mend what is broken, recover.
+    #[error("the application failed: {0}")]
+    App(AppError),
     /// The signer's signatures are not this replica's: nobody would believe a word of it. It has promised nothing.
     #[error("the signer has another key than replica {0} has in this cluster")]
     WrongKey(ReplicaId),
@@ -68,12 +64,12 @@ const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 const REFUSALS_MAX: usize = 1024;
 
 /// A replica with its log, its service and its signer, for hosts with one thread.
-pub struct Node<W: Wal, A: Service, S: Signer<Signature>> {
+pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     cluster: Arc<Cluster>,
     verifier: Verifier,
     replica: Replica,
     wal: W,
-    service: A,
+    application: A,
     signer: S,
     inbox: Vec<Unverified>,
     inbox_bytes: usize,
@@ -89,7 +85,7 @@ pub struct Node<W: Wal, A: Service, S: Signer<Signature>> {
     stopped: bool,
 }
 
-impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
+impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     /// Starts replica `id` from its log.
     ///
     /// # Errors
@@ -101,7 +97,7 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
         tuning: Tuning,
         start: Start,
         mut wal: W,
-        service: A,
+        mut application: A,
         signer: S,
     ) -> Result<Self, NodeError<W::Error>> {
         let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
@@ -112,13 +108,14 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             return Err(NodeError::WrongKey(id));
         }
         let mut outbox = Outbox::new();
-        let replica = Replica::recover(cluster.clone(), id, tuning, start, AppState::default(), records, &mut outbox)?;
+        let app = application.state().map_err(NodeError::App)?;
+        let replica = Replica::recover(cluster.clone(), id, tuning, start, app, records, &mut outbox)?;
         Ok(Self {
             verifier: Verifier::new(cluster.clone()),
             cluster,
             replica,
             wal,
-            service,
+            application,
             signer,
             inbox: Vec::new(),
             inbox_bytes: 0,
@@ -175,10 +172,17 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
             if self.outbox.is_empty() {
                 break;
             }
-            for AppCommand::Execute(decision) in self.outbox.app() {
-                let results = self.service.execute(&decision);
-                let input = Input::Executed { sequence_number: decision.sequence_number(), results };
-                self.replica.step(now, input, &mut self.outbox);
+            for command in self.outbox.app() {
+                let answer = match serve(&mut self.application, command) {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        self.stopped = true;
+                        return Err(NodeError::App(error));
+                    }
+                };
+                if let Some(input) = answer {
+                    self.replica.step(now, input, &mut self.outbox);
+                }
             }
             self.events.extend(self.outbox.events());
         }
@@ -280,8 +284,8 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
         self.counters
     }
     /// The replicated application.
-    pub fn service(&self) -> &A {
-        &self.service
+    pub fn application(&self) -> &A {
+        &self.application
     }
     /// The log.
     pub fn wal(&self) -> &W {
@@ -289,7 +293,35 @@ impl<W: Wal, A: Service, S: Signer<Signature>> Node<W, A, S> {
     }
 }
 
-impl<W: Wal, A: Service, S: Signer<Signature>> std::fmt::Debug for Node<W, A, S> {
+/// Carries out one command, and gives the answer for the replica.
+fn serve<A: Application>(application: &mut A, command: AppCommand) -> Result<Option<Input>, AppError> {
+    Ok(match command {
+        AppCommand::Execute(decision) => {
+            let results = application.execute(&decision)?;
+            Some(Input::Executed { sequence_number: decision.sequence_number(), results })
+        }
+        AppCommand::TakeCheckpoint(order) => Some(Input::CheckpointTaken(application.take_checkpoint(&order)?)),
+        AppCommand::DiscardBefore(sequence_number) => {
+            application.discard_before(sequence_number)?;
+            None
+        }
+        AppCommand::ReadChunk { sequence_number, index } => {
+            let bytes = application.read_chunk(sequence_number, index)?;
+            Some(Input::ChunkRead { sequence_number, index, bytes })
+        }
+        AppCommand::FetchState(manifest) => {
+            let missing = application.missing_parts(&manifest)?;
+            Some(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing })
+        }
+        AppCommand::StoreChunk { sequence_number, index, bytes } => {
+            application.store_chunk(sequence_number, index, &bytes)?;
+            Some(Input::ChunkStored { sequence_number, index })
+        }
+        AppCommand::InstallState(manifest) => Some(Input::StateInstalled(application.install(&manifest)?)),
+    })
+}
+
+impl<W: Wal, A: Application, S: Signer<Signature>> std::fmt::Debug for Node<W, A, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({:?})", self.replica)
     }

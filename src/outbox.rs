@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::durable::Write;
 use crate::event::Event;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, SequenceNumber};
+use crate::manifest::{CheckpointOrder, Manifest};
 use crate::message::{Block, Message, MessageKind, Request};
 use crate::verify::Check;
 use crate::wire;
@@ -219,6 +220,50 @@ impl Decision {
 pub enum AppCommand {
     /// Execute these requests and answer with `Input::Executed`.
     Execute(Decision),
+    /// Make a durable snapshot of the state as it is now, with the session parts given, and answer with `Input::CheckpointTaken`. It may take its
+    /// time: what comes next may be executed meanwhile, if the snapshot doesn't show it. (SPEC C1)
+    TakeCheckpoint(CheckpointOrder),
+    /// Snapshots of positions below this one are not needed any more.
+    DiscardBefore(SequenceNumber),
+    /// Read a part of an own snapshot for another replica, and answer with `Input::ChunkRead`.
+    ReadChunk {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+    },
+    /// The state of another replica is about to come, part by part. Make room beside the present state, and answer with `Input::PartsMissing`:
+    /// parts that are there already, under their digests, need not be fetched. (SPEC C3)
+    FetchState(Manifest),
+    /// A part of it, checked against its digest. Keep it, and answer with `Input::ChunkStored`.
+    StoreChunk {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+        /// The part.
+        bytes: Bytes,
+    },
+    /// All parts are there. Put this state in the place of the present one, at once and durably, keep it as a snapshot too, and answer with
+    /// `Input::StateInstalled`. A crash leaves either the old state or the new one.
+    InstallState(Manifest),
+}
+
+impl fmt::Display for AppCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Execute(decision) => {
+                write!(f, "execute {:?} {:?}", decision.sequence_number(), decision.digest())?;
+                decision.requests().try_for_each(|request| write!(f, " {:?}", request.number()))
+            }
+            Self::TakeCheckpoint(order) => write!(f, "take checkpoint {:?}", order.sequence_number()),
+            Self::DiscardBefore(number) => write!(f, "discard snapshots before {number:?}"),
+            Self::ReadChunk { sequence_number, index } => write!(f, "read chunk {index} of {sequence_number:?}"),
+            Self::FetchState(manifest) => write!(f, "fetch state {:?}, {} parts", manifest.sequence_number(), manifest.chunk_count()),
+            Self::StoreChunk { sequence_number, index, bytes } => write!(f, "store chunk {index} of {sequence_number:?}, {bytes:?}"),
+            Self::InstallState(manifest) => write!(f, "install state {:?}", manifest.sequence_number()),
+        }
+    }
 }
 
 /// One thing that a step put out.
@@ -243,10 +288,7 @@ impl fmt::Display for Output {
                 f.write_str("send ")?;
                 outgoing.describe(f)
             }
-            Self::App(AppCommand::Execute(decision)) => {
-                write!(f, "execute {:?} {:?}", decision.sequence_number(), decision.digest())?;
-                decision.requests().try_for_each(|request| write!(f, " {:?}", request.number()))
-            }
+            Self::App(command) => write!(f, "{command}"),
             Self::Event(event) => write!(f, "event {event}"),
         }
     }

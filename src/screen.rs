@@ -45,6 +45,7 @@ pub(crate) struct Picture {
     pub(crate) me: ReplicaId,
     pub(crate) view: View,
     pub(crate) waits_for_view: bool,
+    pub(crate) stable: SequenceNumber,
     /// The positions whose votes are counted.
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
@@ -84,6 +85,8 @@ impl Screen {
             Message::ViewChange(view_change) if view_change.view < picture.view => Err(Screened::Stale),
             Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
             Message::Fetch(fetch) if fetch.replica == picture.me => Err(Screened::Own),
+            Message::Checkpoint(vote) if vote.checkpoint.sequence_number <= picture.stable => Err(Screened::Stale),
+            Message::Stable(certificate) if certificate.checkpoint.sequence_number <= picture.stable => Err(Screened::Stale),
             Message::Reply(_) | Message::Answered(_) => Err(Screened::NotForReplicas),
             _ => Ok(()),
         }

@@ -21,6 +21,13 @@ pub struct Tuning {
     pub fetch_interval: Duration,
     /// How many bytes of batches one answer to a status or a fetch may carry. Default 256 KiB; the cluster's `message_bytes_max` bounds it too.
     pub answer_bytes_max: u32,
+    /// How many decided batches below the last stable checkpoint are held, in memory and in the log, for replicas that lag. Default 256; at most the
+    /// cluster's `log_window` is of use. Who is further behind fetches the whole state.
+    pub retention: u64,
+    /// How many bytes decided batches may take before those below the last stable checkpoint go, whatever `retention` says. Default 64 MiB.
+    pub retention_bytes_max: u64,
+    /// How often a replica helps one and the same other, which says that it has lost its log, by wishing for a new view. Default 60 s.
+    pub rejoin_interval: Duration,
 }
 
 impl Default for Tuning {
@@ -33,12 +40,15 @@ impl Default for Tuning {
             idle_status_interval: Duration::from_secs(8),
             fetch_interval: Duration::from_millis(60),
             answer_bytes_max: 256 * 1024,
+            retention: 256,
+            retention_bytes_max: 64 * 1024 * 1024,
+            rejoin_interval: Duration::from_secs(60),
         }
     }
 }
 
 impl Tuning {
-    /// Every interval derived from one timeout T: status every T/8, idle status every 4 T, fetch every T/32.
+    /// Every interval derived from one timeout T: status every T/8, idle status every 4 T, fetch every T/32, help for one that rejoins every 32 T.
     pub fn from_timeout(timeout: Duration) -> Self {
         let floor = Duration::from_micros(1);
         Self {
@@ -47,6 +57,7 @@ impl Tuning {
             status_interval: (timeout / 8).max(floor),
             idle_status_interval: timeout.saturating_mul(4).max(floor),
             fetch_interval: (timeout / 32).max(floor),
+            rejoin_interval: timeout.saturating_mul(32).max(floor),
             ..Self::default()
         }
     }
@@ -60,6 +71,7 @@ impl Tuning {
             &mut self.status_interval,
             &mut self.idle_status_interval,
             &mut self.fetch_interval,
+            &mut self.rejoin_interval,
         ] {
             *interval = (*interval).max(floor);
         }

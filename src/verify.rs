@@ -6,7 +6,10 @@ use crate::certificate::Certificate;
 use crate::cluster::{Cluster, Limits};
 use crate::hash::{Domain, Hasher};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId};
-use crate::message::{Block, Message, MessageKind, NewView, Rank, Request, SignedClaim, Statement, ViewChange, Vote, VoteKind};
+use crate::message::{
+    Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message, MessageKind, NewView, Rank, Request, SignedClaim, Statement,
+    ViewChange, Vote, VoteKind,
+};
 use crate::wire::DecodeError;
 use std::sync::Arc;
 use thiserror::Error;
@@ -210,6 +213,7 @@ impl Verifier {
                 checks.push(Check::replica(&self.cluster, status.replica, status.payload(&group), status.signature)?);
                 status.prepare.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, &mut checks))?;
                 status.commit.iter().try_for_each(|vote| self.vote(VoteKind::Commit, vote, &mut checks))?;
+                status.checkpoint.iter().try_for_each(|vote| self.checkpoint(vote, &mut checks))?;
                 status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, &mut checks))?;
             }
             Message::Fetch(fetch) => checks.push(Check::replica(&self.cluster, fetch.replica, fetch.payload(&group), fetch.signature)?),
@@ -232,6 +236,17 @@ impl Verifier {
             }
             Message::Answered(answered) => {
                 checks.push(Check::replica(&self.cluster, answered.replica, answered.payload(&group), answered.signature)?);
+            }
+            Message::Checkpoint(vote) => self.checkpoint(vote, &mut checks)?,
+            Message::Stable(certificate) => self.stable(certificate, &mut checks)?,
+            // These stand by their digests, which the replica compares with what it asked for.
+            Message::Manifest(manifest) => manifest.compute_state(&group),
+            Message::Chunk(chunk) => chunk.compute_digest(),
+            Message::Rejoin(rejoin) => {
+                checks.push(Check::replica(&self.cluster, rejoin.replica, rejoin.payload(&group), rejoin.signature)?)
+            }
+            Message::Welcome(welcome) => {
+                checks.push(Check::replica(&self.cluster, welcome.replica, welcome.payload(&group), welcome.signature)?);
             }
         }
         Ok(checks)
@@ -265,23 +280,49 @@ impl Verifier {
         self.signed(vote.replica, &vote.statement(kind), vote.signature, checks)
     }
 
+    // C1
+    fn checkpoint(&self, vote: &CheckpointVote, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        self.interval(&vote.checkpoint)?;
+        self.signed(vote.replica, &vote.statement(), vote.signature, checks)
+    }
+
+    // C2
+    fn stable(&self, certificate: &CheckpointCertificate, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        self.interval(&certificate.checkpoint)?;
+        self.quorum(&certificate.statement(), &certificate.signatures, checks)
+    }
+
+    fn interval(&self, checkpoint: &Checkpoint) -> Result<(), VerifyError> {
+        let number = checkpoint.sequence_number.get();
+        if number > 0 && number % self.cluster.checkpoint_interval() == 0 {
+            Ok(())
+        } else {
+            Err(VerifyError::Rule("C1: no checkpoint is taken at that position"))
+        }
+    }
+
+    /// Exactly a quorum of signatures on one statement; that their members are distinct and in order is a matter of form.
+    fn quorum(&self, statement: &Statement, signatures: &[(ReplicaId, RawSignature)], checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+        if signatures.len() != self.cluster.quorum() as usize {
+            return Err(VerifyError::Rule("P3: a certificate has not exactly a quorum of signatures"));
+        }
+        let payload = statement.payload(&self.cluster.id());
+        for (replica, signature) in signatures {
+            checks.push(Check::replica(&self.cluster, *replica, payload.clone(), *signature)?);
+        }
+        Ok(())
+    }
+
     fn genesis(&self, digest: &Digest) -> Result<(), VerifyError> {
         if *digest == self.cluster.genesis() { Ok(()) } else { Err(VerifyError::Rule("P2: not this cluster's genesis")) }
     }
 
     fn certificate(&self, certificate: &Certificate, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
         certificate.check_form().map_err(VerifyError::Rule)?;
-        if certificate.signatures.len() != self.cluster.quorum() as usize {
-            return Err(VerifyError::Rule("P3: a certificate has not exactly a quorum of signatures"));
-        }
         if certificate.sequence_number.get() == 0 {
             self.genesis(&certificate.digest)?;
         }
-        let payload = certificate.statement().payload(&self.cluster.id());
-        for (replica, signature) in certificate.signatures.iter() {
-            checks.push(Check::replica(&self.cluster, *replica, payload.clone(), *signature)?);
-        }
-        Ok(())
+        self.quorum(&certificate.statement(), &certificate.signatures, checks)
     }
 
     fn view_change(&self, view_change: &ViewChange, checks: &mut Vec<Check>) -> Result<(), VerifyError> {

@@ -117,7 +117,7 @@ fn t1_a_request_that_came_before_its_predecessor_is_waited_for_once_that_is_deci
         net.deliver(backup, &second);
         net.deliver(backup, &proposal);
     });
-    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed.len() == 2));
+    net.run_until(LIMIT, "both are executed", |net| net.loyal().iter().all(|index| net.hosts[*index].executed().len() == 2));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn s1_a_clients_next_request_is_admitted_however_many_wait_behind_it() {
             net.deliver(replica, bytes);
         });
     }
-    net.run_until(LIMIT, "all are executed", |net| net.hosts.iter().all(|host| host.executed.len() == 5));
+    net.run_until(LIMIT, "all are executed", |net| net.hosts.iter().all(|host| host.executed().len() == 5));
     assert!(net.hosts.iter().all(|host| host.replica.status().view == V0));
 }
 
@@ -163,9 +163,9 @@ fn p2_what_was_accepted_above_a_gap_is_prepared_when_the_gap_is_closed() {
     net.deliver(3, &certificate);
     net.deliver(3, &second);
     assert_eq!(net.hosts[3].replica.status().head, at(2));
-    let before = net.hosts[3].log.len();
+    let before = net.hosts[3].disk.log().len();
     net.deliver(3, &chain);
-    assert!(net.hosts[3].log.len() > before, "a Prepare of position 2 is promised as soon as its chain is held");
+    assert!(net.hosts[3].disk.log().len() > before, "a Prepare of position 2 is promised as soon as its chain is held");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn t1_a_request_known_to_one_backup_is_passed_on_until_it_is_heard() {
     net.deliver(3, &bytes);
     net.run_for(Duration::from_secs(5));
     net.cut.clear();
-    net.run_until(LIMIT, "the request is executed", |net| net.hosts.iter().all(|host| host.executed.len() == 1));
+    net.run_until(LIMIT, "the request is executed", |net| net.hosts.iter().all(|host| host.executed().len() == 1));
 }
 
 #[test]

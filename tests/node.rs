@@ -2,15 +2,18 @@
 
 mod support;
 
+use logothete::sim::forge::{Forge, Kept};
 use logothete::{
-    Bytes, Client, ClientId, ClientInput, ClientOutput, ClientTuning, Cluster, Completion, Decision, Envelope, Node, NodeError, PeerLink,
-    Recipients, RecoverError, ReplicaId, Service, Signature, Signer, SigningKey, Start, Time, Tuning, Unverified, Verifier, Wal,
+    AppError, Bytes, Client, ClientId, ClientInput, ClientOutput, ClientTuning, Cluster, Completion, Decision, Envelope, Node, NodeError,
+    PeerLink, Recipients, RecoverError, ReplicaId, Service, Signature, Signer, SigningKey, Snapshots, Start, Time, Tuning, Unverified,
+    Verifier, Wal,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use support::disk::Disk;
 use support::{builder, client_key, replica_key};
 
 #[derive(Default)]
@@ -55,6 +58,18 @@ impl Service for Ledger {
             })
             .collect()
     }
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|operation| [&(operation.len() as u64).to_le_bytes()[..], operation].concat()).collect()
+    }
+    fn restore(&mut self, mut snapshot: &[u8]) -> Result<(), AppError> {
+        self.0.clear();
+        while let Some((length, rest)) = snapshot.split_first_chunk::<8>() {
+            let (operation, rest) = rest.split_at(u64::from_le_bytes(*length) as usize);
+            self.0.push(operation.to_vec());
+            snapshot = rest;
+        }
+        Ok(())
+    }
 }
 
 struct Pen {
@@ -70,7 +85,7 @@ impl Signer<Signature> for Pen {
 
 struct World {
     cluster: Arc<Cluster>,
-    nodes: Vec<Node<Memory, Ledger, Pen>>,
+    nodes: Vec<Node<Memory, Snapshots<Ledger, Disk>, Pen>>,
     disks: Vec<Rc<Cell<bool>>>,
     pens: Vec<Rc<Cell<bool>>>,
     client: Client,
@@ -92,7 +107,8 @@ impl World {
                 let pen = Pen { key: replica_key(index), broken: pens[index].clone() };
                 let id = ReplicaId::new(index as u32);
                 let tuning = Tuning::from_timeout(Duration::from_millis(800));
-                Node::open(cluster.clone(), id, tuning, Start::New, wal, Ledger::default(), pen).expect("opens")
+                Node::open(cluster.clone(), id, tuning, Start::New, wal, Snapshots::new(Ledger::default(), Disk::default()), pen)
+                    .expect("opens")
             })
             .collect();
         let id = ClientId::new(client_key(0).verifying_key().to_bytes());
@@ -237,20 +253,28 @@ fn d1_a_failing_signer_loses_nothing() {
 }
 
 #[test]
-fn d2_only_a_new_replica_starts_in_this_version() {
+fn d2_what_is_said_of_a_start_must_fit_the_log() {
     let cluster = Arc::new(builder(4, 1).build().expect("a valid cluster"));
     let open = |start, records: Vec<(u64, Bytes)>, id| {
         let wal = Memory { records, ..Memory::default() };
         let pen = Pen { key: replica_key(0), broken: Rc::default() };
-        Node::open(cluster.clone(), ReplicaId::new(id), Tuning::default(), start, wal, Ledger::default(), pen).err()
+        let app = Snapshots::new(Ledger::default(), Disk::default());
+        Node::open(cluster.clone(), ReplicaId::new(id), Tuning::default(), start, wal, app, pen).err()
     };
     assert!(open(Start::New, Vec::new(), 0).is_none());
     let refused = |error: Option<NodeError<&'static str>>| match error {
         Some(NodeError::Recover(error)) => error,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(open(Start::Recovering, Vec::new(), 0)), RecoverError::Unsupported(Start::Recovering));
-    assert_eq!(refused(open(Start::Rejoining, Vec::new(), 0)), RecoverError::Unsupported(Start::Rejoining));
-    assert_eq!(refused(open(Start::New, vec![(0, Bytes::default())], 0)), RecoverError::NotEmpty { index: 0 });
+    assert_eq!(refused(open(Start::Recovering, Vec::new(), 0)), RecoverError::EmptyLog);
+    assert!(open(Start::Rejoining { nonce: [1; 32] }, Vec::new(), 0).is_none());
+    // The beginning of a record was never synced: this replica is as new as one without.
+    assert!(open(Start::New, vec![(0, Bytes::default())], 0).is_none());
+    assert_eq!(refused(open(Start::Recovering, vec![(0, Bytes::default())], 0)), RecoverError::EmptyLog);
+    let started = Forge::new(cluster.clone()).record(ReplicaId::new(0), 0, &Kept::Started).expect("a record");
+    for start in [Start::New, Start::Rejoining { nonce: [1; 32] }] {
+        let records = vec![(0, Bytes::from(started.as_bytes()))];
+        assert_eq!(refused(open(start, records, 0)), RecoverError::NotEmpty { index: 0 });
+    }
     assert_eq!(refused(open(Start::New, Vec::new(), 4)), RecoverError::UnknownReplica(ReplicaId::new(4)));
 }

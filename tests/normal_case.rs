@@ -42,7 +42,7 @@ fn s1_a_repeated_request_executes_once() {
     }
     net.settle(SOON, &[0, 1, 2, 3]);
     net.run_for(Duration::from_secs(1));
-    assert!(net.hosts.iter().all(|host| host.executed.len() == 50));
+    assert!(net.hosts.iter().all(|host| host.executed().len() == 50));
 }
 
 #[test]

@@ -102,9 +102,8 @@ fn run(net: &mut Net, n: usize, seed: u64, dice: &mut Prng) {
     let theirs = client_key(CLIENTS).verifying_key().to_bytes();
     net.run_until(HEALED, "everything submitted is executed by all loyal replicas", |net| {
         loyal.iter().all(|index| {
-            let executed = &net.hosts[*index].executed;
-            executed.len() >= submitted
-                && executed.iter().filter(|(_, request)| *request.client().as_bytes() != theirs).count() == submitted
+            let executed = net.hosts[*index].executed();
+            executed.len() >= submitted && executed.iter().filter(|done| *done.client.as_bytes() != theirs).count() == submitted
         })
     });
     net.oracle.check();

@@ -38,7 +38,7 @@ fn command(net: &mut Option<Net>, line: &str) {
             // Guards against a trace that is rewritten without being read: all that are up and loyal have executed this many.
             let loyal: Vec<usize> = net.loyal().into_iter().filter(|index| !net.down.contains(index)).collect();
             for index in loyal {
-                assert_eq!(net.hosts[index].executed.len() as u64, number(1), "R{index} in: {line}");
+                assert_eq!(net.hosts[index].executed().len() as u64, number(1), "R{index} in: {line}");
             }
             net.oracle.check();
         }

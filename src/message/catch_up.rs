@@ -1,6 +1,6 @@
 //! Where a replica stands, what it asks for, and what it is answered. (SPEC 4.4, T2)
 
-use super::{Block, Rank, ViewChange, Vote};
+use super::{Block, CheckpointVote, Rank, ViewChange, Vote};
 use crate::certificate::Certificate;
 use crate::cluster::Limits;
 use crate::ids::{Bytes, Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -24,7 +24,10 @@ pub(crate) struct StatusMessage {
     pub(crate) view: View,
     pub(crate) mode: Mode,
     pub(crate) want: View,
+    /// The last stable checkpoint that it knows of.
     pub(crate) stable: SequenceNumber,
+    /// The decided blocks above this position are held, up to `decided`.
+    pub(crate) floor: SequenceNumber,
     /// Up to where the decided log is held without a gap.
     pub(crate) decided: SequenceNumber,
     /// Of the highest commit certificate; genesis if none.
@@ -37,6 +40,7 @@ pub(crate) struct StatusMessage {
     // What follows stands by its own signatures.
     pub(crate) prepare: Option<Vote>,
     pub(crate) commit: Option<Vote>,
+    pub(crate) checkpoint: Option<CheckpointVote>,
     pub(crate) view_change: Option<ViewChange>,
 }
 
@@ -52,6 +56,7 @@ impl StatusMessage {
             })
             .u64(self.want.get())
             .u64(self.stable.get())
+            .u64(self.floor.get())
             .u64(self.decided.get())
             .u64(self.committed.view.get())
             .u64(self.committed.sequence_number.get())
@@ -63,8 +68,9 @@ impl StatusMessage {
     }
 
     pub(super) fn check_form(&self) -> Result<(), &'static str> {
+        let votes = self.prepare.iter().chain(&self.commit).map(|vote| vote.replica);
         let mut senders =
-            self.prepare.iter().chain(&self.commit).map(|vote| vote.replica).chain(self.view_change.iter().map(|vc| vc.replica));
+            votes.chain(self.checkpoint.iter().map(|vote| vote.replica)).chain(self.view_change.iter().map(|change| change.replica));
         if senders.any(|sender| sender != self.replica) {
             return Err("a status carries votes of its sender only");
         }
@@ -79,6 +85,10 @@ pub(crate) enum Wanted {
     Chain { above: SequenceNumber, sequence_number: SequenceNumber, digest: Digest },
     /// The primary's Prepare for this digest, which proves an equivocation. (SPEC E)
     Proposal { view: View, sequence_number: SequenceNumber, digest: Digest },
+    /// The manifest of the snapshot at a stable checkpoint. (SPEC C3)
+    Manifest { sequence_number: SequenceNumber, state: Digest },
+    /// One part of that snapshot, by its place in the manifest and its digest.
+    Chunk { sequence_number: SequenceNumber, index: u32, digest: Digest },
 }
 
 impl fmt::Display for Wanted {
@@ -88,6 +98,8 @@ impl fmt::Display for Wanted {
                 write!(f, "chain down from {sequence_number:?} {digest:?} to above {above:?}")
             }
             Self::Proposal { view, sequence_number, digest } => write!(f, "proposal {view:?} {sequence_number:?} {digest:?}"),
+            Self::Manifest { sequence_number, state } => write!(f, "manifest {sequence_number:?} {state:?}"),
+            Self::Chunk { sequence_number, index, digest } => write!(f, "chunk {index} of {sequence_number:?} {digest:?}"),
         }
     }
 }
@@ -116,6 +128,10 @@ impl Fetch {
             }
             Wanted::Proposal { view, sequence_number, digest } => {
                 payload.u8(1).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes())
+            }
+            Wanted::Manifest { sequence_number, state } => payload.u8(2).u64(0).u64(sequence_number.get()).bytes32(state.as_bytes()),
+            Wanted::Chunk { sequence_number, index, digest } => {
+                payload.u8(3).u64(u64::from(index)).u64(sequence_number.get()).bytes32(digest.as_bytes())
             }
         }
         .finish()

@@ -2,20 +2,24 @@
 
 mod block;
 mod catch_up;
+mod checkpoint;
 mod ordering;
 mod reply;
 mod request;
 mod statement;
+mod transfer;
 mod view_change;
 
 #[cfg(feature = "sim")]
 pub(crate) use block::Header;
 pub(crate) use block::{Block, batch_size, header_digest};
 pub(crate) use catch_up::{Chain, Fetch, Mode, StatusMessage, Wanted};
+pub(crate) use checkpoint::{Checkpoint, CheckpointCertificate, CheckpointVote};
 pub(crate) use ordering::{PrePrepare, Vote};
 pub(crate) use reply::{Answered, Reply, executed_leaf};
 pub use request::Request;
 pub(crate) use statement::{Claim, Rank, Statement, VoteKind};
+pub(crate) use transfer::{Chunk, ManifestMessage, Rejoin, Welcome};
 pub(crate) use view_change::{NewView, SignedClaim, ViewChange};
 
 use crate::certificate::Certificate;
@@ -42,6 +46,12 @@ pub(crate) enum Message {
     Evidence(Box<Evidence>),
     Reply(Box<Reply>),
     Answered(Answered),
+    Checkpoint(CheckpointVote),
+    Stable(CheckpointCertificate),
+    Manifest(ManifestMessage),
+    Chunk(Chunk),
+    Rejoin(Rejoin),
+    Welcome(Welcome),
 }
 
 /// What a message is, for logs, quotas and tests.
@@ -74,6 +84,18 @@ pub enum MessageKind {
     Reply,
     /// The digest of a result that was given before.
     Answered,
+    /// A vote on the state after a position.
+    Checkpoint,
+    /// A quorum's votes on a checkpoint.
+    Stable,
+    /// A snapshot's table of contents.
+    Manifest,
+    /// A part of a snapshot.
+    Chunk,
+    /// A replica that has lost its log asks its way back.
+    Rejoin,
+    /// The answer to that.
+    Welcome,
 }
 
 impl Message {
@@ -96,6 +118,12 @@ impl Message {
             Self::Status(status) => status.check_form(),
             Self::Chain(chain) => chain.check_form(limits),
             Self::Reply(reply) => reply.check_form(limits),
+            Self::Stable(certificate) => certificate.check_form(),
+            Self::Checkpoint(_) | Self::Manifest(_) | Self::Rejoin(_) | Self::Welcome(_) => Ok(()),
+            Self::Chunk(chunk) if chunk.bytes.len() > limits.batch_bytes_max as usize => {
+                Err("a part of a snapshot is longer than batch_bytes_max")
+            }
+            Self::Chunk(_) => Ok(()),
         }
     }
 
@@ -114,6 +142,12 @@ impl Message {
             Self::Evidence(_) => MessageKind::Evidence,
             Self::Reply(_) => MessageKind::Reply,
             Self::Answered(_) => MessageKind::Answered,
+            Self::Checkpoint(_) => MessageKind::Checkpoint,
+            Self::Stable(_) => MessageKind::Stable,
+            Self::Manifest(_) => MessageKind::Manifest,
+            Self::Chunk(_) => MessageKind::Chunk,
+            Self::Rejoin(_) => MessageKind::Rejoin,
+            Self::Welcome(_) => MessageKind::Welcome,
         }
     }
 
@@ -131,7 +165,10 @@ impl Message {
             Self::Fetch(fetch) => Some(fetch.payload(group)),
             Self::Reply(reply) => Some(reply.statement().payload(group)),
             Self::Answered(answered) => Some(answered.payload(group)),
-            Self::Certificate(_) | Self::Chain(_) | Self::Evidence(_) => None,
+            Self::Checkpoint(vote) => Some(vote.statement().payload(group)),
+            Self::Rejoin(rejoin) => Some(rejoin.payload(group)),
+            Self::Welcome(welcome) => Some(welcome.payload(group)),
+            Self::Certificate(_) | Self::Chain(_) | Self::Evidence(_) | Self::Stable(_) | Self::Manifest(_) | Self::Chunk(_) => None,
         }
     }
 
@@ -147,7 +184,10 @@ impl Message {
             Self::Fetch(fetch) => fetch.signature = signature,
             Self::Reply(reply) => reply.signature = signature,
             Self::Answered(answered) => answered.signature = signature,
-            Self::Certificate(_) | Self::Chain(_) | Self::Evidence(_) => {}
+            Self::Checkpoint(vote) => vote.signature = signature,
+            Self::Rejoin(rejoin) => rejoin.signature = signature,
+            Self::Welcome(welcome) => welcome.signature = signature,
+            Self::Certificate(_) | Self::Chain(_) | Self::Evidence(_) | Self::Stable(_) | Self::Manifest(_) | Self::Chunk(_) => {}
         }
     }
 
@@ -160,7 +200,11 @@ impl Message {
             Self::Fetch(fetch) => Some(fetch.replica),
             Self::Reply(reply) => Some(reply.replica),
             Self::Answered(answered) => Some(answered.replica),
+            Self::Checkpoint(vote) => Some(vote.replica),
+            Self::Rejoin(rejoin) => Some(rejoin.replica),
+            Self::Welcome(welcome) => Some(welcome.replica),
             Self::Request(_) | Self::PrePrepare(_) | Self::NewView(_) | Self::Certificate(_) | Self::Chain(_) | Self::Evidence(_) => None,
+            Self::Stable(_) | Self::Manifest(_) | Self::Chunk(_) => None,
         }
     }
 
@@ -216,6 +260,12 @@ impl fmt::Display for Message {
                 write!(f, "Reply by {:?} {:?} to {:?} {:?} {} bytes", m.replica, m.sequence_number, m.client, m.number, m.result.len())
             }
             Self::Answered(m) => write!(f, "Answered by {:?} to {:?} {:?}", m.replica, m.client, m.number),
+            Self::Checkpoint(m) => write!(f, "Checkpoint {} by {:?}", m.checkpoint, m.replica),
+            Self::Stable(m) => write!(f, "Stable {m}"),
+            Self::Manifest(m) => write!(f, "Manifest {:?} of {} parts", m.manifest.sequence_number(), m.manifest.chunk_count()),
+            Self::Chunk(m) => write!(f, "Chunk {:?} {} bytes", m.digest, m.bytes.len()),
+            Self::Rejoin(m) => write!(f, "Rejoin by {:?}", m.replica),
+            Self::Welcome(m) => write!(f, "Welcome by {:?} to {:?} want {:?}", m.replica, m.to, m.want),
         }
     }
 }

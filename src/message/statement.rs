@@ -1,5 +1,6 @@
 //! The statements that bind a replica: what it signs, and where two of them contradict each other. (SPEC 3.2)
 
+use super::Checkpoint;
 use crate::ids::{Bytes, Digest, SequenceNumber, View};
 use crate::wire::Payload;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,7 @@ pub(crate) enum Statement {
     ViewChange { view: View, claim: Claim },
     NewView { view: View, base_number: SequenceNumber, base_digest: Digest },
     Executed { sequence_number: SequenceNumber, root: Digest },
+    Checkpoint(Checkpoint),
 }
 
 impl Statement {
@@ -60,7 +62,7 @@ impl Statement {
         }
     }
 
-    /// The bytes that are signed. Kind 3 is kept for Checkpoint.
+    /// The bytes that are signed.
     pub(crate) fn payload(&self, group: &Digest) -> Bytes {
         match self {
             Self::Prepare { view, sequence_number, digest } => {
@@ -78,6 +80,9 @@ impl Statement {
                 Payload::new(5, group).u64(view.get()).u64(base_number.get()).bytes32(base_digest.as_bytes())
             }
             Self::Executed { sequence_number, root } => Payload::new(6, group).u64(sequence_number.get()).bytes32(root.as_bytes()),
+            Self::Checkpoint(Checkpoint { sequence_number, log_digest, state }) => {
+                Payload::new(3, group).u64(sequence_number.get()).bytes32(log_digest.as_bytes()).bytes32(state.as_bytes())
+            }
         }
         .finish()
     }
@@ -90,6 +95,7 @@ impl Statement {
             Self::ViewChange { view, .. } => (4, view.get(), 0),
             Self::NewView { view, .. } => (5, view.get(), 0),
             Self::Executed { sequence_number, .. } => (6, 0, sequence_number.get()),
+            Self::Checkpoint(checkpoint) => (3, 0, checkpoint.sequence_number.get()),
         }
     }
 
@@ -107,6 +113,7 @@ impl fmt::Display for Statement {
             Self::ViewChange { view, claim } => write!(f, "ViewChange({view}, {claim})"),
             Self::NewView { view, base_number, base_digest } => write!(f, "NewView({view}, {base_number}, {base_digest:?})"),
             Self::Executed { sequence_number, root } => write!(f, "Executed({sequence_number}, {root:?})"),
+            Self::Checkpoint(checkpoint) => write!(f, "Checkpoint({checkpoint})"),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::chain::Gap;
 use super::promises::Position;
+use super::rejoin::Loss;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
-use crate::message::{Chain, Fetch, Message, Mode, Rank, StatusMessage, Vote, VoteKind, Wanted};
+use crate::message::{Chain, CheckpointVote, Fetch, Message, Mode, Rank, StatusMessage, Vote, VoteKind, Wanted};
 use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
@@ -19,7 +20,11 @@ struct Peer {
     status_ordinal: u64,
     fetch_ordinal: u64,
     want: View,
-    /// Bytes of blocks sent to it in the present interval, which began then.
+    /// Above this position it holds the decided blocks, as its last status said.
+    floor: Option<SequenceNumber>,
+    /// It has lost its log, it says.
+    loss: Option<Loss>,
+    /// Bytes of blocks and parts of snapshots sent to it in the present interval, which began then.
     answered: u64,
     /// Answers of any kind sent to it in that interval.
     answers: u32,
@@ -64,6 +69,39 @@ impl CatchUp {
         }
     }
 
+    pub(super) fn loss_of(&self, replica: ReplicaId) -> Option<Loss> {
+        self.peers.get(&replica)?.loss
+    }
+
+    // D2
+    /// A replica without a log counts its ordinals anew. (Old ones of its may be replayed then: they draw answers, within the budgets.)
+    pub(super) fn note_loss(&mut self, replica: ReplicaId, loss: Loss, is_new: bool) {
+        if let Some(peer) = self.peers.get_mut(&replica) {
+            peer.loss = Some(loss);
+            if is_new {
+                peer.status_ordinal = 0;
+                peer.fetch_ordinal = 0;
+            }
+        }
+    }
+
+    // C3
+    /// Every other replica that was heard of says that it has not the batches above `decided`; and some was heard of.
+    pub(super) fn nobody_holds_above(&self, me: ReplicaId, decided: SequenceNumber) -> bool {
+        let mut floors = self.peers.iter().filter(|(replica, _)| **replica != me).filter_map(|(_, peer)| peer.floor).peekable();
+        floors.peek().is_some() && floors.all(|floor| floor > decided)
+    }
+
+    // C3
+    /// Something was asked for so often without being found: who says that it has the batches may lie.
+    pub(super) fn asked_in_vain(&self, times: u32) -> bool {
+        self.missing.values().any(|missing| missing.asked >= times)
+    }
+
+    pub(super) fn forget_missing(&mut self) {
+        self.missing.clear();
+    }
+
     /// True once for each ordinal of a member's, upwards, where `heard` keeps the highest.
     fn is_fresh(&mut self, replica: ReplicaId, ordinal: u64, heard: impl Fn(&mut Peer) -> &mut u64) -> bool {
         self.peers.get_mut(&replica).is_some_and(|peer| {
@@ -78,8 +116,12 @@ impl CatchUp {
 impl Replica {
     /// Rises with every use, and across restarts with the index of the log.
     fn next_ordinal(&mut self) -> u64 {
-        let floor = self.promises.next_index() << 20;
+        let floor = self.promises.log.next_index() << 20;
         self.catch_up.ordinal = self.catch_up.ordinal.max(floor) + 1;
+        if self.catch_up.ordinal >> 20 > self.promises.log.next_index() {
+            // A million of them without a record: one is written, or a restart would begin below.
+            self.write_state(Vec::new());
+        }
         self.catch_up.ordinal
     }
 
@@ -89,6 +131,11 @@ impl Replica {
             let (digest, signature) = slot.vote_of(kind, self.me)?;
             Some(Vote { view, sequence_number, digest, replica: self.me, signature })
         })
+    }
+
+    fn own_checkpoint(&self) -> Option<CheckpointVote> {
+        let (number, _) = self.promises.checkpoints.last_key_value()?;
+        self.checkpoints.vote_of(*number, self.me)
     }
 
     // T2
@@ -101,7 +148,8 @@ impl Replica {
             view,
             mode: self.promises.mode(),
             want: self.wish.max(view),
-            stable: self.stable,
+            stable: self.stable().number,
+            floor: self.chain.floor(),
             decided: self.chain.decided(),
             committed: self.ordering.target.as_ref().map_or(Rank::default(), |target| target.rank()),
             high: self.promises.high().rank,
@@ -110,6 +158,7 @@ impl Replica {
             signature: RawSignature::ZERO,
             prepare: self.own_vote(VoteKind::Prepare),
             commit: self.own_vote(VoteKind::Commit),
+            checkpoint: self.own_checkpoint(),
             view_change: own_view_change.filter(|view_change| view_change.view == view),
         };
         self.send_signed(Recipients::AllReplicas, Message::Status(Box::new(status)));
@@ -125,11 +174,17 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         self.catch_up.raise_want(peer, status.want.max(status.view));
+        if let Some(peer) = self.catch_up.peers.get_mut(&peer) {
+            peer.floor = Some(status.floor);
+        }
         if let Some(vote) = &status.prepare {
             self.on_vote(VoteKind::Prepare, vote)?;
         }
         if let Some(vote) = &status.commit {
             self.on_vote(VoteKind::Commit, vote)?;
+        }
+        if let Some(vote) = &status.checkpoint {
+            self.on_checkpoint_vote(vote)?;
         }
         if let Some(view_change) = status.view_change.clone() {
             self.on_view_change(view_change)?;
@@ -146,6 +201,10 @@ impl Replica {
         let mut sent: Option<Rank> = None;
         if !self.may_answer(peer) {
             return;
+        }
+        // First, since it opens the window for what follows.
+        if let Some(stable) = self.promises.stable.clone().filter(|stable| stable.checkpoint.sequence_number > status.stable) {
+            self.send_ready(Recipients::Replica(peer), Message::Stable(stable));
         }
         let needs_view = status.view < view || (status.view == view && status.mode == Mode::ViewChange);
         if needs_view && self.promises.is_normal() {
@@ -175,8 +234,11 @@ impl Replica {
         if let Some(certificate) = certificate {
             let top = Position::of(&certificate);
             let known = certificate.rank() <= status.committed;
-            let blocks =
-                if selected && self.chain.gap(top) == Gap::Whole { self.allowed_blocks(peer, top, status.decided) } else { Vec::new() };
+            let blocks = if selected && self.chain.floor() <= status.decided && self.chain.gap(top) == Gap::Whole {
+                self.allowed_blocks(peer, top, status.decided)
+            } else {
+                Vec::new()
+            };
             if !known || !blocks.is_empty() {
                 let chain = Chain { certificate: Some(certificate), vote: None, blocks: Bounded(blocks) };
                 self.send_ready(Recipients::Replica(peer), Message::Chain(chain));
@@ -201,7 +263,7 @@ impl Replica {
     }
 
     /// Counts one answer to a peer: at most 64 in one interval, since each may carry certificates.
-    fn may_answer(&mut self, peer: ReplicaId) -> bool {
+    pub(super) fn may_answer(&mut self, peer: ReplicaId) -> bool {
         let (now, interval) = (self.now, self.tuning.status_interval);
         self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
             entry.begin_interval(now, interval);
@@ -210,18 +272,29 @@ impl Replica {
         })
     }
 
+    /// Counts bytes that are to be sent to a peer; false if it has had enough in this interval.
+    pub(super) fn may_send_bytes(&mut self, peer: ReplicaId, bytes: u64) -> bool {
+        let budget = self.answer_bytes().saturating_mul(16);
+        let (now, interval) = (self.now, self.tuning.status_interval);
+        self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
+            entry.begin_interval(now, interval);
+            let allowed = entry.answered < budget;
+            entry.answered = entry.answered.saturating_add(if allowed { bytes } else { 0 });
+            allowed
+        })
+    }
+
+    fn answer_bytes(&self) -> u64 {
+        u64::from(self.tuning.answer_bytes_max.min(self.cluster.limits().batch_bytes_max))
+    }
+
     /// Blocks for a peer, downwards, within what it may be sent in one interval: a flood of questions draws no flood of answers.
     fn allowed_blocks(&mut self, peer: ReplicaId, top: Position, above: SequenceNumber) -> Vec<std::sync::Arc<crate::message::Block>> {
-        let per_answer = u64::from(self.tuning.answer_bytes_max.min(self.cluster.limits().batch_bytes_max));
-        let now = self.now;
-        let interval = self.tuning.status_interval;
-        let Some(entry) = self.catch_up.peers.get_mut(&peer) else { return Vec::new() };
-        entry.begin_interval(now, interval);
-        if entry.answered >= per_answer.saturating_mul(16) {
+        if !self.may_send_bytes(peer, 0) {
             return Vec::new();
         }
-        let blocks = self.chain.downwards(top, above, per_answer);
-        entry.answered += blocks.iter().map(|block| crate::message::batch_size(&block.batch)).sum::<u64>();
+        let blocks = self.chain.downwards(top, above, self.answer_bytes());
+        self.may_send_bytes(peer, blocks.iter().map(|block| super::chain::block_size(block)).sum());
         blocks
     }
 
@@ -250,6 +323,7 @@ impl Replica {
                     None => return Ok(Disposition::Ignored(Why::NotNeeded)),
                 }
             }
+            wanted @ (Wanted::Manifest { .. } | Wanted::Chunk { .. }) => return self.serve_snapshot(peer, wanted),
         };
         self.send_ready(Recipients::Replica(peer), message);
         Ok(Disposition::Applied)
@@ -280,9 +354,7 @@ impl Replica {
     /// The highest missing block below each thing that this replica has a reason to hold.
     fn missing_roots(&mut self) -> Vec<Position> {
         let mut roots = Vec::new();
-        if let Some(target) = &self.ordering.target {
-            roots.push(Position::of(target));
-        }
+        roots.extend(self.decided_target());
         if self.promises.is_normal() {
             roots.push(self.ordering.head);
             if let Some(certified) = &self.ordering.certified {
@@ -297,10 +369,13 @@ impl Replica {
                     .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest })),
             );
         }
+        // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
+        let window_end = self.cluster.window_end(self.stable().number);
+        let below = self.fetched_from();
         let mut missing = Vec::new();
-        for root in roots {
+        for root in roots.into_iter().filter(|root| root.number <= window_end) {
             if let Gap::Missing(position) = self.chain.gap(root) {
-                if !missing.contains(&position) {
+                if position.number > below && !missing.contains(&position) {
                     missing.push(position);
                 }
             }
@@ -313,7 +388,7 @@ impl Replica {
         let missing = self.missing_roots();
         let (now, interval) = (self.now, self.tuning.fetch_interval);
         self.catch_up.missing.retain(|digest, _| missing.iter().any(|position| position.digest == *digest));
-        let decided = self.chain.decided();
+        let above = self.fetched_from();
         for position in missing {
             let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });
             if entry.next_ask > now {
@@ -325,9 +400,14 @@ impl Replica {
             entry.next_ask = now.after(interval.saturating_mul(1 << rounds.min(5)));
             let asked = entry.asked;
             if let Some(peer) = self.peer_to_ask(position, asked) {
-                self.fetch(peer, Wanted::Chain { above: decided, sequence_number: position.number, digest: position.digest });
+                self.fetch(peer, Wanted::Chain { above, sequence_number: position.number, digest: position.digest });
             }
         }
+    }
+
+    /// Batches above this position are worth having.
+    fn fetched_from(&self) -> SequenceNumber {
+        self.transfer.target().unwrap_or_default().max(self.chain.decided())
     }
 
     pub(super) fn fetch_at(&self) -> Option<Time> {

@@ -1,15 +1,21 @@
 //! Headers and batches, linked by digest; and the decided part of them, the log.
 
+use super::log_use::Place;
 use super::promises::Position;
 use crate::ids::{Digest, SequenceNumber};
-use crate::message::Block;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::message::{Block, batch_size};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 struct Held {
     block: Arc<Block>,
-    /// Some record that was written holds it. (D1)
-    recorded: bool,
+    /// The record that holds it, or an earlier one. (D1)
+    recorded: Option<Place>,
+}
+
+/// What a block counts against limits.
+pub(super) fn block_size(block: &Block) -> u64 {
+    batch_size(&block.batch) + 88
 }
 
 /// Whether a position's chain is held down to the decided log.
@@ -21,35 +27,56 @@ pub(super) enum Gap {
     Missing(Position),
     /// The chain leaves the decided log, or its numbers don't fit: it can never be decided.
     Conflict,
+    /// It ends in a part of the decided log that is not held any more.
+    Forgotten,
 }
 
-/// Bound: one block per position of the log window; above the decided end also what was prepared in views that decided nothing, and
-/// what the present view's primary proposed, at most two pipelines of each (SPEC 6).
+/// Bound: decided blocks as far back as the retention says; above the decided end one block per position of the log window, what was
+/// prepared in views that decided nothing, and what the present view's primary proposed, at most two pipelines of each (SPEC 6).
 pub(super) struct ChainStore {
     blocks: BTreeMap<Digest, Held>,
     /// Those of them that stand above the decided end.
     open: BTreeMap<SequenceNumber, BTreeSet<Digest>>,
-    /// The decided digests, from genesis on.
-    log: Vec<Digest>,
-    /// For a root whose chain had a gap: where. Still true while that block is not held.
-    /// By number and digest: a liar's number for a digest must not stick to that digest's true position.
+    /// The decided blocks above this position are held.
+    floor: SequenceNumber,
+    /// The decided digests from the floor on; never empty.
+    log: VecDeque<Digest>,
     /// Positions above the decided end whose chain is known to be held whole.
     whole: BTreeSet<Position>,
+    /// For a root whose chain had a gap: where. Still true while that block is not held.
+    /// By number and digest: a liar's number for a digest must not stick to that digest's true position.
     gaps: BTreeMap<Position, Position>,
+    open_bytes: u64,
+    decided_bytes: u64,
 }
 
 impl ChainStore {
-    pub(super) fn new(genesis: Digest) -> Self {
-        Self { blocks: BTreeMap::new(), open: BTreeMap::new(), whole: BTreeSet::new(), log: vec![genesis], gaps: BTreeMap::new() }
+    /// Everything up to `decided` is decided and executed; none of its blocks is held.
+    pub(super) fn new(decided: Position) -> Self {
+        Self {
+            blocks: BTreeMap::new(),
+            open: BTreeMap::new(),
+            floor: decided.number,
+            log: VecDeque::from([decided.digest]),
+            whole: BTreeSet::new(),
+            gaps: BTreeMap::new(),
+            open_bytes: 0,
+            decided_bytes: 0,
+        }
     }
 
     pub(super) fn decided(&self) -> SequenceNumber {
-        SequenceNumber::new(self.log.len() as u64 - 1)
+        self.floor.plus(self.log.len() as u64 - 1)
     }
 
-    /// The decided digest at a position.
+    /// The decided blocks above this position are held.
+    pub(super) fn floor(&self) -> SequenceNumber {
+        self.floor
+    }
+
+    /// The decided digest at a position, from the floor up.
     pub(super) fn decided_digest(&self, number: SequenceNumber) -> Option<Digest> {
-        self.log.get(usize::try_from(number.get()).ok()?).copied()
+        self.log.get(usize::try_from(number.get().checked_sub(self.floor.get())?).ok()?).copied()
     }
 
     pub(super) fn block(&self, digest: &Digest) -> Option<&Arc<Block>> {
@@ -61,9 +88,27 @@ impl ChainStore {
     }
 
     pub(super) fn insert(&mut self, block: Arc<Block>) {
-        if block.header.sequence_number > self.decided() {
+        if block.header.sequence_number > self.decided() && !self.holds(&block.digest) {
             self.open.entry(block.header.sequence_number).or_default().insert(block.digest);
-            self.blocks.entry(block.digest).or_insert(Held { block, recorded: false });
+            self.open_bytes += block_size(&block);
+            self.blocks.insert(block.digest, Held { block, recorded: None });
+        }
+    }
+
+    // D2
+    /// A block that the log holds: undecided, or, if it stands right below the floor, a decided one for those who lag.
+    pub(super) fn restore(&mut self, block: Arc<Block>, place: Place) {
+        let (number, digest, parent) = (block.header.sequence_number, block.digest, block.header.parent);
+        if number > self.decided() {
+            self.insert(block);
+        } else if number == self.floor && self.log.front() == Some(&digest) {
+            self.decided_bytes += block_size(&block);
+            self.blocks.insert(digest, Held { block, recorded: None });
+            self.log.push_front(parent);
+            self.floor = number.minus(1);
+        }
+        if let Some(held) = self.blocks.get_mut(&digest) {
+            held.recorded = Some(held.recorded.map_or(place, |known| known.min(place)));
         }
     }
 
@@ -75,7 +120,11 @@ impl ChainStore {
                 break Gap::Whole;
             }
             if at.number <= self.decided() {
-                break if self.decided_digest(at.number) == Some(at.digest) { Gap::Whole } else { Gap::Conflict };
+                break match self.decided_digest(at.number) {
+                    Some(digest) if digest == at.digest => Gap::Whole,
+                    Some(_) => Gap::Conflict,
+                    None => Gap::Forgotten,
+                };
             }
             match self.blocks.get(&at.digest) {
                 None => break Gap::Missing(at),
@@ -143,7 +192,7 @@ impl ChainStore {
         let mut at = top;
         while at.number > above && blocks.len() < 4096 {
             let Some(block) = self.block(&at.digest) else { break };
-            bytes += crate::message::batch_size(&block.batch) + 88;
+            bytes += block_size(block);
             if bytes > bytes_max && !blocks.is_empty() {
                 break;
             }
@@ -154,12 +203,15 @@ impl ChainStore {
     }
 
     // D1
-    /// The blocks of the chain that ends at `to` which no record holds yet, lowest first; they count as recorded from now on.
-    pub(super) fn take_unrecorded(&mut self, to: Position) -> Vec<Arc<Block>> {
+    /// The blocks of the chain that ends at `to`, above `stable`, which no record holds yet, lowest first; they count as recorded from now on,
+    /// at `place` or after it.
+    pub(super) fn take_unrecorded(&mut self, to: Position, stable: SequenceNumber, place: Place) -> Vec<Arc<Block>> {
         let mut blocks = Vec::new();
         let mut next = to.digest;
-        while let Some(held) = self.blocks.get_mut(&next).filter(|held| !held.recorded) {
-            held.recorded = true;
+        while let Some(held) =
+            self.blocks.get_mut(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable)
+        {
+            held.recorded = Some(place);
             next = held.block.header.parent;
             blocks.push(held.block.clone());
         }
@@ -169,10 +221,14 @@ impl ChainStore {
 
     /// Appends to the decided log. What else stood at that position can never be decided, and goes.
     pub(super) fn decide(&mut self, digest: Digest) {
-        self.log.push(digest);
+        self.log.push_back(digest);
         self.whole.clear();
         for other in self.open.remove(&self.decided()).unwrap_or_default() {
-            if other != digest {
+            let size = self.blocks.get(&other).map_or(0, |held| block_size(&held.block));
+            self.open_bytes -= size;
+            if other == digest {
+                self.decided_bytes += size;
+            } else {
                 self.blocks.remove(&other);
             }
         }
@@ -189,17 +245,23 @@ impl ChainStore {
             match self.gap(*root) {
                 Gap::Whole => keep.extend(self.path(decided_end, *root).iter().map(|block| block.digest)),
                 Gap::Missing(_) => return,
-                Gap::Conflict => {}
+                Gap::Conflict | Gap::Forgotten => {}
             }
         }
+        self.retain_open(|digest, _| keep.contains(digest));
+    }
+
+    fn retain_open(&mut self, keeps: impl Fn(&Digest, &Held) -> bool) {
         self.whole.clear();
         // What was learnt about a root may rest on a block that goes now.
         self.gaps.clear();
-        let blocks = &mut self.blocks;
+        let (blocks, bytes) = (&mut self.blocks, &mut self.open_bytes);
         self.open.retain(|_, digests| {
             digests.retain(|digest| {
-                let kept = keep.contains(digest);
+                let Some(held) = blocks.get(digest) else { return false };
+                let kept = keeps(digest, held);
                 if !kept {
+                    *bytes -= block_size(&held.block);
                     blocks.remove(digest);
                 }
                 kept
@@ -218,19 +280,71 @@ impl ChainStore {
                 next = held.block.header.parent;
             }
         }
-        let blocks = &mut self.blocks;
-        self.open.retain(|_, digests| {
-            digests.retain(|digest| {
-                let kept = keep.contains(digest) || blocks.get(digest).is_some_and(|held| held.recorded);
-                if !kept {
-                    blocks.remove(digest);
-                }
-                kept
-            });
-            !digests.is_empty()
-        });
+        self.retain_open(|digest, held| keep.contains(digest) || held.recorded.is_some());
+    }
+
+    // C2
+    /// Drops decided blocks up to `limit`, and above it, lowest first, while they are more than `bytes_max`; never above `stable`.
+    pub(super) fn forget(&mut self, limit: SequenceNumber, stable: SequenceNumber, bytes_max: u64) {
+        while self.floor < stable.min(self.decided()) && (self.floor < limit || self.decided_bytes > bytes_max) {
+            self.log.pop_front();
+            self.floor = self.floor.next();
+            if let Some(held) = self.log.front().and_then(|digest| self.blocks.remove(digest)) {
+                self.decided_bytes -= block_size(&held.block);
+            }
+        }
+    }
+
+    // C3
+    /// The state at `position` was installed: the decided log ends there, whatever it was before.
+    pub(super) fn install(&mut self, position: Position) {
         self.whole.clear();
         self.gaps.clear();
+        if self.decided_digest(position.number) == Some(position.digest) {
+            // C4: decided beyond it already, but with a state that nobody shares: it is executed again from here.
+            while self.decided() > position.number {
+                let number = self.decided();
+                let Some(digest) = self.log.pop_back() else { break };
+                if let Some(held) = self.blocks.get(&digest) {
+                    let size = block_size(&held.block);
+                    self.decided_bytes -= size;
+                    self.open_bytes += size;
+                    self.open.entry(number).or_default().insert(digest);
+                }
+            }
+            return;
+        }
+        self.blocks.retain(|_, held| held.block.header.sequence_number > position.number);
+        self.open = self.open.split_off(&position.number.next());
+        self.open_bytes = self.blocks.values().map(|held| block_size(&held.block)).sum();
+        self.decided_bytes = 0;
+        self.floor = position.number;
+        self.log = VecDeque::from([position.digest]);
+    }
+
+    /// The oldest record that holds a block which is still held here.
+    pub(super) fn oldest_record(&self) -> Option<Place> {
+        self.blocks.values().filter_map(|held| held.recorded).min()
+    }
+
+    // I18
+    /// Blocks whose records are to go: they are to be recorded anew, at `place` or after it.
+    pub(super) fn rerecord(&mut self, place: Place, is_old: impl Fn(Place) -> bool) -> Vec<Arc<Block>> {
+        if !self.oldest_record().is_some_and(is_old) {
+            return Vec::new();
+        }
+        let mut blocks = Vec::new();
+        for held in self.blocks.values_mut().filter(|held| held.recorded.is_some()) {
+            held.recorded = Some(place);
+            blocks.push(held.block.clone());
+        }
+        blocks.sort_by_key(|block| block.header.sequence_number);
+        blocks
+    }
+
+    /// Bytes of blocks above the decided end, and of decided ones.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.open_bytes, self.decided_bytes)
     }
 
     /// The blocks above the decided end.

@@ -3,17 +3,24 @@
 mod accusations;
 mod catch_up;
 mod chain;
+mod checkpoint;
 mod entry;
+mod execution;
+mod log_use;
 mod ordering;
 mod pool;
 mod promises;
+mod rejoin;
+mod replay;
 mod replies;
 mod sessions;
+mod state_transfer;
 mod timers;
 mod view_change;
 mod votes;
 
 pub use entry::{AppState, RecoverError, Start};
+pub use sessions::{Outcome, SessionTable, SessionTableError};
 pub(crate) use votes::Slot;
 
 use crate::certificate::Certificate;
@@ -21,6 +28,7 @@ use crate::cluster::Cluster;
 use crate::durable::Receipt;
 use crate::event::Event;
 use crate::ids::{Bytes, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
+use crate::manifest::Manifest;
 use crate::message::{Message, Mode, NewView, PrePrepare, ViewChange, VoteKind};
 use crate::outbox::{Content, Envelope, Identity, Outbox, Outgoing, Output, Recipients, ToSign};
 use crate::screen::{Picture, Screen};
@@ -30,11 +38,15 @@ use crate::verify::Verified;
 use accusations::Accusations;
 use catch_up::CatchUp;
 use chain::ChainStore;
+use checkpoint::Checkpoints;
+use execution::Execution;
 use ordering::Ordering;
 use pool::Pool;
-use promises::Promises;
+use promises::{Position, Promises};
+use rejoin::Rejoining;
 use replies::Replies;
 use sessions::Sessions;
+use state_transfer::StateTransfer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +67,33 @@ pub enum Input {
         sequence_number: SequenceNumber,
         /// One for each of [`Decision::requests`](crate::Decision::requests), each of at most `result_bytes_max` bytes.
         results: Vec<Bytes>,
+    },
+    /// The snapshot that [`AppCommand::TakeCheckpoint`](crate::AppCommand::TakeCheckpoint) asked for is durable, whole, under this manifest.
+    CheckpointTaken(Manifest),
+    /// The parts of the snapshot that [`AppCommand::FetchState`](crate::AppCommand::FetchState) announced which the service does not have yet.
+    PartsMissing {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// Places in the manifest.
+        missing: Vec<u32>,
+    },
+    /// A part that [`AppCommand::StoreChunk`](crate::AppCommand::StoreChunk) gave is stored.
+    ChunkStored {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+    },
+    /// The service's state was replaced, at once and durably, as [`AppCommand::InstallState`](crate::AppCommand::InstallState) asked. This is what it has now.
+    StateInstalled(AppState),
+    /// A part of an own snapshot, as [`AppCommand::ReadChunk`](crate::AppCommand::ReadChunk) asked.
+    ChunkRead {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+        /// None if it is not there any more.
+        bytes: Option<Bytes>,
     },
     /// Nothing but time has passed.
     Timer,
@@ -128,8 +167,16 @@ pub struct Status {
     pub executed: SequenceNumber,
     /// The last accepted position.
     pub head: SequenceNumber,
-    /// The last stable checkpoint; always 0 in this version.
+    /// The last stable checkpoint that it knows of; it may be ahead of `decided`.
     pub stable: SequenceNumber,
+    /// Decided batches above this position are held for replicas that lag.
+    pub floor: SequenceNumber,
+    /// It has lost its log and says nothing that binds it until it is in a new view. (SPEC D2)
+    pub rejoining: bool,
+    /// Its state at this position was not the quorum's; it votes again when the state is replaced. (SPEC C4)
+    pub diverged: Option<SequenceNumber>,
+    /// The position whose state it is fetching, with the parts that it has and all parts.
+    pub transfer: Option<(SequenceNumber, u32, u32)>,
     /// Requests that wait, and blocks held.
     pub pool_requests: usize,
     /// Blocks held, decided or not.
@@ -149,7 +196,6 @@ pub struct Replica {
     halted: Option<&'static str>,
     /// What the step under way puts out.
     outputs: Vec<Output>,
-    stable: SequenceNumber,
     promises: Promises,
     chain: ChainStore,
     votes: Votes,
@@ -162,7 +208,11 @@ pub struct Replica {
     catch_up: CatchUp,
     pool: Pool,
     sessions: Sessions,
+    execution: Execution,
     replies: Replies,
+    checkpoints: Checkpoints,
+    transfer: StateTransfer,
+    rejoining: Rejoining,
     timers: Timers,
     accusations: Accusations,
 }
@@ -183,6 +233,11 @@ impl Replica {
             Input::Message(verified) => self.on_message(verified),
             Input::Persisted(receipt) => self.on_persisted(receipt),
             Input::Executed { sequence_number, results } => self.on_executed(sequence_number, results),
+            Input::CheckpointTaken(manifest) => self.on_checkpoint_taken(manifest),
+            Input::PartsMissing { sequence_number, missing } => self.on_parts_missing(sequence_number, &missing),
+            Input::ChunkStored { sequence_number, index } => self.on_chunk_stored(sequence_number, index),
+            Input::StateInstalled(app) => self.on_state_installed(app),
+            Input::ChunkRead { sequence_number, index, bytes } => self.on_chunk_read(sequence_number, index, bytes),
             Input::Timer => Ok(Disposition::Applied),
         };
         let step = step.and_then(|disposition| {
@@ -221,6 +276,12 @@ impl Replica {
             Message::Fetch(fetch) => self.on_fetch(&fetch),
             Message::Chain(chain) => self.on_chain(chain),
             Message::Evidence(evidence) => self.on_evidence(*evidence),
+            Message::Checkpoint(vote) => self.on_other_checkpoint_vote(&vote),
+            Message::Stable(certificate) => self.on_stable(certificate),
+            Message::Manifest(manifest) => self.on_manifest(manifest),
+            Message::Chunk(chunk) => self.on_chunk(chunk),
+            Message::Rejoin(rejoin) => self.on_rejoin(&rejoin),
+            Message::Welcome(welcome) => self.on_welcome(&welcome),
             Message::Reply(_) | Message::Answered(_) => Ok(Disposition::Ignored(Why::NotForReplicas)),
         }
     }
@@ -232,6 +293,7 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::Foreign));
         }
         if let Some(last) = receipt.indices.iter().max() {
+            self.promises.log.durable_up_to(*last);
             self.replies.recorded_up_to(*last);
         }
         for envelope in &receipt.own {
@@ -248,6 +310,9 @@ impl Replica {
                 }
                 Message::ViewChange(view_change) => self.on_own_view_change(view_change)?,
                 Message::NewView(new_view) => self.on_own_new_view(new_view)?,
+                Message::Checkpoint(vote) => {
+                    self.on_checkpoint_vote(vote)?;
+                }
                 _ => {}
             }
         }
@@ -272,6 +337,7 @@ impl Replica {
             me: self.me,
             view: self.promises.view(),
             waits_for_view: self.promises.mode() == Mode::ViewChange,
+            stable: self.stable().number,
             low,
             high,
             slots: self.votes.picture(),
@@ -290,14 +356,30 @@ impl Replica {
             wish: self.wish.max(self.promises.view()),
             decided,
             log_digest: self.chain.decided_digest(decided).unwrap_or_default(),
-            executed: self.replies.executed(),
+            executed: self.execution.executed(),
             head: self.ordering.head.number,
-            stable: self.stable,
+            stable: self.stable().number,
+            floor: self.chain.floor(),
+            rejoining: self.is_rejoining(),
+            diverged: self.checkpoints.diverged,
+            transfer: self.transfer.target().zip(self.transfer.progress()).map(|(target, (done, all))| (target, done, all)),
             pool_requests: self.pool.len(),
             blocks: self.chain.len(),
             backoff: self.timers.backoff,
             halted: self.halted.is_some(),
         }
+    }
+
+    /// The last stable checkpoint's position, or genesis.
+    fn stable(&self) -> Position {
+        self.promises.stable()
+    }
+
+    // D1, D2, C4
+    /// May anything be voted for? Not after a lost log, not with a wrong state, and not while the disk is far behind.
+    fn may_vote(&self) -> bool {
+        let owed = self.promises.log.waiting_bytes();
+        !self.is_rejoining() && self.checkpoints.diverged.is_none() && owed <= 8 * u64::from(self.cluster.limits().message_bytes_max)
     }
 
     fn quorum(&self) -> usize {

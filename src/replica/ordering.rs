@@ -6,9 +6,9 @@ use super::votes::Counted;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::certificate::Certificate;
 use crate::event::Event;
-use crate::ids::{ClientId, Digest, RequestNumber, SequenceNumber, View};
-use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind, batch_size};
-use crate::outbox::{AppCommand, Decision, Output, Recipients};
+use crate::ids::{ClientId, RequestNumber, SequenceNumber, View};
+use crate::message::{Block, Message, PrePrepare, Rank, Request, Vote, VoteKind};
+use crate::outbox::{Output, Recipients};
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub(super) struct Ordering {
     pub(super) proposed_is_current: bool,
     /// Pre-prepares of the next view that came before it; at most two pipelines.
     early: Vec<PrePrepare>,
-    window_closed: bool,
+    pub(super) window_closed: bool,
 }
 
 impl Ordering {
-    pub(super) fn new(genesis: Digest) -> Self {
+    pub(super) fn new(head: Position) -> Self {
         Self {
-            head: Position { number: SequenceNumber::default(), digest: genesis },
+            head,
             certified: None,
             target: None,
             accepted_at: BTreeMap::new(),
@@ -180,7 +180,8 @@ impl Replica {
     fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
         let number = certificate.sequence_number;
         // A decided position needs no vote of ours: its commit certificate is what we answer with (T2).
-        if certificate.kind == VoteKind::Prepare && number > self.chain.decided() && !self.promises.has_committed(number) {
+        let is_wanted = certificate.kind == VoteKind::Prepare && number > self.chain.decided() && !self.promises.has_committed(number);
+        if is_wanted && self.promises.is_normal() && self.may_vote() {
             let write = self.promises.promise_commit(certificate)?;
             self.outputs.push(Output::Write(write));
         }
@@ -202,7 +203,7 @@ impl Replica {
         } else if self.chain.ancestor(head, certified.number) == Some(certified.digest) {
             return Ok(());
         }
-        if certified.number < self.stable || self.promises.top().is_some_and(|top| certified.number < top) {
+        if certified.number < self.stable().number || self.promises.top().is_some_and(|top| certified.number < top) {
             return Ok(());
         }
         let write = self.promises.rebase(certified)?;
@@ -241,8 +242,19 @@ impl Replica {
     pub(super) fn advance(&mut self) -> Result<(), Broken> {
         // A body that was missing may have arrived.
         self.decide()?;
+        self.feed_service();
+        self.may_end_rejoining()?;
+        self.vote_on_snapshots()?;
         if !self.promises.is_normal() {
             return Ok(());
+        }
+        // What could not be committed when its certificate came, for want of a disk or a right to vote, may be committed now.
+        if let Some(certified) = self.ordering.certified.clone() {
+            self.may_commit(&certified)?;
+        }
+        if self.promises.log.is_long() {
+            // I18: views that decide nothing write records too.
+            self.write_state(Vec::new());
         }
         self.prepare_base()?;
         // What was accepted before its chain was held may be held now.
@@ -264,14 +276,15 @@ impl Replica {
             None if self.promises.view() == View::default() => SequenceNumber::default(),
             None => return None,
         };
-        Some(certified.plus(self.cluster.pipeline()).min(self.cluster.window_end(self.stable)))
+        Some(certified.plus(self.cluster.pipeline()).min(self.cluster.window_end(self.stable().number)))
     }
 
     /// The held child of head that the primary voted for, or that leads to what it voted for.
     fn acceptable(&self) -> Option<Arc<Block>> {
         let head = self.ordering.head;
         let end = self.pipeline_end()?;
-        if head.number >= end {
+        // C3: below the stable checkpoint nobody votes any more; on the decided chain head is brought by certificates of this view.
+        if head.number >= end || head.number < self.stable().number {
             return None;
         }
         let primary = self.primary();
@@ -286,12 +299,16 @@ impl Replica {
     fn prepare_base(&mut self) -> Result<(), Broken> {
         let base = self.promises.base();
         let is_certified = self.ordering.certified.as_ref().is_some_and(|certificate| certificate.sequence_number >= base.number);
-        if self.promises.view().get() == 0 || self.promises.top().is_some() || is_certified {
+        if self.promises.view().get() == 0 || self.promises.top().is_some() || is_certified || !self.may_vote() {
+            return Ok(());
+        }
+        // V4: a base above the window waits for the checkpoint that opens it.
+        if base.number > self.cluster.window_end(self.stable().number) {
             return Ok(());
         }
         match self.chain.gap(base) {
-            Gap::Whole => self.prepare(base, None),
-            Gap::Missing(_) => Ok(()),
+            Gap::Whole if self.is_anchored(base) => self.prepare(base, None),
+            Gap::Whole | Gap::Missing(_) | Gap::Forgotten => Ok(()),
             Gap::Conflict => Err(Broken("I7: a new view contradicts a decision: more than f replicas are faulty")),
         }
     }
@@ -305,40 +322,48 @@ impl Replica {
             return Ok(());
         }
         // Strictly upwards; a position that is certified already needs no vote.
-        if self.promises.top().is_some_and(|top| head.number <= top) || is_certified || self.chain.gap(head) != Gap::Whole {
+        if self.promises.top().is_some_and(|top| head.number <= top) || is_certified || !self.may_vote() {
+            return Ok(());
+        }
+        if self.chain.gap(head) != Gap::Whole || !self.is_anchored(head) {
             return Ok(());
         }
         self.prepare(head, None)
     }
 
+    // C3
+    /// Does a position whose chain is whole stand at or above the stable checkpoint, on its chain? Who votes on from a decided position that
+    /// its view's chain did not lead it to breaks that chain.
+    fn is_anchored(&self, at: Position) -> bool {
+        let stable = self.stable();
+        // A whole chain joins the decided log, which has the stable digest once it is that long.
+        at.number >= stable.number
+            && (self.chain.decided() >= stable.number || self.chain.ancestor(at, stable.number) == Some(stable.digest))
+    }
+
     fn prepare(&mut self, at: Position, proposal: Option<Arc<Block>>) -> Result<(), Broken> {
-        // One record holds at most a message's worth of them: a replica that was away may have much to record before its first vote.
-        let most = u64::from(self.cluster.limits().message_bytes_max);
-        let mut bytes = 0;
-        let mut part = Vec::new();
-        for block in self.chain.take_unrecorded(at) {
-            let size = batch_size(&block.batch) + 88;
-            if bytes + size > most && !part.is_empty() {
-                let write = self.promises.record_blocks(std::mem::take(&mut part));
-                self.outputs.push(Output::Write(write));
-                bytes = 0;
-            }
-            bytes += size;
-            part.push(block);
+        let (stable, place) = (self.stable().number, self.promises.log.next());
+        // A replica that was away may have much to record before its first vote.
+        let blocks = self.chain.take_unrecorded(at, stable, place);
+        let mut parts = self.record_parts(blocks);
+        let last = parts.pop().unwrap_or_default();
+        for part in parts {
+            let write = self.promises.record_blocks(part);
+            self.outputs.push(Output::Write(write));
         }
-        let write = self.promises.promise_prepare(at, part, proposal)?;
+        let write = self.promises.promise_prepare(at, last, proposal)?;
         self.outputs.push(Output::Write(write));
         Ok(())
     }
 
     /// The primary's part: at once while the pipeline has room, else requests gather into larger batches.
     fn propose(&mut self) -> Result<(), Broken> {
-        if !self.is_primary() {
+        if !self.is_primary() || self.ordering.head.number < self.stable().number {
             return Ok(());
         }
-        while self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
+        while self.may_vote() && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
             let head = self.ordering.head;
-            if self.chain.gap(head) != Gap::Whole || self.promises.top().is_some_and(|top| head.number < top) {
+            if self.chain.gap(head) != Gap::Whole || !self.is_anchored(head) || self.promises.top().is_some_and(|top| head.number < top) {
                 return Ok(());
             }
             self.rebuild_proposed();
@@ -353,7 +378,7 @@ impl Replica {
             self.accept(&block);
             self.prepare(self.ordering.head, Some(block))?;
         }
-        if self.ordering.head.number >= self.cluster.window_end(self.stable) && !self.ordering.window_closed {
+        if self.ordering.head.number >= self.cluster.window_end(self.stable().number) && !self.ordering.window_closed {
             self.ordering.window_closed = true;
             self.event(Event::WindowClosed { sequence_number: self.ordering.head.number });
         }
@@ -376,23 +401,35 @@ impl Replica {
         Position { number, digest: self.chain.decided_digest(number).unwrap_or_default() }
     }
 
+    /// Where the log is known to be decided to: the highest commit certificate, or a stable checkpoint.
+    pub(super) fn decided_target(&self) -> Option<Position> {
+        let stable = Some(self.stable()).filter(|stable| stable.number > self.chain.decided());
+        self.ordering.target.as_ref().map(Position::of).into_iter().chain(stable).max_by_key(|position| position.number)
+    }
+
     // P5
     /// Decides the whole chain that ends in the highest commit certificate, as soon as it is held.
     fn decide(&mut self) -> Result<(), Broken> {
-        let Some(target) = &self.ordering.target else { return Ok(()) };
-        let (end, rank) = (Position::of(target), target.rank());
+        let Some(end) = self.decided_target() else { return Ok(()) };
         if end.number <= self.chain.decided() {
-            return if self.chain.decided_digest(end.number) == Some(end.digest) {
-                Ok(())
-            } else {
-                Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty"))
+            return match self.chain.decided_digest(end.number) {
+                Some(digest) if digest != end.digest => {
+                    Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty"))
+                }
+                _ => Ok(()),
             };
         }
+        // I18: a service that is a whole window behind is not given more to do, and while its state is replaced it is given nothing.
+        let room = self.execution.executed().plus(self.cluster.log_window());
+        if self.chain.decided() >= room || self.execution.installing || self.checkpoints.diverged.is_some() {
+            return Ok(());
+        }
         match self.chain.gap(end) {
-            Gap::Missing(_) => return Ok(()),
+            Gap::Missing(_) | Gap::Forgotten => return Ok(()),
             Gap::Conflict => return Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty")),
             Gap::Whole => {}
         }
+        let rank = self.ordering.target.as_ref().map_or(Rank::default(), |target| target.rank());
         // D1: before a reply leaves, `high` of at least this rank is recorded.
         if self.promises.recorded_high() < rank {
             if let Some(write) = self.promises.record_high() {
@@ -400,6 +437,9 @@ impl Replica {
             }
         }
         for block in self.chain.path(self.decided_end(), end) {
+            if block.header.sequence_number > room {
+                break;
+            }
             self.decide_block(block);
         }
         let decided = self.chain.decided();
@@ -443,9 +483,7 @@ impl Replica {
         let requests = executes.iter().filter(|executes| **executes).count();
         self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
-        let decision = Decision { block, executes: executes.into() };
-        self.replies.expect(decision.clone(), self.promises.next_index());
-        self.outputs.push(Output::App(AppCommand::Execute(decision)));
+        self.execute(block, executes);
     }
 
     /// At half the deadline the request goes to all: whoever is primary then has it. (T1)

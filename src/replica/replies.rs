@@ -1,6 +1,6 @@
 //! From decisions to answers: results, their tree, and one signature for all of them. (S2)
 
-use super::{Broken, Disposition, Replica, Step, Why};
+use super::Replica;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, RawSignature, RequestNumber, SequenceNumber};
 use crate::merkle;
@@ -12,10 +12,9 @@ use std::collections::BTreeMap;
 /// Bound: for each client `client_window` results and their paths; decisions not yet executed are part of the log anyway.
 pub(super) struct Replies {
     window: u64,
-    executed: SequenceNumber,
-    /// Decisions that the service has, and the index below which all records must be durable before their replies leave.
-    expected: BTreeMap<SequenceNumber, (Decision, u64)>,
+    /// All records below this index are durable.
     durable_below: u64,
+    /// Replies, and the index below which all records must be durable before they leave.
     ready: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
     /// Replies without signatures: a repeated one is signed again, to the same bytes.
     cache: BTreeMap<ClientId, BTreeMap<RequestNumber, Reply>>,
@@ -23,23 +22,13 @@ pub(super) struct Replies {
 
 impl Replies {
     pub(super) fn new(window: u32) -> Self {
-        Self {
-            window: u64::from(window),
-            executed: SequenceNumber::default(),
-            expected: BTreeMap::new(),
-            durable_below: 0,
-            ready: BTreeMap::new(),
-            cache: BTreeMap::new(),
-        }
+        Self { window: u64::from(window), durable_below: 0, ready: BTreeMap::new(), cache: BTreeMap::new() }
     }
 
-    pub(super) fn executed(&self) -> SequenceNumber {
-        self.executed
-    }
-
-    /// The service will answer for this decision; its replies wait until all records below `index` are durable. (D1)
-    pub(super) fn expect(&mut self, decision: Decision, index: u64) {
-        self.expected.insert(decision.sequence_number(), (decision, index));
+    /// What was computed from a state that is replaced, or may be wrong, is not said any more.
+    pub(super) fn forget(&mut self) {
+        self.ready.clear();
+        self.cache.clear();
     }
 
     pub(super) fn recorded_up_to(&mut self, index: u64) {
@@ -57,33 +46,25 @@ impl Replies {
 }
 
 impl Replica {
-    /// Upon hearing from the service.
-    pub(super) fn on_executed(&mut self, sequence_number: SequenceNumber, results: Vec<Bytes>) -> Step {
-        let Some((decision, index)) = self.replies.expected.remove(&sequence_number) else {
-            return Ok(Disposition::Ignored(Why::NotNeeded));
-        };
-        let result_bytes_max = self.cluster.limits().result_bytes_max as usize;
-        if decision.requests().count() != results.len() {
-            return Err(Broken("S2: the service gave another number of results than there were requests"));
+    // S2
+    /// Replies to a batch that was executed; they wait until all records below `index` are durable.
+    pub(super) fn answer_clients(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
+        // C4: a state that nobody shares has no answers.
+        if self.checkpoints.diverged.is_some() {
+            return;
         }
-        if results.iter().any(|result| result.len() > result_bytes_max) {
-            return Err(Broken("S2: the service gave a result longer than result_bytes_max"));
-        }
-        self.replies.executed = self.replies.executed.max(sequence_number);
-        let replies = self.replies_to(&decision, results);
+        let replies = self.replies_to(decision, results);
         replies.iter().for_each(|reply| self.replies.remember(reply));
         if !replies.is_empty() {
-            self.replies.ready.insert(sequence_number, (replies, index));
+            self.replies.ready.insert(decision.sequence_number(), (replies, index));
         }
         self.release_replies();
-        Ok(Disposition::Applied)
     }
 
     fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>) -> Vec<Reply> {
         let mut leaves = Vec::with_capacity(results.len());
         for (request, result) in decision.requests().zip(&results) {
             let result = hash(Domain::Result, result);
-            self.sessions.executed(request.client, request.number, result);
             leaves.push(executed_leaf(&request.client, request.number, &request.operation_digest, &result));
         }
         let (root, paths) = merkle::root_and_paths(&leaves);
@@ -130,7 +111,7 @@ impl Replica {
     /// A client asks again for what was decided before.
     pub(super) fn repeat_reply(&mut self, client: ClientId, number: RequestNumber) {
         let cached = self.replies.cache.get(&client).and_then(|numbers| numbers.get(&number)).cloned();
-        let result_digest = self.sessions.result(&client, number);
+        let result_digest = self.sessions.table.result(&client, number).filter(|_| self.checkpoints.diverged.is_none());
         if let Some(mut reply) = cached {
             if !self.replies.ready.contains_key(&reply.sequence_number) {
                 reply.view = self.promises.view();

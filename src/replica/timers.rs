@@ -87,10 +87,11 @@ impl Replica {
             return Some(self.timers.view_since);
         }
         // Beyond the window nothing can be ordered, which is not the primary's fault.
-        let window_closed = self.ordering.head.number >= self.cluster.window_end(self.stable);
+        let window_closed = self.ordering.head.number >= self.cluster.window_end(self.stable().number);
         let request = self.pool.oldest().filter(|_| !window_closed);
         // What is decided but not held is fetched from anyone: not the primary's fault either.
-        let settled = self.ordering.target.as_ref().map_or(self.stable, |target| target.sequence_number);
+        let stable = self.stable().number;
+        let settled = self.ordering.target.as_ref().map_or(stable, |target| target.sequence_number.max(stable));
         let position = self.ordering.accepted_at.range(settled.next()..).map(|(_, since)| *since).min();
         request.into_iter().chain(position).min()
     }
@@ -112,8 +113,10 @@ impl Replica {
         }
         let pace = self.timers.last_status.after(self.tuning.status_interval);
         let idle = self.timers.last_status.after(self.tuning.idle_status_interval);
-        let behind = self.ordering.target.as_ref().is_some_and(|target| target.sequence_number > self.chain.decided());
-        if behind || self.wish > self.promises.view() {
+        let behind = self.decided_target().is_some_and(|target| target.number > self.chain.decided());
+        // C1: votes on a checkpoint may have been lost, and the window hangs on them.
+        let unstable = !self.promises.checkpoints.is_empty();
+        if behind || unstable || self.is_rejoining() || self.wish > self.promises.view() {
             return pace;
         }
         self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle))
@@ -129,6 +132,8 @@ impl Replica {
         if self.relay_at().is_some_and(|due| due <= self.now) {
             self.relay_requests();
         }
+        self.ask_to_rejoin();
+        self.transfer_state();
         self.fetch_missing();
         if self.status_at() <= self.now {
             self.timers.status_due = false;
@@ -140,7 +145,10 @@ impl Replica {
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         // Once wished, being overdue asks for nothing more.
-        let overdue = self.overdue_at().filter(|_| self.wish <= self.promises.view());
-        [overdue, self.relay_at(), self.fetch_at(), Some(self.status_at())].into_iter().flatten().min()
+        let overdue = self.overdue_at().filter(|_| self.wish <= self.promises.view() && !self.is_rejoining());
+        [overdue, self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), Some(self.status_at())]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -13,7 +13,8 @@ use crate::wire::Bounded;
 impl Replica {
     // V1
     pub(super) fn wish_for(&mut self, view: View, why: &'static str) {
-        if view > self.wish.max(self.promises.view()) {
+        // D2: who has lost its log wishes for nothing.
+        if !self.is_rejoining() && view > self.wish.max(self.promises.view()) {
             self.wish = view;
             self.event(Event::Wished { view, why });
             self.timers.status_due = true;
@@ -36,7 +37,7 @@ impl Replica {
     pub(super) fn consider_wishes(&mut self) -> Result<(), Broken> {
         self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it");
         let wanted = self.kth_want(self.quorum());
-        if wanted > self.promises.view() {
+        if wanted > self.promises.view() && !self.is_rejoining() {
             self.leave(wanted)?;
         }
         Ok(())
@@ -121,7 +122,7 @@ impl Replica {
     /// The new primary's part: with a quorum of claims below the view, promises where the view starts.
     fn may_begin_view(&mut self) -> Result<(), Broken> {
         let view = self.promises.view();
-        if !self.is_primary() || self.promises.is_normal() || self.promises.has_promised_new_view() {
+        if !self.is_primary() || self.promises.is_normal() || self.promises.has_promised_new_view() || self.is_rejoining() {
             return Ok(());
         }
         let mut candidates: Vec<&ViewChange> = self.view_changes.values().filter(|view_change| view_change.view == view).collect();
@@ -158,6 +159,9 @@ impl Replica {
     pub(super) fn on_own_new_view(&mut self, new_view: &NewView) -> Result<(), Broken> {
         if new_view.view == self.promises.view() && !self.promises.is_normal() {
             self.enter_by(new_view)?;
+        } else if new_view.view == self.promises.view() && self.new_view.is_none() {
+            // D2: entered before a restart.
+            self.new_view = Some(new_view.clone());
         }
         Ok(())
     }

@@ -4,7 +4,6 @@
 
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
-use crate::durable::{Record, RecordBody};
 use crate::evidence::Evidence;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
@@ -13,6 +12,7 @@ use crate::message::{
     Answered, Block, Chain, Claim, Fetch, Header, Message, Mode, NewView, PrePrepare, Rank, Reply, Request, SignedClaim, Statement,
     StatusMessage, ViewChange, Vote, VoteKind, Wanted, executed_leaf,
 };
+use crate::record::{Record, RecordBody};
 use crate::wire::{self, Bounded, DecodeError};
 use ed25519_dalek::{Signer, SigningKey};
 use std::sync::Arc;
@@ -315,6 +315,7 @@ impl Forge {
             mode: Mode::Normal,
             want,
             stable: SequenceNumber::default(),
+            floor: SequenceNumber::default(),
             decided,
             committed: Rank::default(),
             high: Rank::default(),
@@ -323,6 +324,7 @@ impl Forge {
             signature: RawSignature::ZERO,
             prepare: None,
             commit: None,
+            checkpoint: None,
             view_change: None,
         };
         self.finish(Message::Status(Box::new(status)), traitor.1)
@@ -471,7 +473,7 @@ impl Forge {
             Kept::High(certificate) => RecordBody::High { certificate: certificate.0.clone() },
             Kept::Blocks(blocks) => RecordBody::Blocks { blocks: blocks.iter().map(|block| block.0.clone()).collect() },
         };
-        Ok(Record::new(&self.cluster.id(), replica.get(), index, &body))
+        Ok(Record::new(&self.cluster.id(), replica, index, &body))
     }
 }
 

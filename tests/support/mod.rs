@@ -2,15 +2,17 @@
 #![allow(dead_code)]
 
 pub mod claims;
+pub mod disk;
 pub mod gang;
 pub mod oracle;
 pub mod prng;
 pub mod solo;
 
+use disk::{Diary, Disk, Done};
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Decision, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink,
-    Recipients, Replica, ReplicaId, Request, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier,
+    AppCommand, Application, Bytes, Cluster, ClusterBuilder, Decision, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink,
+    Recipients, RecoverError, Replica, ReplicaId, RequestNumber, SigningKey, Snapshots, Start, Time, Tuning, Unverified, Verifier, Write,
 };
 use oracle::Oracle;
 use prng::Prng;
@@ -39,12 +41,35 @@ pub fn builder(replicas: usize, clients: usize) -> ClusterBuilder {
 pub struct Host {
     pub replica: Replica,
     pub key: SigningKey,
-    pub log: Vec<(u64, Bytes)>,
-    /// Everything executed, in order.
-    pub executed: Vec<(SequenceNumber, Request)>,
+    /// Outlives the process.
+    pub disk: Disk,
+    pub app: Snapshots<Diary, Disk>,
+    /// Records written, over all restarts.
+    pub writes: u64,
+    /// It crashes at this one of them.
+    pub crash_at: Option<(u64, Fate)>,
+    pub crashes: u64,
     pub events: Vec<Event>,
     pub dispositions: BTreeMap<String, usize>,
     pub refused: usize,
+}
+
+impl Host {
+    /// Everything executed, in order.
+    pub fn executed(&self) -> &[Done] {
+        &self.app.service().done
+    }
+}
+
+/// What a crash leaves of the record that was being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing.
+    Lost,
+    /// So many percent of its bytes.
+    Torn(u64),
+    /// All of it; only what it promised was never sent.
+    Kept,
 }
 
 type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>;
@@ -124,22 +149,16 @@ impl Net {
             cluster,
         };
         for index in 0..net.cluster.size() as usize {
-            let mut outbox = Outbox::new();
-            let replica = Replica::recover(
-                net.cluster.clone(),
-                ReplicaId::new(index as u32),
-                net.tuning.clone(),
-                Start::New,
-                AppState::default(),
-                [],
-                &mut outbox,
-            )
-            .expect("a new replica starts");
+            let disk = Disk::default();
+            let (replica, app, outbox) = net.open(index, Start::New, &disk).expect("a new replica starts");
             net.hosts.push(Host {
                 replica,
                 key: replica_key(index),
-                log: Vec::new(),
-                executed: Vec::new(),
+                disk,
+                app,
+                writes: 0,
+                crash_at: None,
+                crashes: 0,
                 events: Vec::new(),
                 dispositions: BTreeMap::new(),
                 refused: 0,
@@ -147,6 +166,36 @@ impl Net {
             net.serve(index, outbox);
         }
         net
+    }
+
+    fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
+        let mut app = Snapshots::new(Diary::default(), disk.clone());
+        let state = app.state().expect("a whole disk");
+        let mut outbox = Outbox::new();
+        let id = ReplicaId::new(index as u32);
+        let replica = Replica::recover(self.cluster.clone(), id, self.tuning.clone(), start, state, disk.log(), &mut outbox)?;
+        Ok((replica, app, outbox))
+    }
+
+    /// The process ends; what is on its disk stays.
+    pub fn crash(&mut self, at: usize) {
+        self.say(format!("{:?} R{at} CRASHES", self.now));
+        self.down.insert(at);
+        self.hosts[at].crashes += 1;
+        self.hosts[at].crash_at = None;
+    }
+
+    /// The process starts again on what its disk has.
+    pub fn restart(&mut self, at: usize, start: Start) -> Result<(), RecoverError> {
+        let disk = self.hosts[at].disk.clone();
+        let (replica, app, outbox) = self.open(at, start, &disk)?;
+        self.say(format!("{:?} R{at} STARTS: {:?}", self.now, replica.status()));
+        self.oracle.restarted(at, replica.status().executed, &app.service().done);
+        self.hosts[at].replica = replica;
+        self.hosts[at].app = app;
+        self.down.remove(&at);
+        self.serve(at, outbox);
+        Ok(())
     }
 
     /// A correct host that isn't a traitor's.
@@ -245,21 +294,21 @@ impl Net {
     fn serve(&mut self, at: usize, mut outbox: Outbox) {
         let outputs: Vec<Output> = outbox.drain().collect();
         for output in outputs {
+            if self.down.contains(&at) && self.hosts.len() > at && self.hosts[at].crashes > 0 {
+                // It crashed on the way.
+                return;
+            }
             self.say(format!("    {output}"));
             match output {
-                Output::Write(write) => {
-                    self.hosts[at].log.push((write.index(), Bytes::from(write.record().as_bytes())));
-                    let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
-                    envelopes.iter().for_each(|envelope| self.send(at, envelope));
-                    self.step(at, Input::Persisted(receipt));
-                }
+                Output::Write(write) => self.write(at, write),
                 Output::Send(outgoing) => {
                     let envelopes = outgoing.sign(&self.hosts[at].key).expect("signed");
                     envelopes.iter().for_each(|envelope| self.send(at, envelope));
                 }
-                Output::App(AppCommand::Execute(decision)) => {
-                    let results = self.execute(at, &decision);
-                    self.step(at, Input::Executed { sequence_number: decision.sequence_number(), results });
+                Output::App(command) => {
+                    if let Some(input) = self.command(at, command) {
+                        self.step(at, input);
+                    }
                 }
                 Output::Event(event) => {
                     if let Event::Halted { reason } = &event {
@@ -272,12 +321,66 @@ impl Net {
         }
     }
 
+    fn write(&mut self, at: usize, write: Write) {
+        self.hosts[at].writes += 1;
+        let bytes = Bytes::from(write.record().as_bytes());
+        let disk = self.hosts[at].disk.clone();
+        if let Some((_, fate)) = self.hosts[at].crash_at.filter(|(when, _)| *when <= self.hosts[at].writes) {
+            match fate {
+                Fate::Lost => {}
+                Fate::Torn(percent) => disk.append(write.index(), Bytes::from(&bytes[..bytes.len() * percent as usize / 100])),
+                Fate::Kept => disk.append(write.index(), bytes),
+            }
+            return self.crash(at);
+        }
+        disk.append(write.index(), bytes);
+        write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
+        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
+        envelopes.iter().for_each(|envelope| self.send(at, envelope));
+        self.step(at, Input::Persisted(receipt));
+    }
+
+    /// Serves the application's lane.
+    fn command(&mut self, at: usize, command: AppCommand) -> Option<Input> {
+        const WHOLE: &str = "a disk that works";
+        match command {
+            AppCommand::Execute(decision) => {
+                let results = self.execute(at, &decision);
+                Some(Input::Executed { sequence_number: decision.sequence_number(), results })
+            }
+            AppCommand::TakeCheckpoint(order) => Some(Input::CheckpointTaken(self.hosts[at].app.take_checkpoint(&order).expect(WHOLE))),
+            AppCommand::DiscardBefore(number) => {
+                self.hosts[at].app.discard_before(number).expect(WHOLE);
+                None
+            }
+            AppCommand::ReadChunk { sequence_number, index } => {
+                let bytes = self.hosts[at].app.read_chunk(sequence_number, index).expect(WHOLE);
+                Some(Input::ChunkRead { sequence_number, index, bytes })
+            }
+            AppCommand::FetchState(manifest) => {
+                let missing = self.hosts[at].app.missing_parts(&manifest).expect(WHOLE);
+                Some(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing })
+            }
+            AppCommand::StoreChunk { sequence_number, index, bytes } => {
+                self.hosts[at].app.store_chunk(sequence_number, index, &bytes).expect(WHOLE);
+                Some(Input::ChunkStored { sequence_number, index })
+            }
+            AppCommand::InstallState(manifest) => {
+                let state = self.hosts[at].app.install(&manifest).expect(WHOLE);
+                if !self.twists.contains_key(&at) {
+                    self.oracle.restarted(at, state.last_executed, &self.hosts[at].app.service().done);
+                }
+                Some(Input::StateInstalled(state))
+            }
+            other => panic!("unknown command {other}"),
+        }
+    }
+
     fn execute(&mut self, at: usize, decision: &Decision) -> Vec<Bytes> {
         let loyal = !self.twists.contains_key(&at);
         if loyal {
             self.oracle.decided(at, decision.sequence_number(), decision.digest());
         }
-        let mut results = Vec::new();
         for request in decision.requests() {
             if loyal {
                 self.oracle.executed(at, request);
@@ -287,10 +390,8 @@ impl Net {
                     self.waiting.remove(&(client, request.number()));
                 }
             }
-            self.hosts[at].executed.push((decision.sequence_number(), request.clone()));
-            results.push(Bytes::from(request.operation()));
         }
-        results
+        self.hosts[at].app.execute(decision).expect("a service in memory")
     }
 
     fn send(&mut self, from: usize, envelope: &Envelope) {
@@ -384,7 +485,7 @@ impl Net {
     /// Everything submitted is executed by each of these replicas.
     pub fn all_executed(&self, replicas: &[usize]) -> bool {
         let total: u64 = self.numbers.values().map(|number| number.get()).sum();
-        replicas.iter().all(|index| self.hosts[*index].executed.len() as u64 >= total)
+        replicas.iter().all(|index| self.hosts[*index].executed().len() as u64 >= total)
     }
 
     pub fn settle(&mut self, limit: Duration, replicas: &[usize]) {

@@ -1,6 +1,7 @@
 //! Checks the invariants of what correct replicas do, with arithmetic of its own. (FAULTS: I1, I3, I13, I14)
 
 use super::claims::Claims;
+use super::disk::Done;
 use logothete::sim::forge::{Forge, Kind, Seen};
 use logothete::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
 use std::collections::BTreeMap;
@@ -30,6 +31,20 @@ impl Oracle {
         assert_eq!(known, digest, "I1: R{replica} decided another batch at {number:?}");
         let last = self.at.insert(replica, number).unwrap_or_default();
         assert_eq!(last.next(), number, "I14: R{replica} left a gap");
+    }
+
+    /// A replica's service is at `number`, with this history: after a restart, or since a state was installed. It may come again by what it had
+    /// executed before, and its history is part of everybody's.
+    pub fn restarted(&mut self, replica: usize, number: SequenceNumber, done: &[Done]) {
+        self.at.insert(replica, number);
+        self.last.retain(|(of, _), _| *of != replica);
+        for done in done {
+            let last = self.last.insert((replica, done.client), done.number).unwrap_or_default();
+            assert_eq!(last.next(), done.number, "I13: R{replica} has a history that is out of turn");
+        }
+        let history = done.iter().map(|done| (done.client, done.number, done.operation.clone())).collect();
+        self.order.insert(replica, history);
+        self.check();
     }
 
     /// I13: each request once, and in its client's order.

@@ -22,6 +22,8 @@ pub struct Solo {
     pub sent: Vec<Envelope>,
     pub events: Vec<Event>,
     pub decisions: Vec<Decision>,
+    /// What else the service was told, in order.
+    pub commands: Vec<AppCommand>,
     pub records: Vec<String>,
     ordinal: u64,
 }
@@ -59,6 +61,7 @@ impl Solo {
             sent: Vec::new(),
             events: Vec::new(),
             decisions: Vec::new(),
+            commands: Vec::new(),
             records: Vec::new(),
             ordinal: 1 << 50,
         };
@@ -172,6 +175,7 @@ impl Solo {
                     self.decisions.push(decision);
                     self.step(Input::Executed { sequence_number, results });
                 }
+                Output::App(command) => self.commands.push(command),
                 Output::Event(event) => self.events.push(event),
                 other => panic!("unknown output {other}"),
             }

@@ -1,0 +1,276 @@
+//! What a node needs of the replicated application: the whole of it, for hosts with a store of their own, and a simple form with snapshots kept for it.
+
+use crate::hash::{Domain, hash};
+use crate::ids::{Bytes, SequenceNumber};
+use crate::manifest::{CheckpointOrder, Manifest, chunk_digest};
+use crate::outbox::Decision;
+use crate::replica::AppState;
+use std::collections::BTreeSet;
+
+/// Why an application can't go on; what it says is for the operator.
+pub type AppError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The replicated application, with a disk of its own. For a state that lives in memory, implement [`Service`] and let [`Snapshots`] do the rest.
+///
+/// It must be deterministic, its snapshots too: equal states are cut into equal parts everywhere.
+pub trait Application {
+    /// What is on the disk, when the process starts. (SPEC D2)
+    ///
+    /// # Errors
+    /// The state can't be read. The node does not start.
+    fn state(&mut self) -> Result<AppState, AppError>;
+    /// Executes the requests of a decision in order and gives one result for each, of at most `result_bytes_max` bytes.
+    ///
+    /// Decisions come in the order of their sequence numbers, without gaps. After a restart they start again behind the `last_executed` of [`state`](Self::state).
+    ///
+    /// # Errors
+    /// The node stops.
+    fn execute(&mut self, decision: &Decision) -> Result<Vec<Bytes>, AppError>;
+    /// Makes a durable snapshot of the state as it is now: the order's session parts, and the own state in parts of at most `chunk_bytes_max` bytes. (SPEC C1)
+    ///
+    /// # Errors
+    /// The node stops.
+    fn take_checkpoint(&mut self, order: &CheckpointOrder) -> Result<Manifest, AppError>;
+    /// Snapshots below this position may go.
+    ///
+    /// # Errors
+    /// The node stops.
+    fn discard_before(&mut self, sequence_number: SequenceNumber) -> Result<(), AppError>;
+    /// A part of a snapshot that was taken here; none if it is gone.
+    ///
+    /// # Errors
+    /// The node stops.
+    fn read_chunk(&mut self, sequence_number: SequenceNumber, index: u32) -> Result<Option<Bytes>, AppError>;
+    /// A state is about to be fetched: which of its parts are not here yet? (SPEC C3)
+    ///
+    /// # Errors
+    /// The node stops.
+    fn missing_parts(&mut self, manifest: &Manifest) -> Result<Vec<u32>, AppError>;
+    /// Keeps a part of the state that is being fetched, beside the present state.
+    ///
+    /// # Errors
+    /// The node stops.
+    fn store_chunk(&mut self, sequence_number: SequenceNumber, index: u32, bytes: &Bytes) -> Result<(), AppError>;
+    /// Puts the fetched state in the place of the present one, at once and durably, and keeps it as a snapshot.
+    ///
+    /// # Errors
+    /// The node stops; on the disk is the old state or the new one.
+    fn install(&mut self, manifest: &Manifest) -> Result<AppState, AppError>;
+}
+
+/// A replicated application whose state lives in memory: deterministic, or its results and snapshots will not agree with the others'.
+pub trait Service {
+    /// Executes the requests of a decision in order and gives one result for each, of at most `result_bytes_max` bytes.
+    ///
+    /// Decisions come in the order of their sequence numbers, without gaps, each once.
+    fn execute(&mut self, decision: &Decision) -> Vec<Bytes>;
+    /// The whole state as bytes. Equal states give equal bytes, on every machine.
+    fn snapshot(&self) -> Vec<u8>;
+    /// Replaces the whole state by one that [`snapshot`](Self::snapshot) gave, here or on another machine.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot of this version of the service; the node stops.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError>;
+}
+
+/// Where [`Snapshots`] keeps its files: a folder, a bucket, a table.
+pub trait SnapshotStore {
+    /// Stores bytes under a name, in the place of what was there. When it returns they are durable, and a crash leaves the old or the new ones.
+    ///
+    /// # Errors
+    /// Not stored.
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), AppError>;
+    /// What is stored under a name.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn get(&mut self, name: &str) -> Result<Option<Bytes>, AppError>;
+    /// All names.
+    ///
+    /// # Errors
+    /// They can't be listed.
+    fn names(&mut self) -> Result<Vec<String>, AppError>;
+    /// Removes a name; nothing happens if it isn't there.
+    ///
+    /// # Errors
+    /// It can't be removed.
+    fn remove(&mut self, name: &str) -> Result<(), AppError>;
+}
+
+/// Makes an [`Application`] of a [`Service`]: at each checkpoint the whole state is written to the store, and after a restart the replica
+/// executes again what came after the last one.
+///
+/// Parts lie under the digest of their content, so that what two snapshots share is there once, and an interrupted transfer goes on where it was.
+#[derive(Debug)]
+pub struct Snapshots<S, D> {
+    service: S,
+    store: D,
+    /// The state that is being fetched.
+    incoming: Option<Manifest>,
+}
+
+/// Names the snapshot that is the present state.
+const CURRENT: &str = "current";
+
+fn manifest_name(number: SequenceNumber) -> String {
+    format!("snapshot-{:020}", number.get())
+}
+
+fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {
+    manifest.chunk(index).map(|digest| format!("part-{digest}")).ok_or_else(|| format!("a snapshot has no part {index}").into())
+}
+
+impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
+    /// The service as it is when nothing was ever executed, and the store of this replica.
+    pub fn new(service: S, store: D) -> Self {
+        Self { service, store, incoming: None }
+    }
+    /// The service.
+    pub fn service(&self) -> &S {
+        &self.service
+    }
+    /// The store.
+    pub fn store(&self) -> &D {
+        &self.store
+    }
+
+    fn manifest(&mut self, number: SequenceNumber) -> Result<Option<Manifest>, AppError> {
+        let Some(bytes) = self.store.get(&manifest_name(number))? else { return Ok(None) };
+        Manifest::decode(&bytes).map(Some).map_err(|error| format!("{} is damaged: {error}", manifest_name(number)).into())
+    }
+
+    fn part(&mut self, manifest: &Manifest, index: u32) -> Result<Bytes, AppError> {
+        let name = part_name(manifest, index)?;
+        let part = self.store.get(&name)?.filter(|bytes| manifest.chunk(index) == Some(chunk_digest(bytes)));
+        part.ok_or_else(|| {
+            let number = manifest.sequence_number();
+            format!(
+                "{name} of the snapshot at {number} is lost or damaged; empty the store, and the state will be fetched from other replicas"
+            )
+            .into()
+        })
+    }
+
+    fn manifests(&mut self) -> Result<Vec<Manifest>, AppError> {
+        let names: BTreeSet<String> = self.store.names()?.into_iter().collect();
+        let numbers = names.iter().filter_map(|name| name.strip_prefix("snapshot-")?.parse().ok().map(SequenceNumber::new));
+        let mut whole = Vec::new();
+        for number in numbers.collect::<Vec<_>>() {
+            let manifest = self.manifest(number)?;
+            let has_all = |manifest: &Manifest| {
+                (0..manifest.chunk_count()).all(|index| part_name(manifest, index).is_ok_and(|name| names.contains(&name)))
+            };
+            whole.extend(manifest.filter(has_all));
+        }
+        Ok(whole)
+    }
+
+    /// Reads the parts of a snapshot: the session table, and the service's bytes.
+    fn load(&mut self, manifest: &Manifest) -> Result<(Bytes, Vec<u8>), AppError> {
+        let (mut sessions, mut state) = (Vec::new(), Vec::new());
+        for index in 0..manifest.chunk_count() {
+            let to = if index < manifest.session_chunk_count() { &mut sessions } else { &mut state };
+            to.extend_from_slice(&self.part(manifest, index)?);
+        }
+        Ok((Bytes::from(sessions), state))
+    }
+
+    fn present(&mut self, manifest: &Manifest, sessions: Bytes) -> Result<AppState, AppError> {
+        Ok(AppState {
+            last_executed: manifest.sequence_number(),
+            log_digest: manifest.log_digest(),
+            sessions,
+            snapshots: self.manifests()?,
+        })
+    }
+
+    fn make_current(&mut self, manifest: &Manifest) -> Result<(), AppError> {
+        self.store.put(&manifest_name(manifest.sequence_number()), &manifest.encode())?;
+        // From here on, and not before, this is the state. Its checksum tells a name that the disk has changed.
+        let number = manifest.sequence_number().get().to_le_bytes();
+        self.store.put(CURRENT, &[&number[..], hash(Domain::Record, &number).as_bytes()].concat())
+    }
+
+    fn current(&mut self) -> Result<Option<SequenceNumber>, AppError> {
+        let Some(bytes) = self.store.get(CURRENT)? else { return Ok(None) };
+        match bytes.split_first_chunk::<8>() {
+            Some((number, checksum)) if hash(Domain::Record, number).as_bytes()[..] == *checksum => {
+                Ok(Some(SequenceNumber::new(u64::from_le_bytes(*number))))
+            }
+            _ => {
+                Err("the name of the current snapshot is damaged; empty the store, and the state will be fetched from other replicas"
+                    .into())
+            }
+        }
+    }
+}
+
+impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
+    fn state(&mut self) -> Result<AppState, AppError> {
+        let Some(number) = self.current()? else { return Ok(AppState::default()) };
+        let manifest = self.manifest(number)?.ok_or_else(|| format!("{} is lost", manifest_name(number)))?;
+        let (sessions, state) = self.load(&manifest)?;
+        self.service.restore(&state)?;
+        self.present(&manifest, sessions)
+    }
+
+    fn execute(&mut self, decision: &Decision) -> Result<Vec<Bytes>, AppError> {
+        Ok(self.service.execute(decision))
+    }
+
+    fn take_checkpoint(&mut self, order: &CheckpointOrder) -> Result<Manifest, AppError> {
+        let state = self.service.snapshot();
+        let parts = || state.chunks(order.chunk_bytes_max() as usize);
+        let manifest = order.manifest(parts().map(chunk_digest));
+        for (index, part) in (0..).zip(order.sessions().iter().map(|part| &part[..]).chain(parts())) {
+            self.store.put(&part_name(&manifest, index)?, part)?;
+        }
+        self.make_current(&manifest)?;
+        Ok(manifest)
+    }
+
+    fn discard_before(&mut self, sequence_number: SequenceNumber) -> Result<(), AppError> {
+        let current = self.current()?;
+        let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
+        let incoming = self.incoming.clone();
+        for manifest in self.manifests()?.iter().chain(&incoming) {
+            let number = manifest.sequence_number();
+            if number >= sequence_number || Some(number) == current {
+                needed.insert(manifest_name(number));
+                needed.extend((0..manifest.chunk_count()).filter_map(|index| part_name(manifest, index).ok()));
+            }
+        }
+        // Parts go last: a manifest whose parts are gone is no snapshot.
+        let mut gone: Vec<String> = self.store.names()?.into_iter().filter(|name| !needed.contains(name)).collect();
+        gone.sort_by_key(|name| std::cmp::Reverse(name.clone()));
+        gone.iter().try_for_each(|name| self.store.remove(name))
+    }
+
+    fn read_chunk(&mut self, sequence_number: SequenceNumber, index: u32) -> Result<Option<Bytes>, AppError> {
+        let Some(manifest) = self.manifest(sequence_number)? else { return Ok(None) };
+        self.store.get(&part_name(&manifest, index)?)
+    }
+
+    fn missing_parts(&mut self, manifest: &Manifest) -> Result<Vec<u32>, AppError> {
+        self.incoming = Some(manifest.clone());
+        Ok((0..manifest.chunk_count()).filter(|index| self.part(manifest, *index).is_err()).collect())
+    }
+
+    fn store_chunk(&mut self, _sequence_number: SequenceNumber, index: u32, bytes: &Bytes) -> Result<(), AppError> {
+        let Some(manifest) = &self.incoming else { return Ok(()) };
+        let name = part_name(manifest, index)?;
+        self.store.put(&name, bytes)
+    }
+
+    fn install(&mut self, manifest: &Manifest) -> Result<AppState, AppError> {
+        let (sessions, state) = self.load(manifest)?;
+        self.service.restore(&state)?;
+        self.make_current(manifest)?;
+        self.incoming = None;
+        // Snapshots above it were of a state that is given up.
+        for later in self.manifests()?.iter().map(Manifest::sequence_number).filter(|number| *number > manifest.sequence_number()) {
+            self.store.remove(&manifest_name(later))?;
+        }
+        self.present(manifest, sessions)
+    }
+}

@@ -1,0 +1,274 @@
+//! Checkpoints: votes on the state, the window that follows them, and a state that nobody shares. (C1, C2, C4)
+
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::event::Event;
+use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
+use crate::manifest::Manifest;
+use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message, Statement};
+use crate::outbox::{AppCommand, Output};
+use crate::wire::Bounded;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
+
+/// Bound: one vote per member for each checkpoint of the log window, at most 1024 of them; the manifests of the own snapshots from the
+/// last but one stable checkpoint on.
+#[derive(Default)]
+pub(super) struct Checkpoints {
+    votes: BTreeMap<SequenceNumber, Ballots>,
+    /// What the service has a snapshot of.
+    snapshots: BTreeMap<SequenceNumber, Manifest>,
+    /// Where votes were last found that can't agree any more.
+    disagreed: SequenceNumber,
+    /// The own state at this position is not the quorum's: nothing is voted on before it is replaced. (C4)
+    pub(super) diverged: Option<SequenceNumber>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(snapshots: Vec<Manifest>) -> Self {
+        Self { snapshots: snapshots.into_iter().map(|manifest| (manifest.sequence_number, manifest)).collect(), ..Self::default() }
+    }
+
+    pub(super) fn holds_snapshot(&self, number: SequenceNumber) -> bool {
+        self.snapshots.contains_key(&number)
+    }
+
+    pub(super) fn snapshot(&self, number: SequenceNumber) -> Option<&Manifest> {
+        self.snapshots.get(&number)
+    }
+
+    pub(super) fn keep_snapshot(&mut self, manifest: Manifest) {
+        self.snapshots.insert(manifest.sequence_number, manifest);
+    }
+
+    /// The own vote at a position, as others are told it.
+    pub(super) fn vote_of(&self, number: SequenceNumber, replica: ReplicaId) -> Option<CheckpointVote> {
+        let (checkpoint, signature) = self.votes.get(&number)?.get(&replica).copied()?;
+        Some(CheckpointVote { checkpoint, replica, signature })
+    }
+
+    /// Bytes of votes and manifests.
+    pub(super) fn bytes(&self) -> u64 {
+        let votes: usize = self.votes.values().map(BTreeMap::len).sum();
+        let parts: u64 = self.snapshots.values().map(|manifest| u64::from(manifest.chunk_count())).sum();
+        votes as u64 * 176 + parts * 32
+    }
+}
+
+impl Replica {
+    /// Upon the service's snapshot being durable.
+    pub(super) fn on_checkpoint_taken(&mut self, manifest: Manifest) -> Step {
+        let number = manifest.sequence_number;
+        let Some((log_digest, sessions)) = self.execution.ordered.remove(&number) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        if manifest.log_digest != log_digest || manifest.sessions.0 != sessions {
+            return Err(Broken("C1: the service's manifest is not of the snapshot that was ordered"));
+        }
+        let checkpoint = Checkpoint { sequence_number: number, log_digest, state: manifest.state(&self.cluster.id()) };
+        let room = u64::from(self.cluster.limits().message_bytes_max) - 1024;
+        if u64::from(manifest.chunk_count()) * 32 > room {
+            self.event(Event::SnapshotTooLarge { sequence_number: number, chunks: manifest.chunk_count() });
+        }
+        self.checkpoints.keep_snapshot(manifest);
+        self.compare_with_stable(&checkpoint)?;
+        self.vote_on_checkpoint(checkpoint)?;
+        Ok(Disposition::Applied)
+    }
+
+    // C1
+    /// In whatever mode; but not twice, and not with a state that is known to be wrong.
+    fn vote_on_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Broken> {
+        let number = checkpoint.sequence_number;
+        if number <= self.stable().number || !self.may_vote() {
+            return Ok(());
+        }
+        match self.promises.checkpoints.get(&number) {
+            Some(said) if *said == checkpoint => Ok(()),
+            // Executed again after a restart, with another result: the service is not deterministic.
+            Some(_) => {
+                self.diverge(number);
+                Ok(())
+            }
+            None => {
+                let write = self.promises.promise_checkpoint(checkpoint)?;
+                self.outputs.push(Output::Write(write));
+                Ok(())
+            }
+        }
+    }
+
+    /// Snapshots for which no vote was cast when they were taken: the replica was silent, or crashed before.
+    pub(super) fn vote_on_snapshots(&mut self) -> Result<(), Broken> {
+        let group = self.cluster.id();
+        let late: Vec<Checkpoint> = self
+            .checkpoints
+            .snapshots
+            .range(self.stable().number.next()..)
+            .filter(|(number, _)| !self.promises.checkpoints.contains_key(number))
+            .map(|(number, manifest)| Checkpoint {
+                sequence_number: *number,
+                log_digest: manifest.log_digest,
+                state: manifest.state(&group),
+            })
+            .collect();
+        late.into_iter().try_for_each(|checkpoint| self.vote_on_checkpoint(checkpoint))
+    }
+
+    /// Upon receiving a vote over the network.
+    pub(super) fn on_other_checkpoint_vote(&mut self, vote: &CheckpointVote) -> Step {
+        if vote.replica != self.me {
+            return self.on_checkpoint_vote(vote);
+        }
+        // Its own words come back to it, or somebody else's in its name.
+        let said = self.promises.checkpoints.get(&vote.checkpoint.sequence_number);
+        if said.is_some_and(|said| *said != vote.checkpoint) {
+            self.report_impersonation();
+        }
+        Ok(Disposition::Ignored(Why::NotMine))
+    }
+
+    /// Upon a vote, of another or the own one that is durable and signed.
+    pub(super) fn on_checkpoint_vote(&mut self, vote: &CheckpointVote) -> Step {
+        let number = vote.checkpoint.sequence_number;
+        if number <= self.stable().number {
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        if number > self.cluster.window_end(self.stable().number) {
+            return Ok(Disposition::Ignored(Why::FarAhead));
+        }
+        let ballots = self.checkpoints.votes.entry(number).or_default();
+        match ballots.get(&vote.replica) {
+            Some((said, _)) if *said == vote.checkpoint => return Ok(Disposition::Ignored(Why::Duplicate)),
+            Some((said, signature)) => {
+                let first = (Statement::Checkpoint(*said), *signature);
+                self.accuse_of(vote.replica, first, (vote.statement(), vote.signature))?;
+                return Ok(Disposition::Ignored(Why::Contradiction));
+            }
+            None => ballots.insert(vote.replica, (vote.checkpoint, vote.signature)),
+        };
+        self.count_checkpoint(vote.checkpoint)?;
+        Ok(Disposition::Applied)
+    }
+
+    fn count_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Broken> {
+        let number = checkpoint.sequence_number;
+        let (quorum, size) = (self.quorum(), self.cluster.size() as usize);
+        let Some(ballots) = self.checkpoints.votes.get(&number) else { return Ok(()) };
+        let signatures: Vec<_> = ballots
+            .iter()
+            .filter(|(_, (voted, _))| *voted == checkpoint)
+            .map(|(replica, (_, signature))| (*replica, *signature))
+            .take(quorum)
+            .collect();
+        if signatures.len() >= quorum {
+            self.on_stable(CheckpointCertificate { checkpoint, signatures: Bounded(signatures) })?;
+            return Ok(());
+        }
+        let mut counts: BTreeMap<Checkpoint, usize> = BTreeMap::new();
+        ballots.values().for_each(|(voted, _)| *counts.entry(*voted).or_default() += 1);
+        let most = counts.values().max().copied().unwrap_or_default();
+        if most + (size - ballots.len()) < quorum && number > self.checkpoints.disagreed {
+            self.checkpoints.disagreed = number;
+            self.event(Event::NoAgreement { sequence_number: number, states: counts.len() });
+        }
+        Ok(())
+    }
+
+    // C2
+    /// Upon a quorum's votes, collected here or by somebody else.
+    pub(super) fn on_stable(&mut self, certificate: CheckpointCertificate) -> Step {
+        let checkpoint = certificate.checkpoint;
+        let number = checkpoint.sequence_number;
+        let before = self.stable().number;
+        if number <= before {
+            let held = self.promises.stable.as_ref().map(|stable| stable.checkpoint);
+            if held.is_some_and(|held| held.sequence_number == number && held != checkpoint) {
+                return Err(Broken("I12: two stable checkpoints at one position: more than f replicas are faulty"));
+            }
+            return Ok(Disposition::Ignored(Why::Stale));
+        }
+        if self.chain.decided_digest(number).is_some_and(|digest| digest != checkpoint.log_digest) {
+            return Err(Broken("I1: a stable checkpoint against the decided log: more than f replicas are faulty"));
+        }
+        let said = self.promises.checkpoints.get(&number).copied();
+        self.promises.stabilize(&certificate)?;
+        self.checkpoints.votes = self.checkpoints.votes.split_off(&number.next());
+        self.event(Event::Stable { sequence_number: number, state: checkpoint.state });
+        let group = self.cluster.id();
+        let own = self.checkpoints.snapshot(number).map(|manifest| Checkpoint { state: manifest.state(&group), ..checkpoint }).or(said);
+        own.map_or(Ok(()), |own| self.compare_with_stable(&own))?;
+        // The snapshot before this one stays for those who are fetching it.
+        self.checkpoints.snapshots = self.checkpoints.snapshots.split_off(&before);
+        self.outputs.push(Output::App(AppCommand::DiscardBefore(before)));
+        self.ordering.window_closed = false;
+        self.forget_blocks();
+        self.write_state(Vec::new());
+        Ok(Disposition::Applied)
+    }
+
+    // C2
+    /// Decided blocks go, late by a retention that serves laggards.
+    pub(super) fn forget_blocks(&mut self) {
+        let stable = self.stable().number;
+        self.chain.forget(stable.minus(self.tuning.retention), stable, self.tuning.retention_bytes_max);
+    }
+
+    // C4
+    fn compare_with_stable(&mut self, own: &Checkpoint) -> Result<(), Broken> {
+        let Some(stable) = self.promises.stable.as_ref().map(|stable| stable.checkpoint) else { return Ok(()) };
+        if own.sequence_number != stable.sequence_number || *own == stable {
+            return Ok(());
+        }
+        if own.log_digest != stable.log_digest {
+            return Err(Broken("I1: a stable checkpoint against the decided log: more than f replicas are faulty"));
+        }
+        self.diverge(stable.sequence_number);
+        Ok(())
+    }
+
+    // C4
+    /// The own state is not the others'. It is not voted for, answered from or shown to anybody until it is replaced.
+    fn diverge(&mut self, sequence_number: SequenceNumber) {
+        if self.checkpoints.diverged.is_none() {
+            self.checkpoints.diverged = Some(sequence_number);
+            self.event(Event::Diverged { sequence_number });
+        }
+        self.checkpoints.snapshots.retain(|number, _| *number < sequence_number);
+        self.replies.forget();
+    }
+
+    /// Writes one record that restates all that binds, and lets older ones go.
+    pub(super) fn write_state(&mut self, say: Vec<Message>) {
+        let place = self.promises.log.next();
+        let log = &self.promises.log;
+        let blocks = self.chain.rerecord(place, |place| log.is_old(place));
+        for part in self.record_parts(blocks) {
+            let write = self.promises.record_blocks(part);
+            self.outputs.push(Output::Write(write));
+        }
+        let keeps_from = self.chain.oldest_record().map_or(u64::MAX, |place| place.index);
+        let write = self.promises.restate(keeps_from, say);
+        self.outputs.push(Output::Write(write));
+    }
+
+    /// Blocks in parts of at most a message's length: one record need not hold them all.
+    pub(super) fn record_parts(&self, blocks: Vec<Arc<Block>>) -> Vec<Vec<Arc<Block>>> {
+        let most = u64::from(self.cluster.limits().message_bytes_max);
+        let mut parts: Vec<Vec<Arc<Block>>> = Vec::new();
+        let mut bytes = 0;
+        for block in blocks {
+            let size = super::chain::block_size(&block);
+            match parts.last_mut().filter(|_| bytes + size <= most) {
+                Some(part) => part.push(block),
+                None => {
+                    parts.push(vec![block]);
+                    bytes = 0;
+                }
+            }
+            bytes += size;
+        }
+        parts
+    }
+}

@@ -1,0 +1,145 @@
+//! From decisions to the service and back: in order, each once, and a snapshot whenever the checkpoint interval says so. (P5, C1, S2)
+
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::hash::{Domain, hash};
+use crate::ids::{Bytes, Digest, SequenceNumber};
+use crate::manifest::{CheckpointOrder, chunk_digest};
+use crate::message::Block;
+use crate::outbox::{AppCommand, Decision, Output};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A decision, and the index below which all records must be durable before its replies leave. (D1)
+type Queued = (Decision, u64);
+
+/// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then.
+pub(super) struct Execution {
+    executed: SequenceNumber,
+    /// Decided, and not yet given to the service.
+    queue: VecDeque<Queued>,
+    /// Given to it, in order.
+    given: VecDeque<Queued>,
+    /// Results that came before those of an earlier decision.
+    results: BTreeMap<SequenceNumber, Vec<Bytes>>,
+    /// Nothing more is given before this is executed: its snapshot is to be of this very state.
+    barrier: Option<SequenceNumber>,
+    /// Snapshots that the service was asked for: what it was told of the log and the sessions.
+    pub(super) ordered: BTreeMap<SequenceNumber, (Digest, Vec<Digest>)>,
+    /// The service's state is being replaced.
+    pub(super) installing: bool,
+}
+
+impl Execution {
+    pub(super) fn new(executed: SequenceNumber) -> Self {
+        Self {
+            executed,
+            queue: VecDeque::new(),
+            given: VecDeque::new(),
+            results: BTreeMap::new(),
+            barrier: None,
+            ordered: BTreeMap::new(),
+            installing: false,
+        }
+    }
+
+    pub(super) fn executed(&self) -> SequenceNumber {
+        self.executed
+    }
+
+    /// Everything decided up to here is part of the state that was installed; what was under way is void.
+    pub(super) fn installed(&mut self, number: SequenceNumber) {
+        *self = Self { ordered: std::mem::take(&mut self.ordered), ..Self::new(number) };
+    }
+
+    /// Batches that are decided and not executed, and their bytes.
+    pub(super) fn backlog(&self) -> u64 {
+        self.queue.iter().chain(&self.given).map(|(decision, _)| super::chain::block_size(&decision.block)).sum()
+    }
+}
+
+impl Replica {
+    pub(super) fn execute(&mut self, block: Arc<Block>, executes: Vec<bool>) {
+        let decision = Decision { block, executes: executes.into() };
+        self.execution.queue.push_back((decision, self.promises.log.next_index()));
+    }
+
+    /// Gives the service what it may have: up to the next position where a snapshot is due.
+    pub(super) fn feed_service(&mut self) {
+        let interval = self.cluster.checkpoint_interval();
+        while self.execution.barrier.is_none() && !self.execution.installing {
+            let Some(queued) = self.execution.queue.pop_front() else { return };
+            let number = queued.0.sequence_number();
+            if number.get() % interval == 0 {
+                self.execution.barrier = Some(number);
+            }
+            self.outputs.push(Output::App(AppCommand::Execute(queued.0.clone())));
+            self.execution.given.push_back(queued);
+        }
+    }
+
+    /// Upon hearing from the service.
+    pub(super) fn on_executed(&mut self, sequence_number: SequenceNumber, results: Vec<Bytes>) -> Step {
+        let given = self.execution.given.iter().find(|(decision, _)| decision.sequence_number() == sequence_number);
+        let Some((decision, _)) = given.filter(|_| !self.execution.results.contains_key(&sequence_number)) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        let result_bytes_max = self.cluster.limits().result_bytes_max as usize;
+        if decision.requests().count() != results.len() {
+            return Err(Broken("S2: the service gave another number of results than there were requests"));
+        }
+        if results.iter().any(|result| result.len() > result_bytes_max) {
+            return Err(Broken("S2: the service gave a result longer than result_bytes_max"));
+        }
+        self.execution.results.insert(sequence_number, results);
+        // I14: in order, whatever order the service answers in.
+        while let Some((decision, _)) = self.execution.given.front() {
+            let Some(results) = self.execution.results.remove(&decision.sequence_number()) else { break };
+            let Some((decision, index)) = self.execution.given.pop_front() else { break };
+            self.executed(&decision, index, results);
+        }
+        self.feed_service();
+        Ok(Disposition::Applied)
+    }
+
+    fn executed(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
+        let number = decision.sequence_number();
+        for outcome in decision.outcomes(&results) {
+            self.sessions.table.record(outcome);
+        }
+        self.execution.executed = number;
+        self.answer_clients(decision, index, results);
+        if self.execution.barrier == Some(number) {
+            self.execution.barrier = None;
+            self.order_checkpoint(number, decision.digest());
+        }
+    }
+
+    // C1
+    /// Asks the service for a snapshot of its state as it is now.
+    pub(super) fn order_checkpoint(&mut self, sequence_number: SequenceNumber, log_digest: Digest) {
+        if sequence_number < self.stable().number || self.checkpoints.holds_snapshot(sequence_number) {
+            return;
+        }
+        let chunk_bytes_max = self.cluster.limits().batch_bytes_max;
+        let table = self.sessions.table.encode();
+        let sessions: Vec<Bytes> = table.chunks(chunk_bytes_max as usize).map(Bytes::from).collect();
+        let digests = sessions.iter().map(|part| chunk_digest(part)).collect();
+        self.execution.ordered.insert(sequence_number, (log_digest, digests));
+        let order = CheckpointOrder { sequence_number, log_digest, sessions, chunk_bytes_max };
+        self.outputs.push(Output::App(AppCommand::TakeCheckpoint(order)));
+    }
+}
+
+impl Decision {
+    /// What these results leave in the session table, for a service that stores its state batch by batch: see [`Outcome`](crate::Outcome).
+    pub fn outcomes(&self, results: &[Bytes]) -> Vec<super::sessions::Outcome> {
+        self.requests()
+            .zip(results)
+            .map(|(request, result)| super::sessions::Outcome {
+                client: request.client,
+                number: request.number,
+                result_digest: hash(Domain::Result, result),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! The way back for a replica that has lost its log: silent, until it is in a view in which it can't have promised anything. (D2)
+//!
+//! Whatever view v it had reached, a quorum had wanted v or signed in v. Any q other replicas meet that quorum in f+1 members, and wants never
+//! fall: so the highest want among any q of the others is at least v. Of all answers the q lowest are taken, so that f liars can't name a view that never comes.
+
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::event::Event;
+use crate::ids::{RawSignature, ReplicaId, View};
+use crate::message::{Message, Rejoin, Welcome};
+use crate::outbox::Recipients;
+use crate::time::Time;
+use std::collections::BTreeMap;
+
+/// Bound: one answer of each other replica.
+#[derive(Debug, Default)]
+pub(super) struct Rejoining {
+    answers: BTreeMap<ReplicaId, View>,
+    next_ask: Option<Time>,
+}
+
+/// What a replica knows of another's loss.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    nonce: [u8; 32],
+    /// What this replica wanted when it first heard that nonce.
+    want: View,
+    /// When it last helped by wishing for a new view.
+    helped: Time,
+}
+
+impl Replica {
+    /// Still silent after the loss of its log?
+    pub(super) fn is_rejoining(&self) -> bool {
+        self.promises.rejoining.is_some()
+    }
+
+    pub(super) fn rejoin_at(&self) -> Option<Time> {
+        self.promises.rejoining.map(|_| self.rejoining.next_ask.unwrap_or(self.now))
+    }
+
+    /// Asks all others, again and again: until a new view takes this replica in.
+    pub(super) fn ask_to_rejoin(&mut self) {
+        let Some(nonce) = self.promises.rejoining else { return };
+        if self.rejoining.next_ask.is_some_and(|due| due > self.now) {
+            return;
+        }
+        self.rejoining.next_ask = Some(self.now.after(self.tuning.status_interval));
+        let rejoin = Rejoin { replica: self.me, nonce, signature: RawSignature::ZERO };
+        self.send_signed(Recipients::AllReplicas, Message::Rejoin(rejoin));
+    }
+
+    /// Upon hearing that another replica has lost its log.
+    pub(super) fn on_rejoin(&mut self, rejoin: &Rejoin) -> Step {
+        let peer = rejoin.replica;
+        if peer == self.me {
+            if self.promises.rejoining != Some(rejoin.nonce) {
+                self.report_impersonation();
+            }
+            return Ok(Disposition::Ignored(Why::NotMine));
+        }
+        // Who has lost its own log can't tell where the others have been.
+        if self.is_rejoining() || !self.may_answer(peer) {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        }
+        let want = self.wish.max(self.promises.view());
+        let now = self.now;
+        let known = self.catch_up.loss_of(peer);
+        let is_new = known.is_none_or(|loss| loss.nonce != rejoin.nonce);
+        let helps = known.is_none_or(|loss| now.since(loss.helped) >= self.tuning.rejoin_interval);
+        let want = known.filter(|_| !is_new).map_or(want, |loss| loss.want);
+        let helped = known.filter(|_| !helps).map_or(now, |loss| loss.helped);
+        self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped }, is_new);
+        let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
+        self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
+        // A view above what was answered lets it in. Not for every question: a traitor may lose its log all day.
+        if helps && self.promises.view() <= want {
+            self.wish_for(want.next(), "a replica that has lost its log needs a new view");
+            self.consider_wishes()?;
+        }
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon an answer.
+    pub(super) fn on_welcome(&mut self, welcome: &Welcome) -> Step {
+        if welcome.to != self.me || welcome.replica == self.me || self.promises.rejoining != Some(welcome.nonce) {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        }
+        self.rejoining.answers.insert(welcome.replica, welcome.want);
+        Ok(Disposition::Applied)
+    }
+
+    // D2
+    /// The q-th lowest want of the others; none while fewer have answered.
+    fn rejoin_bound(&self) -> Option<View> {
+        let mut wants: Vec<View> = self.rejoining.answers.values().copied().collect();
+        wants.sort_unstable();
+        wants.get(self.quorum().checked_sub(1)?).copied()
+    }
+
+    // D2
+    /// Speaks again, if it has entered a view that it can't have been in. The entry's certificate is in `high`: V4 put it there.
+    pub(super) fn may_end_rejoining(&mut self) -> Result<(), Broken> {
+        let Some(bound) = self.rejoin_bound().filter(|_| self.is_rejoining()) else { return Ok(()) };
+        if self.promises.is_normal() && self.promises.view() > bound {
+            self.promises.end_rejoining(bound)?;
+            self.rejoining = Rejoining::default();
+            self.write_state(Vec::new());
+            self.event(Event::Rejoined { view: self.promises.view() });
+        }
+        Ok(())
+    }
+}

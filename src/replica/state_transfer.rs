@@ -1,0 +1,379 @@
+//! Fetching the state of a stable checkpoint, part by part, from whoever has it; and serving the own one. (C3)
+//!
+//! Nothing is trusted: the certificate names the manifest, the manifest names each part. Parts go to the service as they arrive and are not kept here.
+
+use super::entry::AppState;
+use super::promises::Position;
+use super::sessions::{SessionTable, Sessions};
+use super::{Broken, Disposition, Replica, Step, Why};
+use crate::event::Event;
+use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber};
+use crate::manifest::Manifest;
+use crate::message::{Checkpoint, Chunk, ManifestMessage, Message, Wanted};
+use crate::outbox::{AppCommand, Output, Recipients};
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Parts asked for and not yet stored, at most.
+const WINDOW: usize = 8;
+/// Parts that one peer may have asked for and not yet been given, at most.
+const PEER_READS: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    peer: ReplicaId,
+    until: Time,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    /// Waits for the manifest.
+    #[default]
+    Manifest,
+    /// The service is to say which parts it lacks.
+    Service,
+    /// Parts are on their way.
+    Parts,
+    /// The service puts them in the place of its state.
+    Install,
+}
+
+#[derive(Debug)]
+struct Running {
+    target: Checkpoint,
+    phase: Phase,
+    manifest: Option<Manifest>,
+    /// Parts that the service lacks.
+    lacking: BTreeSet<u32>,
+    /// Parts that were given to it and are not yet stored.
+    storing: BTreeSet<u32>,
+    asked: BTreeMap<u32, Asked>,
+    /// The manifest's own question.
+    asked_manifest: Option<Asked>,
+    /// Questions without an answer since the last part came.
+    failures: u32,
+    total: u32,
+}
+
+/// Bound: one transfer at a time, with 8 parts under way, and a manifest; 8 reads for each peer.
+#[derive(Debug, Default)]
+pub(super) struct StateTransfer {
+    running: Option<Running>,
+    /// How often each peer let a question pass: those that answer are asked first.
+    silent: BTreeMap<ReplicaId, u32>,
+    turn: u32,
+    /// Parts that the service is reading for peers.
+    reads: BTreeMap<(SequenceNumber, u32), BTreeSet<ReplicaId>>,
+}
+
+impl StateTransfer {
+    /// The position whose state is being fetched.
+    pub(super) fn target(&self) -> Option<SequenceNumber> {
+        self.running.as_ref().map(|running| running.target.sequence_number)
+    }
+    /// Parts stored, and parts in all.
+    pub(super) fn progress(&self) -> Option<(u32, u32)> {
+        self.running.as_ref().map(|running| {
+            let open = running.lacking.len() + running.storing.len();
+            (running.total.saturating_sub(u32::try_from(open).unwrap_or(u32::MAX)), running.total)
+        })
+    }
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let running = self.running.as_ref()?;
+        running.asked.values().chain(&running.asked_manifest).map(|asked| asked.until).min()
+    }
+    pub(super) fn bytes(&self) -> u64 {
+        let manifest = self.running.as_ref().and_then(|running| running.manifest.as_ref());
+        manifest.map_or(0, |manifest| u64::from(manifest.chunk_count()) * 48)
+    }
+}
+
+impl Replica {
+    // C3, C4
+    /// Is the own state wrong, or so far behind that the peers don't hold the batches any more?
+    fn needs_state(&mut self) -> bool {
+        let stable = self.stable().number;
+        if self.checkpoints.diverged.is_some_and(|at| at <= stable) {
+            return true;
+        }
+        let decided = self.chain.decided();
+        if decided >= stable {
+            return false;
+        }
+        if decided.plus(self.cluster.log_window()) < stable {
+            return true;
+        }
+        // Within a window of it the chain is fetched, as long as anybody has it.
+        let end = self.stable();
+        if self.chain.gap(end) == super::chain::Gap::Whole {
+            return false;
+        }
+        self.catch_up.nobody_holds_above(self.me, decided) || self.catch_up.asked_in_vain(2 * self.cluster.size())
+    }
+
+    /// Starts, goes on with or gives up a transfer, as the state of things demands.
+    pub(super) fn transfer_state(&mut self) {
+        let Some(target) = self.promises.stable.as_ref().map(|stable| stable.checkpoint) else { return };
+        let size = self.cluster.size();
+        match &self.transfer.running {
+            Some(running) if matches!(running.phase, Phase::Install) => return,
+            Some(running) => {
+                let caught_up = self.checkpoints.diverged.is_none() && self.chain.decided() >= running.target.sequence_number;
+                // A target that moves on: the old one is left when nobody gives its parts any more. What is stored of it already counts.
+                let stale = running.target.sequence_number < target.sequence_number
+                    && (running.manifest.is_none() || running.failures > 2 * size.max(4));
+                if caught_up || stale {
+                    self.transfer.running = None;
+                }
+            }
+            None => {}
+        }
+        if self.transfer.running.is_none() {
+            if !self.needs_state() {
+                return;
+            }
+            self.event(Event::TransferStarted { sequence_number: target.sequence_number });
+            self.transfer.running = Some(Running {
+                target,
+                phase: Phase::Manifest,
+                manifest: None,
+                lacking: BTreeSet::new(),
+                storing: BTreeSet::new(),
+                asked: BTreeMap::new(),
+                asked_manifest: None,
+                failures: 0,
+                total: 0,
+            });
+        }
+        self.ask_for_parts();
+    }
+
+    fn ask_for_parts(&mut self) {
+        let now = self.now;
+        self.give_up_on_the_silent();
+        let Some(running) = &self.transfer.running else { return };
+        let number = running.target.sequence_number;
+        match running.phase {
+            Phase::Manifest if running.asked_manifest.is_none() => {
+                let state = running.target.state;
+                if let Some(asked) = self.ask(now, Wanted::Manifest { sequence_number: number, state }) {
+                    if let Some(running) = &mut self.transfer.running {
+                        running.asked_manifest = Some(asked);
+                    }
+                }
+            }
+            Phase::Parts => {
+                let room = WINDOW.saturating_sub(running.asked.len() + running.storing.len());
+                let next: Vec<(u32, Digest)> = running
+                    .lacking
+                    .iter()
+                    .filter(|index| !running.asked.contains_key(index))
+                    .take(room)
+                    .filter_map(|index| Some((*index, running.manifest.as_ref()?.chunk(*index)?)))
+                    .collect();
+                for (index, digest) in next {
+                    let Some(asked) = self.ask(now, Wanted::Chunk { sequence_number: number, index, digest }) else { return };
+                    if let Some(running) = &mut self.transfer.running {
+                        running.asked.insert(index, asked);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Questions that were not answered in time are free to be put to somebody else.
+    fn give_up_on_the_silent(&mut self) {
+        let now = self.now;
+        let Some(running) = &mut self.transfer.running else { return };
+        let late = |asked: &Asked| asked.until <= now;
+        let mut silent: Vec<ReplicaId> = running.asked.values().filter(|asked| late(asked)).map(|asked| asked.peer).collect();
+        running.asked.retain(|_, asked| !late(asked));
+        silent.extend(running.asked_manifest.take_if(|asked| late(asked)).map(|asked| asked.peer));
+        running.failures = running.failures.saturating_add(u32::try_from(silent.len()).unwrap_or(u32::MAX));
+        for peer in silent {
+            let count = self.transfer.silent.entry(peer).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Puts a question to the peer that has kept it waiting least often, in turn among equals.
+    fn ask(&mut self, now: Time, wanted: Wanted) -> Option<Asked> {
+        let n = self.cluster.size();
+        self.transfer.turn = self.transfer.turn.wrapping_add(1);
+        let turn = self.transfer.turn;
+        let running = self.transfer.running.as_ref()?;
+        let peer = self.cluster.replicas().filter(|peer| *peer != self.me).min_by_key(|peer| {
+            let busy = running.asked.values().filter(|asked| asked.peer == *peer).count();
+            let silent = self.transfer.silent.get(peer).copied().unwrap_or_default();
+            (silent, busy, (peer.get() + n - turn % n) % n)
+        })?;
+        // Twice as long after each round in which nobody answered: the network may be slow, and not the peers.
+        let patience = self.tuning.fetch_interval.saturating_mul(8 << (running.failures / n.max(1)).min(5));
+        self.fetch(peer, wanted);
+        Some(Asked { peer, until: now.after(patience) })
+    }
+
+    /// Upon receiving a manifest.
+    pub(super) fn on_manifest(&mut self, message: ManifestMessage) -> Step {
+        let Some(running) = self.transfer.running.as_mut().filter(|running| {
+            matches!(running.phase, Phase::Manifest)
+                && running.target.state == message.state
+                && running.target.sequence_number == message.manifest.sequence_number
+        }) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        running.phase = Phase::Service;
+        running.total = message.manifest.chunk_count();
+        if let Some(asked) = running.asked_manifest.take() {
+            self.transfer.silent.remove(&asked.peer);
+        }
+        running.failures = 0;
+        running.manifest = Some(message.manifest.clone());
+        self.outputs.push(Output::App(AppCommand::FetchState(message.manifest)));
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon the service saying which parts it lacks; those that an interrupted transfer left behind it has.
+    pub(super) fn on_parts_missing(&mut self, sequence_number: SequenceNumber, missing: &[u32]) -> Step {
+        let Some(running) = self
+            .transfer
+            .running
+            .as_mut()
+            .filter(|running| matches!(running.phase, Phase::Service) && running.target.sequence_number == sequence_number)
+        else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        if missing.iter().any(|index| *index >= running.total) {
+            return Err(Broken("C3: the service lacks a part that the manifest does not name"));
+        }
+        running.lacking = missing.iter().copied().collect();
+        running.phase = Phase::Parts;
+        self.may_install();
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon receiving a part. Only what was asked for, and hashes to what the manifest says, is passed on.
+    pub(super) fn on_chunk(&mut self, chunk: Chunk) -> Step {
+        let Some(running) = self.transfer.running.as_mut() else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+        let named = |index: &u32| running.manifest.as_ref().and_then(|manifest| manifest.chunk(*index)) == Some(chunk.digest);
+        let Some(index) = running.asked.keys().copied().find(named) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        if let Some(asked) = running.asked.remove(&index) {
+            self.transfer.silent.remove(&asked.peer);
+        }
+        running.failures = 0;
+        running.lacking.remove(&index);
+        running.storing.insert(index);
+        let sequence_number = running.target.sequence_number;
+        self.outputs.push(Output::App(AppCommand::StoreChunk { sequence_number, index, bytes: chunk.bytes }));
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon the service having stored a part.
+    pub(super) fn on_chunk_stored(&mut self, sequence_number: SequenceNumber, index: u32) -> Step {
+        let Some(running) = self.transfer.running.as_mut().filter(|running| running.target.sequence_number == sequence_number) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        running.storing.remove(&index);
+        self.may_install();
+        Ok(Disposition::Applied)
+    }
+
+    fn may_install(&mut self) {
+        let Some(running) = &mut self.transfer.running else { return };
+        if !matches!(running.phase, Phase::Parts) || !running.lacking.is_empty() || !running.storing.is_empty() {
+            return;
+        }
+        let Some(manifest) = running.manifest.clone() else { return };
+        running.phase = Phase::Install;
+        self.execution.installing = true;
+        self.outputs.push(Output::App(AppCommand::InstallState(manifest)));
+    }
+
+    // C3
+    /// Upon the service having replaced its state, all at once and durably.
+    pub(super) fn on_state_installed(&mut self, app: AppState) -> Step {
+        let Some(running) = self.transfer.running.take_if(|running| matches!(running.phase, Phase::Install)) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        let target = running.target;
+        if app.last_executed != target.sequence_number || app.log_digest != target.log_digest {
+            return Err(Broken("C3: the service installed another state than it was given"));
+        }
+        let Ok(table) = SessionTable::decode(&self.cluster, &app.sessions) else {
+            return Err(Broken("C3: the service gave back another session table than it was given"));
+        };
+        self.sessions = Sessions::new(table);
+        let position = Position { number: target.sequence_number, digest: target.log_digest };
+        self.chain.install(position);
+        self.execution.installed(position.number);
+        self.checkpoints.diverged = None;
+        running.manifest.into_iter().for_each(|manifest| self.checkpoints.keep_snapshot(manifest));
+        self.replies.forget();
+        let decided = self.chain.decided();
+        self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
+        self.ordering.proposed_is_current = false;
+        self.promises.forget_commits_to(decided);
+        self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
+        for client in self.sessions.clients() {
+            self.pool.settle(client, self.sessions.last(&client), self.now);
+        }
+        self.catch_up.forget_missing();
+        self.timers.status_due = true;
+        self.event(Event::StateInstalled { sequence_number: target.sequence_number });
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon being asked for a manifest or a part: what this replica has a snapshot of, anybody may have.
+    pub(super) fn serve_snapshot(&mut self, peer: ReplicaId, wanted: Wanted) -> Step {
+        match wanted {
+            Wanted::Manifest { sequence_number, state } => {
+                let group = self.cluster.id();
+                let held = self.checkpoints.snapshot(sequence_number).filter(|manifest| manifest.state(&group) == state).cloned();
+                let Some(manifest) = held.filter(|_| self.may_answer(peer)) else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+                if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
+                    return Ok(Disposition::Ignored(Why::NotNeeded));
+                }
+                self.send_ready(Recipients::Replica(peer), Message::Manifest(ManifestMessage { manifest, state }));
+            }
+            Wanted::Chunk { sequence_number, index, digest } => {
+                let named = self.checkpoints.snapshot(sequence_number).and_then(|manifest| manifest.chunk(index));
+                let waiting = self.transfer.reads.values().filter(|peers| peers.contains(&peer)).count();
+                if named != Some(digest) || waiting >= PEER_READS || !self.may_send_bytes(peer, 0) {
+                    return Ok(Disposition::Ignored(Why::NotNeeded));
+                }
+                let peers = self.transfer.reads.entry((sequence_number, index)).or_default();
+                let is_first = peers.is_empty();
+                peers.insert(peer);
+                if is_first {
+                    self.outputs.push(Output::App(AppCommand::ReadChunk { sequence_number, index }));
+                }
+            }
+            Wanted::Chain { .. } | Wanted::Proposal { .. } => return Ok(Disposition::Ignored(Why::NotNeeded)),
+        }
+        Ok(Disposition::Applied)
+    }
+
+    /// Upon the service having read a part for those who asked; none if it has it no more.
+    pub(super) fn on_chunk_read(&mut self, sequence_number: SequenceNumber, index: u32, bytes: Option<Bytes>) -> Step {
+        let Some(peers) = self.transfer.reads.remove(&(sequence_number, index)) else {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        };
+        let Some(bytes) = bytes else { return Ok(Disposition::Applied) };
+        let chunk = Chunk::new(bytes);
+        let named = self.checkpoints.snapshot(sequence_number).and_then(|manifest| manifest.chunk(index));
+        if named.is_some_and(|named| named != chunk.digest) {
+            // Nobody would take it. Said, because nobody else will notice: the disk has changed it.
+            self.event(Event::SnapshotDamaged { sequence_number, index });
+            return Ok(Disposition::Applied);
+        }
+        for peer in peers {
+            if named.is_some() && self.may_send_bytes(peer, chunk.bytes.len() as u64) {
+                self.send_ready(Recipients::Replica(peer), Message::Chunk(chunk.clone()));
+            }
+        }
+        Ok(Disposition::Applied)
+    }
+}

@@ -1,0 +1,134 @@
+//! D1, D2, C1–C4: replicas that crash, come back, catch up, lose their logs.
+
+mod support;
+
+use logothete::{Event, Start, Tuning};
+use std::time::Duration;
+use support::{Fate, Net, builder};
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const LONG: Duration = Duration::from_secs(120);
+const T: Duration = Duration::from_millis(200);
+
+/// Four replicas that take a checkpoint every four batches.
+fn net(seed: u64, retention: u64) -> Net {
+    let cluster = builder(4, 2).checkpoint_interval(4).log_window(16).pipeline(4).build().expect("a valid cluster");
+    Net::tuned(cluster, seed, Tuning { retention, ..Tuning::from_timeout(T) })
+}
+
+fn orders(net: &mut Net, count: u32, replicas: &[usize]) {
+    for order in 0..count {
+        net.submit_to(order as usize % 2, &order.to_le_bytes(), replicas);
+        net.run_for(Duration::from_millis(3));
+    }
+}
+
+fn events(net: &Net, at: usize, pick: impl Fn(&Event) -> bool) -> usize {
+    net.count_events(at, pick)
+}
+
+#[test]
+fn c2_the_window_slides_and_log_and_memory_stay_short() {
+    let mut net = net(1, 4);
+    orders(&mut net, 200, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(1));
+    for host in &net.hosts {
+        let status = host.replica.status();
+        assert!(status.decided.get() > 60 && status.stable.get() + 8 > status.decided.get(), "{status:?}");
+        assert!(status.blocks <= 16, "{status:?}");
+        assert!(host.disk.log().len() < 120, "{} records", host.disk.log().len());
+        assert_eq!(status.view.get(), 0);
+    }
+}
+
+#[test]
+fn d2_one_replica_comes_back_with_its_promises() {
+    for at in 0..4 {
+        let mut net = net(2, 4);
+        orders(&mut net, 30, &ALL);
+        net.crash(at);
+        orders(&mut net, 10, &ALL);
+        net.restart(at, Start::Recovering).expect("recovers");
+        orders(&mut net, 10, &ALL);
+        net.settle(LONG, &ALL);
+    }
+}
+
+#[test]
+fn d2_all_replicas_crash_at_once_and_nothing_is_lost() {
+    for seed in 0..10 {
+        let mut net = net(seed, 4);
+        orders(&mut net, 30 + seed as u32, &ALL);
+        ALL.iter().for_each(|at| net.crash(*at));
+        let before: Vec<_> = net.hosts.iter().map(|host| host.executed().len()).collect();
+        ALL.iter().for_each(|at| net.restart(*at, Start::Recovering).expect("recovers"));
+        net.settle(LONG, &ALL);
+        orders(&mut net, 10, &ALL);
+        net.settle(LONG, &ALL);
+        assert!(net.hosts.iter().zip(before).all(|(host, before)| host.executed().len() >= before));
+    }
+}
+
+#[test]
+fn c3_a_replica_that_was_away_past_the_retention_fetches_the_state() {
+    let mut net = net(3, 0);
+    orders(&mut net, 10, &ALL);
+    net.crash(3);
+    orders(&mut net, 100, &ALL);
+    net.settle(LONG, &[0, 1, 2]);
+    net.run_for(Duration::from_secs(3));
+    // From now on the network is idle.
+    net.restart(3, Start::Recovering).expect("recovers");
+    net.settle(LONG, &ALL);
+    assert_eq!(events(&net, 3, |event| matches!(event, Event::StateInstalled { .. })), 1);
+    // And it takes part again: without it nothing can be decided now.
+    net.crash(1);
+    orders(&mut net, 20, &[0, 2, 3]);
+    net.settle(LONG, &[0, 2, 3]);
+}
+
+#[test]
+fn c3_up_to_the_retention_catching_up_is_by_chain() {
+    let mut net = net(3, 16);
+    orders(&mut net, 10, &ALL);
+    net.crash(3);
+    orders(&mut net, 14, &ALL);
+    net.settle(LONG, &[0, 1, 2]);
+    net.restart(3, Start::Recovering).expect("recovers");
+    net.settle(LONG, &ALL);
+    assert_eq!(events(&net, 3, |event| matches!(event, Event::StateInstalled { .. })), 0);
+}
+
+#[test]
+fn d2_a_replica_without_its_log_is_silent_until_a_new_view_takes_it_in() {
+    let mut net = net(4, 4);
+    orders(&mut net, 30, &ALL);
+    net.settle(LONG, &ALL);
+    net.crash(3);
+    net.hosts[3].disk.with(|disk| disk.log.clear());
+    assert!(net.restart(3, Start::Recovering).is_err());
+    net.restart(3, Start::Rejoining { nonce: [7; 32] }).expect("rejoins");
+    net.run_until(LONG, "it has rejoined", |net| !net.hosts[3].replica.status().rejoining);
+    net.crash(1);
+    orders(&mut net, 20, &[0, 2, 3]);
+    net.settle(LONG, &[0, 2, 3]);
+}
+
+#[test]
+fn d1_a_crash_at_any_write_breaks_no_promise() {
+    // The first record of all is written while the net is made.
+    for when in 2..120 {
+        for fate in [Fate::Lost, Fate::Torn(50), Fate::Kept] {
+            let mut net = net(when, 4);
+            let at = (when % 4) as usize;
+            net.hosts[at].crash_at = Some((when, fate));
+            orders(&mut net, 24, &ALL);
+            if net.hosts[at].crashes == 1 {
+                net.restart(at, Start::Recovering).unwrap_or_else(|error| panic!("write {when}, {fate:?}: {error}"));
+            }
+            orders(&mut net, 4, &ALL);
+            net.settle(LONG, &ALL);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a host keeps on its disk, in memory: the log, the snapshots, and what can go wrong with them. And a service that remembers everything.
+
+use logothete::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+#[derive(Clone, Debug, Default)]
+pub struct Disk(Rc<RefCell<Content>>);
+
+#[derive(Debug, Default)]
+pub struct Content {
+    pub files: BTreeMap<String, Bytes>,
+    pub log: Vec<(u64, Bytes)>,
+    /// Nothing more can be stored.
+    pub full: bool,
+    /// So many bytes were ever put into files.
+    pub written: u64,
+}
+
+impl Disk {
+    pub fn with<T>(&self, look: impl FnOnce(&mut Content) -> T) -> T {
+        look(&mut self.0.borrow_mut())
+    }
+
+    pub fn log(&self) -> Vec<(u64, Bytes)> {
+        self.with(|content| content.log.clone())
+    }
+
+    /// Appends a record in the place of what a torn write left.
+    pub fn append(&self, index: u64, bytes: Bytes) {
+        self.with(|content| {
+            content.log.retain(|(old, _)| *old < index);
+            content.log.push((index, bytes));
+        });
+    }
+
+    pub fn truncate_before(&self, index: u64) {
+        self.with(|content| content.log.retain(|(old, _)| *old >= index));
+    }
+}
+
+impl SnapshotStore for Disk {
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+        self.with(|content| {
+            if content.full {
+                return Err("disk full".into());
+            }
+            content.written += bytes.len() as u64;
+            content.files.insert(name.to_owned(), Bytes::from(bytes));
+            Ok(())
+        })
+    }
+    fn get(&mut self, name: &str) -> Result<Option<Bytes>, AppError> {
+        Ok(self.with(|content| content.files.get(name).cloned()))
+    }
+    fn names(&mut self) -> Result<Vec<String>, AppError> {
+        Ok(self.with(|content| content.files.keys().cloned().collect()))
+    }
+    fn remove(&mut self, name: &str) -> Result<(), AppError> {
+        self.with(|content| content.files.remove(name));
+        Ok(())
+    }
+}
+
+/// One request that was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    pub client: ClientId,
+    pub number: RequestNumber,
+    pub operation: Vec<u8>,
+}
+
+/// Remembers every operation, in order; the result is the operation.
+#[derive(Clone, Debug, Default)]
+pub struct Diary {
+    pub done: Vec<Done>,
+    /// A defect: what it adds to its state that the others don't have.
+    pub quirk: Vec<u8>,
+}
+
+impl Service for Diary {
+    fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
+        decision
+            .requests()
+            .map(|request| {
+                let operation = request.operation().to_vec();
+                self.done.push(Done { client: request.client(), number: request.number(), operation });
+                Bytes::from(request.operation())
+            })
+            .collect()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for Done { client, number, operation } in &self.done {
+            bytes.extend_from_slice(client.as_bytes());
+            bytes.extend_from_slice(&number.get().to_le_bytes());
+            bytes.extend_from_slice(&(operation.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(operation);
+        }
+        bytes.extend_from_slice(&self.quirk);
+        bytes
+    }
+
+    fn restore(&mut self, mut snapshot: &[u8]) -> Result<(), AppError> {
+        self.done.clear();
+        self.quirk.clear();
+        while !snapshot.is_empty() {
+            let (head, rest) = snapshot.split_at(44);
+            let length = u32::from_le_bytes(head[40..].try_into()?) as usize;
+            let number = u64::from_le_bytes(head[32..40].try_into()?);
+            let client = ClientId::new(head[..32].try_into()?);
+            let (operation, rest) = rest.split_at(length);
+            self.done.push(Done { client, number: RequestNumber::new(number), operation: operation.to_vec() });
+            snapshot = rest;
+        }
+        Ok(())
+    }
+}
