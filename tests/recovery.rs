@@ -118,7 +118,7 @@ fn d2_a_replica_without_its_log_is_silent_until_a_new_view_takes_it_in() {
 #[test]
 fn d1_a_crash_at_any_write_breaks_no_promise() {
     // The first record of all is written while the net is made.
-    for when in 2..120 {
+    for when in 2..90 {
         for fate in [Fate::Lost, Fate::Torn(50), Fate::Kept] {
             let mut net = net(when, 4);
             let at = (when % 4) as usize;

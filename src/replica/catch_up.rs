@@ -114,11 +114,12 @@ impl CatchUp {
 }
 
 impl Replica {
-    /// Rises with every use, and across restarts with the index of the log.
+    /// Rises with every use, and across restarts with the log: with what of it is durable, since a status may leave before the records that were
+    /// written with it, and they may be lost.
     fn next_ordinal(&mut self) -> u64 {
-        let floor = self.promises.log.next_index() << 20;
+        let floor = self.promises.log.durable() << 20;
         self.catch_up.ordinal = self.catch_up.ordinal.max(floor) + 1;
-        if self.catch_up.ordinal >> 20 > self.promises.log.next_index() {
+        if self.catch_up.ordinal >> 20 > self.promises.log.durable() && self.promises.log.waiting_bytes() == 0 {
             // A million of them without a record: one is written, or a restart would begin below.
             self.write_state(Vec::new());
         }

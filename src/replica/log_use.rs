@@ -53,6 +53,11 @@ impl LogUse {
         }
     }
 
+    /// All records below this index are durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.waiting.front().map_or(self.next.index, |(waiting, _)| *waiting)
+    }
+
     /// Bytes of records that the host has not reported durable.
     pub(super) fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes
