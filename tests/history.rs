@@ -301,7 +301,7 @@ fn d2_a_log_has_one_beginning() {
         assert_eq!(refused, (0, RecordFault::DoesNotFollow(first)));
     }
     pen.contradict(&[Kept::Started, pen.prepare(0, 1)], &[(Kept::Started, middle), (rejoining.clone(), middle)]);
-    pen.contradict(&[rejoining.clone()], &[(Kept::Started, middle), (rejoining, middle)]);
+    pen.contradict(std::slice::from_ref(&rejoining), &[(Kept::Started, middle), (rejoining.clone(), middle)]);
     // Also where the beginning is gone and nothing binds yet.
     let rest = pen.records(&[Kept::Started, Kept::Started, Kept::State(&state)])[1..].to_vec();
     assert_eq!(pen.log.refused(rest), (1, RecordFault::DoesNotFollow(middle)));
