@@ -148,7 +148,7 @@ impl Replica {
             ordinal: self.next_ordinal(),
             view,
             mode: self.promises.mode(),
-            want: self.wish.max(view),
+            want: self.promises.want(),
             stable: self.stable().number,
             floor: self.chain.floor(),
             decided: self.chain.decided(),

@@ -101,6 +101,9 @@ impl Replica {
 
     /// Snapshots for which no vote was cast when they were taken: the replica was silent, or crashed before.
     pub(super) fn vote_on_snapshots(&mut self) -> Result<(), Broken> {
+        if !self.may_vote() {
+            return Ok(());
+        }
         let group = self.cluster.id();
         let late: Vec<Checkpoint> = self
             .checkpoints
@@ -213,6 +216,19 @@ impl Replica {
     pub(super) fn forget_blocks(&mut self) {
         let stable = self.stable().number;
         self.chain.forget(stable.minus(self.tuning.retention), stable, self.tuning.retention_bytes_max);
+    }
+
+    // C4
+    /// The service's snapshot at the stable checkpoint, if it has one, may be another than the quorum's: found before a crash, or never.
+    pub(super) fn compare_snapshot_with_stable(&mut self) -> Result<(), Broken> {
+        let stable = self.stable();
+        let group = self.cluster.id();
+        let own = self.checkpoints.snapshot(stable.number).map(|manifest| Checkpoint {
+            sequence_number: stable.number,
+            log_digest: manifest.log_digest,
+            state: manifest.state(&group),
+        });
+        own.map_or(Ok(()), |own| self.compare_with_stable(&own))
     }
 
     // C4

@@ -148,6 +148,7 @@ impl Replica {
                 replica.event(Event::Recovered { view, decided });
             }
         }
+        replica.compare_snapshot_with_stable().map_err(|_| RecoverError::OtherHistory(replica.stable().number))?;
         replica.resume_checkpoints();
         out.append(&mut replica.outputs);
         Ok(replica)
@@ -173,7 +174,6 @@ impl Replica {
             ordering: Ordering::new(promises.top.filter(|top| top.number > base.number).unwrap_or(base)),
             view_changes: BTreeMap::new(),
             new_view: None,
-            wish: promises.view(),
             catch_up: CatchUp::new(&cluster),
             pool: Pool::default(),
             sessions: Sessions::new(table),

@@ -204,7 +204,6 @@ pub struct Replica {
     view_changes: BTreeMap<ReplicaId, ViewChange>,
     /// What the own view was entered by, for those who missed it.
     new_view: Option<NewView>,
-    wish: View,
     catch_up: CatchUp,
     pool: Pool,
     sessions: Sessions,
@@ -353,7 +352,7 @@ impl Replica {
             view: self.promises.view(),
             normal: self.promises.is_normal(),
             primary: self.primary(),
-            wish: self.wish.max(self.promises.view()),
+            wish: self.promises.want(),
             decided,
             log_digest: self.chain.decided_digest(decided).unwrap_or_default(),
             executed: self.execution.executed(),

@@ -99,6 +99,7 @@ impl Reader {
             return Err(RecoverError::Record { index: first, fault: RecordFault::Gap(0) });
         }
         self.replayed.promises.log = LogUse::resume(self.next);
+        self.replayed.promises.standing = self.next;
         Ok(self.replayed)
     }
 }
@@ -108,6 +109,7 @@ impl Promises {
         self.log = LogUse::resume(next);
         self.view = state.view;
         self.mode = state.mode;
+        self.wish = state.wish;
         self.base = state.base.into();
         self.top = state.top.map(Position::from);
         self.high = state.high.as_ref().map_or_else(|| Claim::genesis(self.cluster.genesis()), |high| high.claim());
@@ -165,6 +167,7 @@ impl Promises {
                 Ok(())
             }
             RecordBody::Checkpoint { checkpoint } => self.checkpoint(*checkpoint),
+            RecordBody::Wish { view } => self.wish_for(*view),
             RecordBody::Blocks { .. } | RecordBody::State(_) => Ok(()),
         }
     }
