@@ -151,6 +151,7 @@ impl Replica {
     /// Upon receiving a certificate, or having collected one.
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
         let view = self.promises.view();
+        let mut prunes = false;
         if certificate.view > view || (certificate.view == view && !self.promises.is_normal()) {
             // V4
             self.enter(certificate.view, Position::of(certificate), Some(certificate))?;
@@ -161,13 +162,18 @@ impl Replica {
             }
             let is_highest = self.ordering.certified.as_ref().is_none_or(|held| held.sequence_number < certificate.sequence_number);
             if is_highest {
-                self.ordering.certified = Some(certificate.clone());
+                let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
                 self.follow(Position::of(certificate))?;
+                prunes = is_first;
             }
             self.may_commit(certificate)?;
         }
         // P4
         self.promises.raise(certificate)?;
+        if prunes {
+            // C2: what earlier views left behind goes as soon as this one has a certificate, decided or not.
+            self.prune();
+        }
         let reaches_further = self.ordering.target.as_ref().is_none_or(|target| target.sequence_number < certificate.sequence_number);
         if certificate.kind == VoteKind::Commit && reaches_further {
             self.ordering.target = Some(certificate.clone());
@@ -446,11 +452,17 @@ impl Replica {
         self.promises.forget_commits_to(decided);
         self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
         self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
+        self.prune();
+        Ok(())
+    }
+
+    // C2
+    /// Drops blocks that no chain of this view needs, once it has a certificate.
+    fn prune(&mut self) {
         if self.promises.high().rank.view == self.promises.view() {
             let roots = self.live_roots();
             self.chain.prune(&roots, self.decided_end());
         }
-        Ok(())
     }
 
     /// What blocks above the decided end are kept for.
