@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How patient a replica is. (SPEC T1, T2)
+/// How patient a replica is, and how much it keeps for its clients. (SPEC T1, T2)
 ///
 /// `Default` suits a local network; between continents multiply all by the round trip in tens of milliseconds.
 #[derive(Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Tuning {
     pub fetch_interval: Duration,
     /// How many bytes of batches one answer to a status or a fetch may carry. Default 256 KiB; the cluster's `message_bytes_max` bounds it too.
     pub answer_bytes_max: u32,
+    /// How many bytes of requests may wait to be ordered, in equal parts for all clients. Default 64 MiB. Each client's part holds at least one
+    /// operation of the cluster's `operation_bytes_max`, so that with very many clients it may be more in all.
+    pub pool_bytes_max: u64,
 }
 
 impl Default for Tuning {
@@ -33,6 +36,7 @@ impl Default for Tuning {
             idle_status_interval: Duration::from_secs(8),
             fetch_interval: Duration::from_millis(60),
             answer_bytes_max: 256 * 1024,
+            pool_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Replica {
             new_view: None,
             wish: View::default(),
             catch_up: CatchUp::new(&cluster),
-            pool: Pool::default(),
+            pool: Pool::new(&cluster, tuning.pool_bytes_max),
             sessions: Sessions::new(cluster.limits().client_window),
             replies: Replies::new(cluster.limits().client_window),
             timers: Timers::new(Time::default()),

@@ -10,10 +10,12 @@ mod promises;
 mod replies;
 mod sessions;
 mod timers;
+mod usage;
 mod view_change;
 mod votes;
 
 pub use entry::{AppState, RecoverError, Start};
+pub use usage::{Usage, Use};
 pub(crate) use votes::Slot;
 
 use crate::certificate::Certificate;
@@ -93,7 +95,7 @@ pub enum Why {
     Contradiction,
     /// Not asked for, or not needed.
     NotNeeded,
-    /// More requests wait than can be ordered in time.
+    /// More requests wait than can be ordered in time, or than their client's part of the pool holds.
     Busy {
         /// When to try again.
         retry_after: Duration,
@@ -134,6 +136,8 @@ pub struct Status {
     pub pool_requests: usize,
     /// Blocks held, decided or not.
     pub blocks: usize,
+    /// How full its buffers are, in bytes.
+    pub usage: Usage,
     /// How often the timeout is doubled at present.
     pub backoff: u32,
     /// It found its own state broken.
@@ -295,6 +299,7 @@ impl Replica {
             stable: self.stable,
             pool_requests: self.pool.len(),
             blocks: self.chain.len(),
+            usage: self.usage(),
             backoff: self.timers.backoff,
             halted: self.halted.is_some(),
         }

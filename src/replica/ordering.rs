@@ -56,7 +56,10 @@ impl Replica {
         }
         let capacity = self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max);
         Ok(match self.pool.admit(request, last, self.cluster.limits(), capacity, self.now) {
-            super::pool::Admission::Added => Disposition::Applied,
+            super::pool::Admission::Added { dropped } => {
+                dropped.into_iter().for_each(|number| self.event(Event::Refused { client, number }));
+                Disposition::Applied
+            }
             super::pool::Admission::Duplicate => Disposition::Ignored(Why::Duplicate),
             super::pool::Admission::FarAhead => Disposition::Ignored(Why::FarAhead),
             super::pool::Admission::Busy => {
