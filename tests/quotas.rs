@@ -1,20 +1,25 @@
-//! What clients can fill is bounded in bytes, and by parts: none fills another's, and none locks itself out. (T1, I18)
+//! What clients can fill is bounded in bytes, and by parts: none fills another's, and none locks itself out. (T1, S2, D1, I18)
 
 mod support;
 
-use logothete::{Cluster, Disposition, Event, Limits, Request, RequestNumber, Tuning, Usage, View, Why};
+use logothete::sim::forge::{ForgedBlock, Kind};
+use logothete::{
+    Bytes, Cluster, Digest, Disposition, Event, Input, Limits, MessageKind, Outbox, PeerLink, Recipients, Request, RequestNumber, Tuning,
+    Unverified, Usage, Verifier, View, Why,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::prng::Prng;
-use support::solo::{Solo, T};
+use support::solo::{Solo, T, at};
 use support::{Net, builder, client_key};
 
 const SOON: Duration = Duration::from_secs(20);
-/// What a request costs beside its operation, as SPEC 6 says.
+/// What a request costs beside its operation, and a reply beside its result and path, as SPEC 6 says.
 const REQUEST: u64 = 120;
+const REPLY: u64 = 250;
 /// The longest operation and result here.
 const LARGE: usize = 1000;
-/// Each client's part of the budget.
+/// Each client's part of either budget.
 const PART: u64 = 5000;
 
 fn cluster(replicas: usize, clients: usize) -> Cluster {
@@ -24,7 +29,7 @@ fn cluster(replicas: usize, clients: usize) -> Cluster {
 }
 
 fn tuning(clients: u64) -> Tuning {
-    Tuning { pool_bytes_max: clients * PART, ..Tuning::from_timeout(T) }
+    Tuning { pool_bytes_max: clients * PART, reply_cache_bytes_max: clients * PART, ..Tuning::from_timeout(T) }
 }
 
 /// Backup 1 of four, with two clients.
@@ -137,7 +142,7 @@ fn t1_the_next_request_drops_as_many_as_it_needs_and_nothing_else() {
 
 #[test]
 fn t1_clients_are_served_by_a_pool_without_any_budget() {
-    let poor = Tuning { pool_bytes_max: 0, ..tuning(2) };
+    let poor = Tuning { pool_bytes_max: 0, reply_cache_bytes_max: 0, ..tuning(2) };
     let mut net = Net::tuned(cluster(4, 2), 32, poor);
     net.retry = Duration::from_millis(20);
     for order in 0..40_usize {
@@ -145,9 +150,119 @@ fn t1_clients_are_served_by_a_pool_without_any_budget() {
     }
     net.settle(SOON, &[0, 1, 2, 3]);
     for host in &net.hosts {
-        let Usage { pool, .. } = host.replica.status().usage;
+        let Usage { pool, replies, .. } = host.replica.status().usage;
         assert_eq!((pool.bytes, pool.limit), (0, 2 * (LARGE as u64 + REQUEST)), "a part holds one operation of the largest size");
+        // The path in a full batch of 1000 is 10 digests long.
+        assert_eq!(replies.limit, 2 * (LARGE as u64 + REPLY + 320));
+        assert!(replies.bytes <= replies.limit && replies.bytes >= 2 * (LARGE as u64 + REPLY), "{replies}");
     }
+}
+
+/// Has `solo` decide a block with these requests, by a certificate and a chain.
+fn decide(solo: &mut Solo, number: u64, parent: Digest, requests: Vec<Request>) -> Digest {
+    let (block, chain) = decided_chain(solo, number, parent, requests);
+    solo.feed(&chain);
+    block.digest()
+}
+
+fn decided_chain(solo: &Solo, number: u64, parent: Digest, requests: Vec<Request>) -> (ForgedBlock, Vec<u8>) {
+    let block = solo.forge.block(at(number), parent, requests);
+    let certificate = solo.certificate(&[0, 2, 3], Kind::Commit, 0, (at(number), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(&block));
+    (block, chain)
+}
+
+/// What the client is answered when it asks for that number again.
+fn answer(solo: &mut Solo, client: usize, number: u64) -> Vec<MessageKind> {
+    solo.sent.clear();
+    ask(solo, client, number, 0);
+    let key = client_key(client).verifying_key().to_bytes();
+    let to_client = |to| matches!(to, Recipients::Client(client) if *client.as_bytes() == key);
+    std::mem::take(&mut solo.sent).iter().filter(|envelope| to_client(envelope.to())).map(|envelope| envelope.kind()).collect()
+}
+
+#[test]
+fn s2_gigantic_results_cost_their_own_client_its_old_replies_and_nobody_else() {
+    let mut solo = backup();
+    let ten = vec![request(&solo, 1, 1, 10)];
+    let genesis = solo.genesis().1;
+    let mut parent = decide(&mut solo, 1, genesis, ten);
+    for number in 1..=30 {
+        let large = vec![request(&solo, 0, number, LARGE)];
+        parent = decide(&mut solo, number + 1, parent, large);
+        let replies = usage(&solo).replies;
+        assert_eq!(replies.limit, 2 * PART);
+        // One request to a batch, so that there is no path.
+        assert_eq!(replies.bytes, number.min(4) * (LARGE as u64 + REPLY) + 10 + REPLY);
+    }
+    assert_eq!(answer(&mut solo, 1, 1), [MessageKind::Reply], "the other client's reply is still there, whole");
+    for number in 27..=30 {
+        assert_eq!(answer(&mut solo, 0, number), [MessageKind::Reply], "{number} is within the quota");
+    }
+    for number in 1..=26 {
+        assert_eq!(answer(&mut solo, 0, number), [MessageKind::Answered], "{number} made room");
+    }
+}
+
+#[test]
+fn s2_a_replys_path_counts_too() {
+    let mut solo = backup();
+    let (three, genesis) = (vec![request(&solo, 0, 1, 10), request(&solo, 1, 1, 20), request(&solo, 1, 2, 30)], solo.genesis().1);
+    decide(&mut solo, 1, genesis, three);
+    // Two of three leaves have two siblings on their way up, the last has one.
+    assert_eq!(usage(&solo).replies.bytes, 3 * REPLY + 60 + 5 * 32);
+}
+
+#[test]
+fn s2_the_window_bounds_replies_that_cost_little() {
+    let mut solo = backup();
+    let mut parent = solo.genesis().1;
+    let window = u64::from(solo.cluster.limits().client_window);
+    let rich = Tuning { reply_cache_bytes_max: u64::MAX, ..tuning(2) };
+    let mut other = Solo::with(cluster(4, 2), 1, rich);
+    for number in 1..=window + 8 {
+        let next = vec![request(&solo, 0, number, 0)];
+        decide(&mut other, number, parent, next.clone());
+        parent = decide(&mut solo, number, parent, next);
+    }
+    assert_eq!(usage(&solo).replies.bytes, PART / REPLY * REPLY);
+    assert_eq!(usage(&other).replies.bytes, window * REPLY, "the count holds whatever the budget is");
+    assert_eq!(answer(&mut other, 0, 8), [], "out of the window");
+    assert_eq!(answer(&mut other, 0, 9), [MessageKind::Reply]);
+}
+
+#[test]
+fn d1_an_answer_waits_for_its_record_although_the_reply_made_room() {
+    let mut solo = backup();
+    let verifier = Verifier::new(solo.cluster.clone());
+    let mut outbox = Outbox::new();
+    let hear = |solo: &mut Solo, bytes: &[u8], outbox: &mut Outbox| {
+        let unverified = Unverified::decode(PeerLink(0), bytes, solo.cluster.limits()).expect("decodes");
+        solo.replica.step(solo.now, Input::Message(verifier.verify(unverified).expect("verifies")), outbox);
+    };
+    let mut parent = solo.genesis().1;
+    for number in 1..=10 {
+        let (block, chain) = decided_chain(&solo, number, parent, vec![request(&solo, 0, number, LARGE)]);
+        parent = block.digest();
+        hear(&mut solo, &chain, &mut outbox);
+        let results = vec![Bytes::from(vec![7; LARGE])];
+        solo.replica.step(solo.now, Input::Executed { sequence_number: at(number), results }, &mut outbox);
+    }
+    assert_eq!(usage(&solo).replies.bytes, 4 * (LARGE as u64 + REPLY), "executed, kept and cut down");
+    let again = solo.forge.request_message(&request(&solo, 0, 1, 0));
+    hear(&mut solo, &again, &mut outbox);
+    let answers = |outbox: &mut Outbox| -> Vec<MessageKind> {
+        let sends = outbox.sends().into_iter().flat_map(|send| send.sign(&solo.keys[1]).expect("signed"));
+        let kinds = sends.map(|envelope| envelope.kind());
+        kinds.filter(|kind| matches!(kind, MessageKind::Reply | MessageKind::Answered)).collect()
+    };
+    assert_eq!(answers(&mut outbox), [], "nothing is durable yet");
+    for write in outbox.writes() {
+        let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
+        solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
+    }
+    assert_eq!(answers(&mut outbox), [MessageKind::Reply; 10], "what made room in the cache leaves all the same");
+    assert_eq!(answer(&mut solo, 0, 1), [MessageKind::Answered], "and is known by its digest from then on");
 }
 
 /// What should wait, by what the replica said and nothing else.
@@ -228,6 +343,6 @@ fn i18_usage_never_exceeds_its_limits_whatever_clients_send() {
 #[test]
 fn usage_is_one_line_in_a_log() {
     let solo = backup();
-    assert_eq!(usage(&solo).to_string(), "pool 0 of 10000 bytes");
+    assert_eq!(usage(&solo).to_string(), "pool 0 of 10000 bytes, replies 0 of 10000 bytes");
     assert_eq!(usage(&solo).pool.to_string(), "0 of 10000 bytes");
 }

@@ -103,7 +103,7 @@ impl Replica {
             catch_up: CatchUp::new(&cluster),
             pool: Pool::new(&cluster, tuning.pool_bytes_max),
             sessions: Sessions::new(cluster.limits().client_window),
-            replies: Replies::new(cluster.limits().client_window),
+            replies: Replies::new(&cluster, tuning.reply_cache_bytes_max),
             timers: Timers::new(Time::default()),
             accusations: Accusations::default(),
             tuning: tuning.sanitized(),

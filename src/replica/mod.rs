@@ -8,6 +8,7 @@ mod ordering;
 mod pool;
 mod promises;
 mod replies;
+mod reply_cache;
 mod sessions;
 mod timers;
 mod usage;

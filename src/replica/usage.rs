@@ -26,14 +26,16 @@ impl fmt::Display for Use {
 pub struct Usage {
     /// Requests that wait to be ordered: [`Tuning::pool_bytes_max`](crate::Tuning::pool_bytes_max).
     pub pool: Use,
+    /// Replies kept for clients that ask again: [`Tuning::reply_cache_bytes_max`](crate::Tuning::reply_cache_bytes_max).
+    pub replies: Use,
 }
 
 impl Usage {
     /// All of them by name, for metrics.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Use)> + use<> {
         // Taken apart, so that a new field is not forgotten here.
-        let Self { pool } = *self;
-        [("pool", pool)].into_iter()
+        let Self { pool, replies } = *self;
+        [("pool", pool), ("replies", replies)].into_iter()
     }
 }
 
@@ -66,6 +68,6 @@ impl Quota {
 
 impl Replica {
     pub(super) fn usage(&self) -> Usage {
-        Usage { pool: self.pool.usage() }
+        Usage { pool: self.pool.usage(), replies: self.replies.usage() }
     }
 }
