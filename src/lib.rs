@@ -56,7 +56,7 @@
 //! - Names and numbers: [`View`], [`SequenceNumber`], [`RequestNumber`], [`ReplicaId`], [`ClientId`], [`Digest`]. None turns into another.
 //! - Stages of one's own: [`Unverified`], [`Screen`], [`Triage`], [`Verifier`], [`Replica`], [`Outbox`], [`persist`], as above.
 //! - The client's side: `Client` is the machine, `ExecutionReceipt` what it can show to others.
-//! - To watch: [`Event`], [`Status`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
+//! - To watch: [`Event`], [`Status`] with [`Usage`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
 //!
@@ -121,7 +121,9 @@ pub use message::{MessageKind, Request};
 pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
 pub use record::{Frames, Record, RecordFault};
-pub use replica::{AppState, Disposition, Input, Outcome, RecoverError, Replica, SessionTable, SessionTableError, Start, Status, Why};
+pub use replica::{
+    AppState, Disposition, Input, Outcome, RecoverError, Replica, SessionTable, SessionTableError, Start, Status, Usage, Use, Why,
+};
 pub use screen::{Screen, Screened, Triage};
 pub use time::Time;
 pub use tuning::Tuning;

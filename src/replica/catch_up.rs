@@ -3,6 +3,7 @@
 use super::chain::Gap;
 use super::promises::Position;
 use super::rejoin::Loss;
+use super::usage::BLOCK_OVERHEAD;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -364,7 +365,7 @@ impl Replica {
     pub(super) fn proposed_bytes_max(&self) -> u64 {
         let (_, high) = self.vote_bounds();
         let positions = high.get() - self.chain.decided().get() + 2 * self.cluster.pipeline();
-        positions.saturating_mul(2 * (u64::from(self.cluster.limits().batch_bytes_max) + 88))
+        positions.saturating_mul(2 * (u64::from(self.cluster.limits().batch_bytes_max) + BLOCK_OVERHEAD))
     }
 
     /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.

@@ -1,5 +1,6 @@
 //! Checkpoints: votes on the state, the window that follows them, and a state that nobody shares. (C1, C2, C4)
 
+use super::usage::CHECKPOINT_VOTE_BYTES;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::event::Event;
 use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
@@ -52,7 +53,7 @@ impl Checkpoints {
     pub(super) fn bytes(&self) -> u64 {
         let votes: usize = self.votes.values().map(BTreeMap::len).sum();
         let parts: u64 = self.snapshots.values().map(|manifest| u64::from(manifest.chunk_count())).sum();
-        votes as u64 * 176 + parts * 32
+        votes as u64 * CHECKPOINT_VOTE_BYTES + parts * 32
     }
 }
 

@@ -45,6 +45,13 @@ impl Ordering {
     }
 }
 
+impl Ordering {
+    /// Bytes of proposals for the next view.
+    pub(super) fn early_bytes(&self) -> u64 {
+        self.early.iter().map(|proposal| super::chain::block_size(&proposal.block)).sum()
+    }
+}
+
 impl Replica {
     /// Upon receiving a client's request, from the client or passed on by a replica.
     pub(super) fn on_request(&mut self, request: Request) -> Step {
@@ -56,7 +63,10 @@ impl Replica {
         }
         let capacity = self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max);
         Ok(match self.pool.admit(request, last, self.cluster.limits(), capacity, self.now) {
-            super::pool::Admission::Added => Disposition::Applied,
+            super::pool::Admission::Added { dropped } => {
+                dropped.into_iter().for_each(|number| self.event(Event::Refused { client, number }));
+                Disposition::Applied
+            }
             super::pool::Admission::Duplicate => Disposition::Ignored(Why::Duplicate),
             super::pool::Admission::FarAhead => Disposition::Ignored(Why::FarAhead),
             super::pool::Admission::Busy => {
@@ -86,7 +96,9 @@ impl Replica {
         let disposition = self.on_vote(VoteKind::Prepare, &proposal.vote(primary))?;
         let is_first =
             self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
-        if is_first && number > self.chain.decided() && !self.chain.holds(&digest) {
+        // I18: where there is no room, it is fetched when there is.
+        let has_room = self.chain.bytes().0 + super::chain::block_size(&proposal.block) <= self.proposed_bytes_max();
+        if is_first && has_room && number > self.chain.decided() && !self.chain.holds(&digest) {
             self.chain.insert(proposal.block);
             return Ok(Disposition::Applied);
         }

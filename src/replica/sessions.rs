@@ -117,6 +117,15 @@ impl SessionTable {
         Ok(table)
     }
 
+    /// Bytes of the table.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sessions.values().map(|session| 44 + 32 * session.results.len() as u64).sum()
+    }
+
+    pub(super) fn bytes_max(&self, cluster: &Cluster) -> u64 {
+        cluster.clients().count() as u64 * (44 + 32 * self.window as u64)
+    }
+
     /// Whose sessions there are, and each one's last number.
     fn lasts(&self) -> BTreeMap<ClientId, RequestNumber> {
         self.sessions.iter().map(|(client, session)| (*client, session.last)).collect()

@@ -38,22 +38,20 @@ pub fn at(number: u64) -> SequenceNumber {
 
 impl Solo {
     pub fn new(replicas: usize, me: usize) -> Self {
-        let cluster = Arc::new(builder(replicas, 2).pipeline(4).build().expect("a valid cluster"));
+        let cluster = builder(replicas, 2).pipeline(4).build().expect("a valid cluster");
+        Self::with(cluster, me, Tuning::from_timeout(T))
+    }
+
+    pub fn with(cluster: Cluster, me: usize, tuning: Tuning) -> Self {
+        let cluster = Arc::new(cluster);
         let mut outbox = Outbox::new();
         let now = Time(1_000_000);
-        let replica = Replica::recover(
-            cluster.clone(),
-            ReplicaId::new(me as u32),
-            Tuning::from_timeout(T),
-            Start::New,
-            AppState::default(),
-            [],
-            &mut outbox,
-        )
-        .expect("a new replica starts");
+        let replica =
+            Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning, Start::New, AppState::default(), [], &mut outbox)
+                .expect("a new replica starts");
         let mut solo = Self {
             forge: Forge::new(cluster.clone()),
-            keys: (0..replicas).map(replica_key).collect(),
+            keys: (0..cluster.size() as usize).map(replica_key).collect(),
             cluster,
             replica,
             me,
