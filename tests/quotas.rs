@@ -343,6 +343,9 @@ fn i18_usage_never_exceeds_its_limits_whatever_clients_send() {
 #[test]
 fn usage_is_one_line_in_a_log() {
     let solo = backup();
-    assert_eq!(usage(&solo).to_string(), "pool 0 of 10000 bytes, replies 0 of 10000 bytes");
+    let line = usage(&solo).to_string();
+    assert!(line.starts_with("pool 0 of 10000 bytes, replies 0 of 10000 bytes, undecided 0 of "), "{line}");
+    assert_eq!(line.matches(" of ").count(), usage(&solo).entries().count());
+    assert!(!line.contains('\n'));
     assert_eq!(usage(&solo).pool.to_string(), "0 of 10000 bytes");
 }
