@@ -55,7 +55,7 @@
 //! - Who takes part: [`Cluster`], from a [`ClusterBuilder`], with [`Limits`]; the same for all. [`Tuning`] is how patient one replica is.
 //! - Names and numbers: [`View`], [`SequenceNumber`], [`RequestNumber`], [`ReplicaId`], [`ClientId`], [`Digest`]. None turns into another.
 //! - Stages of one's own: [`Unverified`], [`Screen`], [`Triage`], [`Verifier`], [`Replica`], [`Outbox`], [`persist`], as above.
-//! - The client's side: `Client` is the machine, `ExecutionReceipt` what it can show to others.
+//! - The client's side: [`Client`] is the machine, [`Outcome`] what it learns of a request, [`ExecutionReceipt`] what it can show to others.
 //! - To watch: [`Event`], [`Status`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
@@ -103,7 +103,8 @@ mod verify;
 mod wire;
 
 pub use client::{
-    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, SubmitError,
+    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, Outcome,
+    SubmitError,
 };
 pub use cluster::{CLIENTS_MAX, Cluster, ClusterBuilder, ConfigError, Limits, REPLICAS_MAX};
 pub use durable::{Receipt, Record, Released, Wal, Write, persist};
