@@ -55,7 +55,7 @@
 //! - Who takes part: [`Cluster`], from a [`ClusterBuilder`], with [`Limits`]; the same for all. [`Tuning`] is how patient one replica is.
 //! - Names and numbers: [`View`], [`SequenceNumber`], [`RequestNumber`], [`ReplicaId`], [`ClientId`], [`Digest`]. None turns into another.
 //! - Stages of one's own: [`Unverified`], [`Screen`], [`Triage`], [`Verifier`], [`Replica`], [`Outbox`], [`persist`], as above.
-//! - The client's side: `Client` is the machine, `ExecutionReceipt` what it can show to others.
+//! - The client's side: [`Client`] is the machine, [`Outcome`] what it learns of a request, [`ExecutionReceipt`] what it can show to others.
 //! - To watch: [`Event`], [`Status`] with [`Usage`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
@@ -107,7 +107,8 @@ mod wire;
 
 pub use application::{AppError, Application, Service, SnapshotStore, Snapshots};
 pub use client::{
-    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, SubmitError,
+    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, Outcome,
+    SubmitError,
 };
 pub use cluster::{CLIENTS_MAX, Cluster, ClusterBuilder, ConfigError, Limits, REPLICAS_MAX};
 pub use durable::{Receipt, Released, Wal, Write, persist};
@@ -122,7 +123,7 @@ pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
 pub use record::{Frames, Record, RecordFault};
 pub use replica::{
-    AppState, Disposition, Input, Outcome, RecoverError, Replica, SessionTable, SessionTableError, Start, Status, Usage, Use, Why,
+    AppState, Disposition, Input, RecoverError, Replica, SessionEntry, SessionTable, SessionTableError, Start, Status, Usage, Use, Why,
 };
 pub use screen::{Screen, Screened, Triage};
 pub use time::Time;

@@ -192,13 +192,13 @@ fn s2_receipts_convince_a_third_party_with_the_clusters_keys_alone() {
         // Somebody else, with a configuration of their own making.
         let elsewhere = builder(n, 1).build().expect("a valid cluster");
         for completion in &world.completions {
-            let receipt = completion.receipt.as_ref().expect("a receipt");
+            let receipt = completion.outcome.receipt().expect("a receipt");
             receipt.verify(&elsewhere).expect("verifies");
             assert!(receipt.operation_matches(&(completion.number.get() as u32 - 1).to_le_bytes()));
-            assert_eq!(&completion.result[..], format!("order {}", completion.number).as_bytes());
+            assert!(completion.outcome.result().is_some_and(|result| **result == *format!("order {}", completion.number).as_bytes()));
         }
         let other = builder(n + 1, 1).build().expect("a valid cluster");
-        assert!(world.completions[0].receipt.as_ref().expect("a receipt").verify(&other).is_err());
+        assert!(world.completions[0].outcome.receipt().expect("a receipt").verify(&other).is_err());
     }
 }
 

@@ -22,7 +22,7 @@ mod view_change;
 mod votes;
 
 pub use entry::{AppState, RecoverError, Start};
-pub use sessions::{Outcome, SessionTable, SessionTableError};
+pub use sessions::{SessionEntry, SessionTable, SessionTableError};
 pub use usage::{Usage, Use};
 pub(crate) use votes::Slot;
 

@@ -73,6 +73,8 @@ impl Reader {
                     return Err(RecordFault::Gap(state.keeps_from));
                 }
                 self.whole = true;
+                // What the log may have let go of since is not built on again, even if it is still there.
+                self.replayed.blocks.retain(|(index, _)| *index >= state.keeps_from);
                 self.replayed.promises.resume(*state, self.next);
             }
             body => {

@@ -1,7 +1,7 @@
 //! From decisions to answers: results, their tree, and one signature for all of them. (S2)
 
 use super::Replica;
-use super::reply_cache::ReplyCache;
+use super::reply_cache::{ReplyCache, cost};
 use super::usage::Use;
 use crate::cluster::Cluster;
 use crate::hash::{Domain, hash};
@@ -19,10 +19,12 @@ struct Unreleased {
     batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
     /// What is answered in `batches`: until that leaves, no other answer may.
     answered: BTreeSet<(ClientId, RequestNumber)>,
+    bytes: u64,
 }
 
 impl Unreleased {
     fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Reply>, index: u64) {
+        self.bytes += replies.iter().map(cost).sum::<u64>();
         self.answered.extend(replies.iter().map(|reply| (reply.client, reply.number)));
         self.batches.insert(sequence_number, (replies, index));
     }
@@ -32,6 +34,7 @@ impl Unreleased {
         let entry = self.batches.first_entry().filter(|entry| entry.get().1 <= durable_below)?;
         let (replies, _) = entry.remove();
         for reply in &replies {
+            self.bytes -= cost(reply);
             self.answered.remove(&(reply.client, reply.number));
         }
         Some(replies)
@@ -53,6 +56,11 @@ impl Replies {
 
     pub(super) fn usage(&self) -> Use {
         self.cache.usage()
+    }
+
+    /// Bytes of replies that wait for their records.
+    pub(super) fn unreleased_bytes(&self) -> u64 {
+        self.ready.bytes
     }
 
     /// What was computed from a state that is replaced, or may be wrong, is not said any more.

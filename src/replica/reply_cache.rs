@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const REPLY_OVERHEAD: u64 = 250;
 const DIGEST_BYTES: u64 = 32;
 
-fn cost(reply: &Reply) -> u64 {
+pub(super) fn cost(reply: &Reply) -> u64 {
     REPLY_OVERHEAD + reply.result.len() as u64 + DIGEST_BYTES * reply.path.len() as u64
 }
 

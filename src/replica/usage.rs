@@ -49,6 +49,8 @@ pub struct Usage {
     pub transfer: Use,
     /// The session table.
     pub sessions: Use,
+    /// Replies that wait for records to be durable.
+    pub unreleased: Use,
     /// Records that the host has not reported durable.
     pub log: Use,
 }
@@ -57,7 +59,7 @@ impl Usage {
     /// All of them by name, for metrics.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Use)> + use<> {
         // Taken apart, so that a new field is not forgotten here.
-        let Self { pool, replies, undecided, decided, execution, votes, early, checkpoints, transfer, sessions, log } = *self;
+        let Self { pool, replies, undecided, decided, execution, votes, early, checkpoints, transfer, sessions, unreleased, log } = *self;
         let entries = [
             ("pool", pool),
             ("replies", replies),
@@ -69,6 +71,7 @@ impl Usage {
             ("checkpoints", checkpoints),
             ("transfer", transfer),
             ("sessions", sessions),
+            ("unreleased", unreleased),
             ("log", log),
         ];
         entries.into_iter()
@@ -128,6 +131,10 @@ impl Replica {
             ),
             transfer: of(self.transfer.bytes(), message / 32 * 48),
             sessions: of(self.sessions.table.bytes(), self.sessions.table.bytes_max(cluster)),
+            unreleased: of(
+                self.replies.unreleased_bytes(),
+                self.tuning.reply_cache_bytes_max.saturating_add(self.execution.results_bytes_max(cluster)),
+            ),
             log: of(self.promises.log.waiting_bytes(), 8 * message + windows(1)),
         }
     }
