@@ -7,6 +7,7 @@ pub mod gang;
 pub mod oracle;
 pub mod prng;
 pub mod solo;
+pub mod world;
 
 use disk::{Diary, Disk, Done};
 use logothete::sim::forge::Forge;
