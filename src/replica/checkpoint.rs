@@ -27,8 +27,8 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn new(snapshots: Vec<Manifest>) -> Self {
-        Self { snapshots: snapshots.into_iter().map(|manifest| (manifest.sequence_number, manifest)).collect(), ..Self::default() }
+    pub(super) fn new(snapshots: impl Iterator<Item = Manifest>) -> Self {
+        Self { snapshots: snapshots.map(|manifest| (manifest.sequence_number, manifest)).collect(), ..Self::default() }
     }
 
     pub(super) fn holds_snapshot(&self, number: SequenceNumber) -> bool {

@@ -179,7 +179,8 @@ impl Replica {
             sessions: Sessions::new(table),
             execution: Execution::new(executed.number),
             replies: Replies::new(&cluster, tuning.reply_cache_bytes_max),
-            checkpoints: Checkpoints::new(app.snapshots),
+            // A snapshot above the state is of one that was given up, or not yet made the state: it is taken again.
+            checkpoints: Checkpoints::new(app.snapshots.into_iter().filter(|manifest| manifest.sequence_number <= executed.number)),
             transfer: StateTransfer::default(),
             rejoining: Rejoining::default(),
             timers: Timers::new(Time::default()),
