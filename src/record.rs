@@ -259,8 +259,9 @@ impl<R: std::io::Read> Frames<R> {
         }
         let number =
             |at: std::ops::Range<usize>| bytes.get(at).map(|part| part.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
-        let index = number(44..52).or(self.expected).unwrap_or_default();
         let intact = bytes.len() == HEADER && hash(Domain::Record, &bytes[..HEADER - 8]).as_bytes()[..8] == bytes[HEADER - 8..];
+        // A damaged header does not say which record it was: then it goes by the number that should come here.
+        let index = number(44..52).filter(|_| intact).or(self.expected).unwrap_or_default();
         match number(52..56).filter(|_| intact) {
             Some(length) => self.input.by_ref().take(length + TRAILER as u64).read_to_end(&mut bytes)?,
             // Where the next frame begins is not known: what is left is one piece, and the replica will say what is wrong with it.

@@ -206,26 +206,31 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         limits
     }
     let small = |builder: ClusterBuilder| builder.checkpoint_interval(1).log_window(2).pipeline(2);
-    let good: [Change; 5] = [
+    let good: [Change; 6] = [
         |b| b.checkpoint_interval(1).log_window(2).pipeline(1),
         |b| b.checkpoint_interval(1).log_window(2).pipeline(2),
         |b| b.checkpoint_interval(1 << 32).log_window(1 << 40).pipeline(1024),
+        |b| b.checkpoint_interval(3).log_window(1024 * 3).pipeline(1),
         |b| b.limits(limits(|l| l.result_bytes_max = 0)),
         |b| b.limits(limits(|l| (l.message_bytes_max, l.batch_bytes_max) = (64 << 20, (64 << 20) - (64 << 10)))),
     ];
     for (index, change) in good.into_iter().enumerate() {
         assert!(change(Cluster::builder(public(1, 4), Vec::new())).build().is_ok(), "{index}");
     }
-    let bad: [(Change, &str); 25] = [
+    let bad: [(Change, &str); 29] = [
         (|b| b.checkpoint_interval(0), "the checkpoint interval must be at least 1"),
         (|b| b.checkpoint_interval((1 << 32) + 1), "the checkpoint interval must be at most 2^32"),
         (|b| b.checkpoint_interval(u64::MAX), "the checkpoint interval must be at most 2^32"),
         (|b| b.checkpoint_interval(10).log_window(19), "the log window must be at least two checkpoint intervals"),
         (|b| b.log_window(0), "the log window must be at least two checkpoint intervals"),
-        (|b| b.log_window((1 << 40) + 1), "the log window must be at most 2^40"),
-        (|b| b.log_window(u64::MAX), "the log window must be at most 2^40"),
+        (|b| b.checkpoint_interval(10).log_window(21), "the log window must be a multiple of the checkpoint interval"),
+        (|b| b.checkpoint_interval(10).log_window(29), "the log window must be a multiple of the checkpoint interval"),
+        (|b| b.log_window(u64::MAX), "the log window must be a multiple of the checkpoint interval"),
+        (|b| b.log_window(128 * 1025), "the log window must be at most 1024 checkpoint intervals"),
+        (|b| b.checkpoint_interval(1).log_window(u64::MAX), "the log window must be at most 1024 checkpoint intervals"),
+        (|b| b.checkpoint_interval(1 << 32).log_window((1 << 40) + (1 << 32)), "the log window must be at most 2^40"),
         (|b| b.pipeline(0), "the pipeline must be at least 1"),
-        (|b| b.pipeline(1025), "the pipeline must be at most the log window, and at most 1024"),
+        (|b| b.checkpoint_interval(1024).log_window(2048).pipeline(1025), "the pipeline must be at most the log window, and at most 1024"),
         (|b| b.pipeline(u64::MAX), "the pipeline must be at most the log window, and at most 1024"),
         (|b| b.checkpoint_interval(1).log_window(2).pipeline(3), "the pipeline must be at most the log window, and at most 1024"),
         (|b| b.limits(limits(|l| l.batch_requests_max = 0)), "a batch must have room for one request"),
@@ -275,6 +280,13 @@ fn identity(replicas: &[VerifyingKey], clients: &[VerifyingKey], numbers: [u64; 
 }
 
 #[test]
+fn spec_1_the_default_numbers_are_those_of_the_specification() {
+    let cluster = cluster(4);
+    assert_eq!((cluster.checkpoint_interval(), cluster.log_window(), cluster.pipeline()), (128, 512, 16));
+    assert_eq!(cluster.id(), identity(&public(1, 4), &[], [128, 512, 16], &Limits::default()));
+}
+
+#[test]
 fn spec_1_the_identity_covers_every_field() {
     let base = || Cluster::builder(public(1, 4), public(2, 3));
     let with = |change: fn(&mut Limits)| {
@@ -289,8 +301,8 @@ fn spec_1_the_identity_covers_every_field() {
     };
     let builders = [
         base(),
-        base().checkpoint_interval(1023),
-        base().log_window((1 << 20) - 1),
+        base().checkpoint_interval(64),
+        base().log_window(640),
         base().pipeline(15),
         with(|l| l.message_bytes_max -= 1),
         with(|l| l.batch_bytes_max -= 1),
@@ -321,9 +333,9 @@ fn spec_1_the_identity_is_that_of_the_specification_and_does_not_depend_on_the_c
     let mut clients = public(2, 5);
     let build = |clients: &[VerifyingKey]| {
         let builder = Cluster::builder(public(1, 4), clients.to_vec()).limits(limits.clone());
-        builder.checkpoint_interval(3).log_window(50).pipeline(4).build().unwrap()
+        builder.checkpoint_interval(5).log_window(50).pipeline(4).build().unwrap()
     };
-    let expected = identity(&public(1, 4), &clients, [3, 50, 4], &limits);
+    let expected = identity(&public(1, 4), &clients, [5, 50, 4], &limits);
     let enrolled: Vec<_> = build(&clients).clients().collect();
     for _ in 0..clients.len() {
         clients.rotate_left(1);

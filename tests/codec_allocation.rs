@@ -116,6 +116,18 @@ fn swarms(world: &World) {
         let mut siblings = swarm(11, &[0; 4 + 8 + 8 + 32 + 8 + 32 + 8 + 4 + 4], &[0; 32], 32);
         siblings.extend_from_slice(&[0; 64]);
         refused("siblings", siblings);
+        let mut members = swarm(14, &[0; 8 + 32 + 32], &[0; 68], 256);
+        members.push(0);
+        refused("members of a checkpoint", members);
+        // Two bytes too many, or one: all of it is read.
+        for count in [1, 2, 3, 5, 8, 13, 100, 1000, 30_000, 32_000] {
+            let mut parts = swarm(15, &[0; 8 + 32], &[7; 32], count);
+            parts.extend_from_slice(&[0; 8 + 2]);
+            refused("parts of the session table", parts);
+            let mut parts = swarm(15, &[0; 8 + 32 + 8], &[7; 32], count);
+            parts.extend_from_slice(&[0; 2]);
+            refused("parts of the service", parts);
+        }
     }
 }
 
@@ -135,6 +147,13 @@ fn late_refusals(world: &World) {
         assert!(!check("cut off", &proposal[..proposal.len() - 1], world.cluster.limits()));
         check("within or beyond its limits", &proposal, world.cluster.limits());
     }
+    for length in [201, 1000, 100_000, 1_000_000] {
+        assert!(!check("a part of a snapshot", &world.forge.chunk(&vec![7; length]), &narrow));
+    }
+    // One that passes.
+    let parts = vec![world.forge.genesis(); 16_000];
+    let manifest = world.forge.manifest((SequenceNumber::new(128), world.forge.genesis()), &parts, &parts);
+    assert!(check("a manifest", &world.forge.manifest_message(&manifest), world.cluster.limits()));
     let mut huge = Sheet::default();
     huge.string("far beyond message_bytes_max", &vec![0; 4 << 20]);
     assert_eq!(peak_of(&huge.bytes, world.cluster.limits()), (0, false));

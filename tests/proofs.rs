@@ -341,6 +341,10 @@ fn v4_a_new_view_from_genesis_has_no_certificate_and_this_clusters_genesis() {
     assert_eq!(entry.judge(5, &above, Some((genesis, None))), told("a claim has no certificate"));
 }
 
+fn checkpoint(number: u64, log_digest: [u8; 32], state: [u8; 32]) -> Statement {
+    Statement::Checkpoint(samples::by_hand::Checkpoint { number, log_digest, state })
+}
+
 fn evidence_of(world: &World, replica: u32, signer: u32, first: &Statement, second: &Statement) -> Evidence {
     let mut sheet = Sheet::default();
     sheet.u32("replica", replica);
@@ -366,6 +370,8 @@ fn e_statements_that_do_not_contradict_each_other_prove_nothing() {
         Statement::NewView { view: 1, number: 1, digest: [2; 32] },
         Statement::Executed { number: 3, root: [2; 32] },
         Statement::Executed { number: 1, root: [2; 32] },
+        checkpoint(3, [2; 32], [2; 32]),
+        checkpoint(1, [2; 32], [2; 32]),
     ];
     for first in &statements {
         for second in &statements {
@@ -390,6 +396,8 @@ fn e_contradictions_of_each_kind_stand_alone_and_only_with_their_signers_key() {
         (Statement::NewView { view: 3, number: 1, digest: [1; 32] }, Statement::NewView { view: 3, number: 2, digest: [1; 32] }),
         (Statement::NewView { view: 3, number: 1, digest: [1; 32] }, Statement::NewView { view: 3, number: 1, digest: [2; 32] }),
         (Statement::Executed { number: 3, root: [1; 32] }, Statement::Executed { number: 3, root: [2; 32] }),
+        (checkpoint(128, [1; 32], [1; 32]), checkpoint(128, [1; 32], [2; 32])),
+        (checkpoint(128, [1; 32], [1; 32]), checkpoint(128, [2; 32], [1; 32])),
     ];
     for (first, second) in pairs {
         for (first, second) in [(first, second), (second, first)] {

@@ -128,6 +128,8 @@ fn d1_a_crash_at_any_write_breaks_no_promise() {
             if net.hosts[at].crashes == 1 {
                 net.restart(at, Start::Recovering).unwrap_or_else(|error| panic!("write {when}, {fate:?}: {error}"));
             }
+            // A crash that has not come by now would have nobody to restart it.
+            net.hosts[at].crash_at = None;
             orders(&mut net, 4, &ALL);
             net.settle(LONG, &ALL);
         }

@@ -222,12 +222,12 @@ fn d1_records_are_framed_indexed_and_hold_the_blocks_of_their_votes() {
     assert_eq!(writes.iter().map(logothete::Write::index).collect::<Vec<_>>(), [1, 2]);
     for (write, block) in writes.iter().zip(&blocks) {
         let frame = write.record().as_bytes();
-        assert_eq!(&frame[..8], b"logothR1");
+        assert_eq!(&frame[..8], b"logothR2");
         assert_eq!(&frame[8..40], solo.cluster.id().as_bytes());
         assert_eq!(frame[40..44], 1_u32.to_le_bytes());
         assert_eq!(frame[44..52], write.index().to_le_bytes());
         let length = u32::from_le_bytes(frame[52..56].try_into().expect("four bytes")) as usize;
-        assert_eq!(frame.len(), 56 + length + 32);
+        assert_eq!(frame.len(), 64 + length + 32);
         let parent = block.parent();
         assert!(frame.windows(32).any(|window| window == parent.as_bytes()), "the header is in the record");
     }

@@ -5,9 +5,9 @@
 
 mod samples;
 
-use logothete::sim::forge::{ForgedBlock, ForgedCertificate, Kept, Kind};
+use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Kept, KeptState, Kind};
 use logothete::{Digest, ReplicaId, Request, RequestNumber, SequenceNumber, View};
-use samples::by_hand::{Block, Certificate, Hash, Phase, ViewChange, Vote};
+use samples::by_hand::{Block, Certificate, Hash, Phase, ViewChange, Vote, lay_checkpoint};
 use samples::sheet::{Sheet, hex};
 use samples::{World, sha};
 use std::collections::BTreeSet;
@@ -89,6 +89,24 @@ fn spec_2_the_crate_writes_what_is_laid_out_by_hand() {
     let leave = |index, certificate| forge.view_change(replica(index), View::new(5), certificate);
     let view = View::new(3);
     let request = forged_request(&world, &world.request(1, 1));
+    let (sessions, service) = world.parts();
+    let [sessions, service] = [sessions, service].map(|parts| parts.into_iter().map(Digest::new).collect::<Vec<_>>());
+    let number = SequenceNumber::new;
+    let manifest = forge.manifest((number(128), Digest::new([0xd1; 32])), &sessions, &service);
+    let checkpoint = forge.checkpoint_of(&manifest);
+    assert_eq!(checkpoint, forged_checkpoint(&world), "the state's digest");
+    let status = ForgedStatus {
+        ordinal: 77,
+        view: View::new(5),
+        want: View::new(6),
+        stable: number(128),
+        floor: number(120),
+        decided: number(130),
+        committed: (View::new(1), number(129)),
+        high: (View::new(2), number(131)),
+        head: (number(132), at.1),
+        ..ForgedStatus::default()
+    };
     let written = [
         ("request", forge.request_message(&request)),
         ("pre_prepare", forge.pre_prepare(&world.replicas[3], view, &blocks[0])),
@@ -110,6 +128,37 @@ fn spec_2_the_crate_writes_what_is_laid_out_by_hand() {
         ),
         ("new_view_from_genesis", forge.new_view(&world.replicas[1], View::new(5), &[0, 1, 2].map(|index| leave(index, None)), None)),
         ("fetch_chain", forge.fetch(replica(2), 78, SequenceNumber::new(0), at)),
+        ("fetch_proposal", forge.fetch_proposal(replica(2), 78, View::new(0), at)),
+        ("fetch_manifest", forge.fetch_manifest(replica(2), 78, SequenceNumber::new(128), checkpoint.state)),
+        ("fetch_chunk", forge.fetch_chunk(replica(2), 78, SequenceNumber::new(128), 4, service[2])),
+        ("status", forge.status_of(replica(1), &status)),
+        (
+            "status_with_votes",
+            forge.status_of(
+                replica(1),
+                &ForgedStatus {
+                    waits: true,
+                    votes: [Some(at), Some(at)],
+                    checkpoint: Some(checkpoint),
+                    view_change: Some(&leave(1, Some(&prepared))),
+                    ..status.clone()
+                },
+            ),
+        ),
+        ("checkpoint", forge.checkpoint(replica(1), checkpoint)),
+        ("stable", forge.stable_message(&forge.stable(&[replica(0), replica(1), replica(3)], checkpoint))),
+        ("manifest", forge.manifest_message(&manifest)),
+        ("chunk", forge.chunk(&[5; 3])),
+        ("rejoin", forge.rejoin(replica(2), [0xa5; 32])),
+        ("welcome", forge.welcome(replica(1), ReplicaId::new(2), [0xa5; 32], View::new(6))),
+        (
+            "evidence_of_checkpoints",
+            forge.evidence_message(&forge.checkpoint_evidence(
+                replica(3),
+                checkpoint,
+                ForgedCheckpoint { state: Digest::new([9; 32]), ..checkpoint },
+            )),
+        ),
         (
             "evidence_of_prepares",
             forge.evidence_message(&forge.evidence(replica(3), Kind::Prepare, view, at, (SequenceNumber::new(1), blocks[1].digest()))),
@@ -166,13 +215,20 @@ fn certificate(world: &World, kind: Kind, view: u64) -> ForgedCertificate {
     world.forge.certificate(&members, kind, View::new(view), (SequenceNumber::new(1), forged_blocks(world)[0].digest()))
 }
 
-/// Frame: tag, group, replica, index, length, body, checksum of all before it.
+fn forged_checkpoint(world: &World) -> ForgedCheckpoint {
+    let by_hand = world.checkpoint();
+    ForgedCheckpoint { position: (SequenceNumber::new(by_hand.number), Digest::new(by_hand.log_digest)), state: Digest::new(by_hand.state) }
+}
+
+/// Frame: tag, group, replica, index, length, eight bytes of a checksum of these, body, checksum of all before it.
 fn frame(world: &World, body: &[u8]) -> Vec<u8> {
-    let mut bytes = b"logothR1".to_vec();
+    let mut bytes = b"logothR2".to_vec();
     bytes.extend_from_slice(world.cluster.id().as_bytes());
     bytes.extend_from_slice(&1_u32.to_le_bytes());
     bytes.extend_from_slice(&7_u64.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    let of_header: Hash = sha(b"logothete/record", &[&bytes]);
+    bytes.extend_from_slice(&of_header[..8]);
     bytes.extend_from_slice(body);
     let checksum: Hash = sha(b"logothete/record", &[&bytes]);
     bytes.extend_from_slice(&checksum);
@@ -191,6 +247,23 @@ fn records(world: &World) -> Vec<RecordVector> {
     let leaving = ViewChange { replica: 1, view: 5, certificate: Some(by_hand.clone()) };
     let view_change = world.forge.view_change((ReplicaId::new(1), &world.replicas[1]), View::new(5), Some(&certificate));
     let new_view = world.samples().into_iter().find(|sample| sample.name == "new_view").unwrap().sheet;
+    let replica = |index: u32| (ReplicaId::new(index), &world.replicas[index as usize]);
+    let stable = world.forge.stable(&[0, 1, 3].map(replica), forged_checkpoint(world));
+    let state = KeptState {
+        keeps_from: 3,
+        view: View::new(5),
+        waits: true,
+        wish: View::new(6),
+        base: at,
+        top: Some(at),
+        high: Some(&certificate),
+        view_change: Some(&view_change),
+        new_view: Some(&new_view.bytes),
+        commits: vec![at],
+        stable: Some(&stable),
+        checkpoints: vec![forged_checkpoint(world)],
+        rejoining: None,
+    };
     let record = |name, number, variant, lay: &dyn Fn(&mut Sheet), kept: Kept<'_>| {
         let mut sheet = Sheet::default();
         sheet.choice("record", number, variant);
@@ -264,5 +337,68 @@ fn records(world: &World) -> Vec<RecordVector> {
             },
             Kept::Blocks(&blocks),
         ),
+        record(
+            "record_checkpoint",
+            8,
+            "Checkpoint",
+            &|sheet| lay_checkpoint(sheet, &world.checkpoint()),
+            Kept::Checkpoint(forged_checkpoint(world)),
+        ),
+        record("record_state", 9, "State", &|sheet| lay_state(world, sheet, &leaving, &by_hand), Kept::State(&state)),
+        record(
+            "record_state_of_little",
+            9,
+            "State",
+            &|sheet| {
+                sheet.u64("keeps_from", 7);
+                sheet.u64("view", 0);
+                sheet.choice("mode", 0, "Normal");
+                sheet.u64("wish", 0);
+                sheet.u64("base_number", 0);
+                sheet.fixed("base_digest", &world.genesis());
+                ["top", "high", "view_change", "new_view"].iter().for_each(|name| sheet.option(name, None::<()>, |_, ()| ()));
+                sheet.count("commits", 0);
+                sheet.option("stable", None::<()>, |_, ()| ());
+                sheet.count("checkpoints", 0);
+                sheet.option("rejoining", Some([0xa5; 32]), |sheet, nonce| sheet.fixed("nonce", &nonce));
+            },
+            Kept::State(&KeptState {
+                keeps_from: 7,
+                base: (SequenceNumber::new(0), world.forge.genesis()),
+                rejoining: Some([0xa5; 32]),
+                ..KeptState::default()
+            }),
+        ),
+        record("record_rejoining", 10, "Rejoining", &|sheet| sheet.fixed("nonce", &[0xa5; 32]), Kept::Rejoining { nonce: [0xa5; 32] }),
+        record("record_wish", 11, "Wish", &|sheet| sheet.u64("view", 6), Kept::Wish(View::new(6))),
     ]
+}
+
+/// A state in which everything is there that can be there.
+fn lay_state(world: &World, sheet: &mut Sheet, leaving: &ViewChange, high: &Certificate) {
+    let vote = &high.vote;
+    let new_view = world.samples().into_iter().find(|sample| sample.name == "new_view").unwrap().sheet;
+    sheet.u64("keeps_from", 3);
+    sheet.u64("view", 5);
+    sheet.choice("mode", 1, "ViewChange");
+    sheet.u64("wish", 6);
+    sheet.u64("base_number", vote.number);
+    sheet.fixed("base_digest", &vote.digest);
+    sheet.option("top", Some(vote), |sheet, vote| {
+        sheet.u64("sequence_number", vote.number);
+        sheet.fixed("digest", &vote.digest);
+    });
+    sheet.option("high", Some(high), |sheet, high| world.lay_certificate(sheet, high));
+    sheet.option("view_change", Some(leaving), |sheet, leaving| world.lay_view_change(sheet, leaving));
+    sheet.option("new_view", Some(new_view), |sheet, new_view| {
+        sheet.words.extend(new_view.words[1..].iter().map(|word| format!("new_view.{word}")));
+        sheet.bytes.extend_from_slice(&new_view.bytes[4..]);
+    });
+    sheet.count("commits", 1);
+    sheet.u64("sequence_number", vote.number);
+    sheet.fixed("digest", &vote.digest);
+    sheet.option("stable", Some(world.checkpoint()), |sheet, stable| world.lay_stable(sheet, &stable, &[0, 1, 3]));
+    sheet.count("checkpoints", 1);
+    lay_checkpoint(sheet, &world.checkpoint());
+    sheet.option("rejoining", None::<()>, |_, ()| ());
 }

@@ -123,12 +123,16 @@ impl Replica {
         let floor = app.last_executed.minus(tuning.retention.min(cluster.log_window()));
         let mut first = None;
         let records = records.into_iter().inspect(|(index, _)| first = first.or(Some(*index)));
-        let replayed = replay(&cluster, id, records, |block| block.header.sequence_number > floor)?;
-        match start {
+        let replayed = replay(&cluster, id, records, |block| block.header.sequence_number > floor);
+        let index = first.unwrap_or_default();
+        let replayed = match (start, replayed) {
+            (Start::Recovering, replayed) => replayed?,
             // A record that was cut off was never synced, and nothing was promised on it.
-            Start::New | Start::Rejoining { .. } if replayed.records > 0 => {
-                return Err(RecoverError::NotEmpty { index: first.unwrap_or_default() });
-            }
+            (_, Ok(replayed)) if replayed.records == 0 => replayed,
+            // Damaged or not: it is not for this start to go on with.
+            _ => return Err(RecoverError::NotEmpty { index }),
+        };
+        match start {
             Start::New if app.last_executed.get() > 0 => return Err(RecoverError::NotNew(app.last_executed)),
             Start::Recovering if replayed.records == 0 => return Err(RecoverError::EmptyLog),
             _ => {}
@@ -158,7 +162,9 @@ impl Replica {
         let Replayed { promises, blocks, .. } = replayed;
         let genesis = Position { number: SequenceNumber::default(), digest: cluster.genesis() };
         let executed = if app.last_executed.get() == 0 { genesis } else { Position { number: app.last_executed, digest: app.log_digest } };
-        if executed.number == promises.stable().number && executed != promises.stable() {
+        let chain = restored_chain(executed, blocks);
+        let committed = promises.high_certificate().filter(|high| high.kind == VoteKind::Commit).map(Position::of);
+        if !std::iter::once(promises.stable()).chain(committed).all(|certified| may_be_one_history(&chain, executed, certified)) {
             return Err(RecoverError::OtherHistory(executed.number));
         }
         let table = SessionTable::decode(&cluster, &app.sessions)?;
@@ -169,7 +175,7 @@ impl Replica {
             now: Time::default(),
             halted: None,
             outputs: Vec::new(),
-            chain: restored_chain(executed, blocks),
+            chain,
             votes: Votes::new(promises.view()),
             ordering: Ordering::new(promises.top.filter(|top| top.number > base.number).unwrap_or(base)),
             view_changes: BTreeMap::new(),
@@ -230,6 +236,12 @@ impl Replica {
             self.order_checkpoint(executed.number, executed.digest);
         }
     }
+}
+
+/// False if one of them is known not to be on the chain that ends in the other.
+fn may_be_one_history(chain: &ChainStore, one: Position, other: Position) -> bool {
+    let (low, high) = if one.number <= other.number { (one, other) } else { (other, one) };
+    chain.ancestor(high, low.number).is_none_or(|digest| digest == low.digest)
 }
 
 /// The decided log ends where the service is; below, as far as the log's blocks reach down from there, it is kept for those who lag.

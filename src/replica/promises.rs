@@ -435,6 +435,6 @@ impl Promises {
     }
 }
 
-fn ensure(holds: bool, rule: &'static str) -> Result<(), Broken> {
+pub(super) fn ensure(holds: bool, rule: &'static str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(rule)) }
 }

@@ -3,10 +3,11 @@
 use super::Broken;
 use super::entry::RecoverError;
 use super::log_use::LogUse;
-use super::promises::{Position, Promises};
+use super::promises::{Position, Promises, ensure};
+use crate::certificate::Certificate;
 use crate::cluster::Cluster;
-use crate::ids::{Bytes, ReplicaId, View};
-use crate::message::{Block, Claim, Mode};
+use crate::ids::{Bytes, ReplicaId, SequenceNumber};
+use crate::message::{Block, Checkpoint, CheckpointCertificate, Claim, Mode};
 use crate::record::{Framed, RecordBody, RecordFault, State, read_frame};
 use std::sync::Arc;
 
@@ -17,8 +18,6 @@ pub(super) struct Replayed {
     pub(super) blocks: Vec<(u64, Arc<Block>)>,
     /// How many whole records it has.
     pub(super) records: u64,
-    /// Something stands behind the last whole record.
-    pub(super) torn: bool,
 }
 
 struct Reader {
@@ -29,6 +28,8 @@ struct Reader {
     next: u64,
     /// All that binds is known: from the first record on, or since a `State`.
     whole: bool,
+    /// The last `State` needs blocks of records from here on, and the log begins above it.
+    owed: Option<u64>,
 }
 
 /// Reads all records. `wanted` says which blocks are worth keeping.
@@ -39,8 +40,8 @@ pub(super) fn replay(
     wanted: impl Fn(&Block) -> bool,
 ) -> Result<Replayed, RecoverError> {
     let promises = Promises::new(cluster.clone(), me);
-    let replayed = Replayed { promises, blocks: Vec::new(), records: 0, torn: false };
-    let mut reader = Reader { cluster: cluster.clone(), me, replayed, first: None, next: 0, whole: false };
+    let replayed = Replayed { promises, blocks: Vec::new(), records: 0 };
+    let mut reader = Reader { cluster: cluster.clone(), me, replayed, first: None, next: 0, whole: false, owed: None };
     let mut records = records.into_iter().peekable();
     while let Some((index, bytes)) = records.next() {
         let is_last = records.peek().is_none();
@@ -58,47 +59,55 @@ impl Reader {
             Framed::Whole(body) => *body,
             // D2: only what was never synced can be cut off, and nothing was promised on it.
             Framed::Torn if is_last => {
-                self.replayed.torn = true;
-                return Ok(());
+                // A log that was shortened begins with whole records: where this one would be the first, those before it are lost.
+                let lost = self.first.is_none() && index > 0;
+                return if lost { Err(RecordFault::Gap(0)) } else { Ok(()) };
             }
             Framed::Torn => return Err(RecordFault::CutOff),
         };
         self.first = self.first.or(Some(index));
         self.next = index.saturating_add(1);
         self.replayed.records += 1;
-        self.whole |= index == 0;
-        match body {
-            RecordBody::State(state) => {
-                if self.first.is_some_and(|first| first > state.keeps_from) {
-                    return Err(RecordFault::Gap(state.keeps_from));
+        self.promise(index, &body).map_err(|Broken(reason)| RecordFault::DoesNotFollow(reason))?;
+        if let RecordBody::Prepare { blocks, .. } | RecordBody::Blocks { blocks } = body {
+            for mut block in blocks {
+                if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
+                    return Err(RecordFault::DoesNotFollow("P1: a batch does not hash to what its header says"));
                 }
-                self.whole = true;
-                // What the log may have let go of since is not built on again, even if it is still there.
-                self.replayed.blocks.retain(|(index, _)| *index >= state.keeps_from);
-                self.replayed.promises.resume(*state, self.next);
-            }
-            body => {
-                if self.whole {
-                    self.replayed.promises.replay(index, &body).map_err(|Broken(reason)| RecordFault::DoesNotFollow(reason))?;
-                }
-                if let RecordBody::Prepare { blocks, .. } | RecordBody::Blocks { blocks } = body {
-                    for mut block in blocks {
-                        if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
-                            return Err(RecordFault::DoesNotFollow("a batch does not hash to what its header says"));
-                        }
-                        if wanted(&block) {
-                            self.replayed.blocks.push((index, block));
-                        }
-                    }
+                if wanted(&block) {
+                    self.replayed.blocks.push((index, block));
                 }
             }
         }
         Ok(())
     }
 
+    /// Takes what a record says; before all that binds is known, only what it is.
+    fn promise(&mut self, index: u64, body: &RecordBody) -> Result<(), Broken> {
+        let is_beginning = matches!(body, RecordBody::Started | RecordBody::Rejoining { .. });
+        ensure(is_beginning || index > 0, "D2: not the first record of a log")?;
+        ensure(!is_beginning || index == 0, "D2: the first record of a log, in the middle")?;
+        let RecordBody::State(state) = body else {
+            self.whole |= is_beginning;
+            return if self.whole { self.replayed.promises.replay(body) } else { Ok(()) };
+        };
+        ensure(state.keeps_from <= index, "D2: it rests on records that come after it")?;
+        if self.whole {
+            self.replayed.promises.restates(state)?;
+        }
+        self.whole = true;
+        // Not yet a fault: a later one may need no block of what is gone.
+        self.owed = self.first.filter(|first| *first > state.keeps_from).map(|_| state.keeps_from);
+        // What the log may have let go of since is not built on again, even if it is still there.
+        self.replayed.blocks.retain(|(index, _)| *index >= state.keeps_from);
+        self.replayed.promises.resume(State::clone(state));
+        Ok(())
+    }
+
     fn finish(mut self) -> Result<Replayed, RecoverError> {
-        if let Some(first) = self.first.filter(|_| !self.whole) {
-            return Err(RecoverError::Record { index: first, fault: RecordFault::Gap(0) });
+        let missing = if self.whole { self.owed } else { Some(0) };
+        if let Some((index, missing)) = self.first.zip(missing) {
+            return Err(RecoverError::Record { index, fault: RecordFault::Gap(missing) });
         }
         self.replayed.promises.log = LogUse::resume(self.next);
         self.replayed.promises.standing = self.next;
@@ -107,8 +116,7 @@ impl Reader {
 }
 
 impl Promises {
-    fn resume(&mut self, state: State, next: u64) {
-        self.log = LogUse::resume(next);
+    fn resume(&mut self, state: State) {
         self.view = state.view;
         self.mode = state.mode;
         self.wish = state.wish;
@@ -125,56 +133,78 @@ impl Promises {
         self.rejoining = state.rejoining;
     }
 
+    // D2
+    /// Does this follow from the records before it? Since they were written certificates may have come, and positions been decided.
+    fn restates(&self, state: &State) -> Result<(), Broken> {
+        let view = (state.view, state.mode, Position::from(state.base), state.top.map(Position::from));
+        ensure(view == (self.view, self.mode, self.base, self.top), "D2: a state in another view, or of other votes")?;
+        ensure(state.wish == self.wish, "V1: a state of another wish")?;
+        ensure(state.view_change == self.view_change, "D2: a state of another view change")?;
+        ensure(state.new_view == self.new_view, "D2: a state of another new view")?;
+        let high = state.high.as_ref().map_or_else(|| Claim::genesis(self.cluster.genesis()), Certificate::claim);
+        ensure(high.rank > self.high.rank || high == self.high, "P4: high has fallen")?;
+        ensure(
+            state.commits.iter().all(|(number, digest)| self.committed.get(number) == Some(digest)),
+            "D2: a state with a commit that was never made",
+        )?;
+        let stable = |certificate: &CheckpointCertificate| certificate.checkpoint;
+        let (now, before) = (state.stable.as_ref().map(stable), self.stable.as_ref().map(stable));
+        let number = |checkpoint: Option<Checkpoint>| checkpoint.map_or(SequenceNumber::default(), |stable| stable.sequence_number);
+        ensure(number(now) > number(before) || now == before, "I12: the stable checkpoint has fallen")?;
+        let votes = self.checkpoints.range(number(now).next()..).map(|(_, checkpoint)| checkpoint);
+        ensure(state.checkpoints.iter().eq(votes), "D2: a state of other votes on checkpoints")?;
+        ensure(state.rejoining.is_none() || state.rejoining == self.rejoining, "D2: a log that is lost in the middle")
+    }
+
     // D2: the log is the history of one correct replica, or it is damaged.
-    fn replay(&mut self, index: u64, body: &RecordBody) -> Result<(), Broken> {
+    fn replay(&mut self, body: &RecordBody) -> Result<(), Broken> {
         match body {
-            RecordBody::Started | RecordBody::Rejoining { .. } if index > 0 => Err(Broken("the first record of a log, in the middle")),
             RecordBody::Started => Ok(()),
             RecordBody::Rejoining { nonce } => {
                 self.rejoining = Some(*nonce);
                 Ok(())
             }
-            _ if index == 0 => Err(Broken("not the first record of a log")),
-            RecordBody::Prepare { view, sequence_number, digest, .. } => {
-                self.own_view(*view)?;
+            RecordBody::Prepare { view, sequence_number, digest, blocks } => {
+                ensure(*view == self.view, "P2: a vote of another view")?;
+                let top = blocks.last().map(|block| block.header.sequence_number);
+                ensure(top.is_none_or(|top| top == *sequence_number), "D1: a vote on another block than its record holds")?;
                 self.prepare((*sequence_number, *digest).into())
             }
             RecordBody::Commit { certificate } => {
                 // What was decided meanwhile is not in the log: a commit may come again.
                 let known = self.committed.remove(&certificate.sequence_number);
-                if known.is_some_and(|digest| digest != certificate.digest) {
-                    return Err(Broken("P3: two commits at one position"));
-                }
+                ensure(known.is_none_or(|digest| digest == certificate.digest), "P3: two commits at one position")?;
                 self.commit(certificate)
             }
             RecordBody::ViewChange { promise } => {
+                ensure(promise.replica == self.me, "V2: another replica's view change")?;
                 promise.certificate.iter().try_for_each(|certificate| self.raise(certificate))?;
                 self.leave(promise)
             }
             RecordBody::NewView { promise } => self.begin(promise),
-            RecordBody::Base { view, base_number, base_digest, high, .. } => {
+            RecordBody::Base { view, mode, base_number, base_digest, top, high } => {
+                ensure(*mode == Mode::Normal, "V4: a base in a view that has not begun")?;
                 let base = Position { number: *base_number, digest: *base_digest };
                 if *view == self.view && self.mode == Mode::Normal {
                     let _ = self.rebase(base)?;
                 } else {
                     let _ = self.enter(*view, base, None)?;
                 }
-                high.iter().try_for_each(|certificate| self.raise(certificate))?;
-                self.recorded_high = self.high.rank;
-                Ok(())
+                ensure(*top == self.top(), "V4: a base with another vote as the highest")?;
+                self.replay_high(high.as_ref())
             }
-            RecordBody::High { certificate } => {
-                self.raise(certificate)?;
-                self.recorded_high = self.high.rank;
-                Ok(())
-            }
+            RecordBody::High { certificate } => self.replay_high(Some(certificate)),
             RecordBody::Checkpoint { checkpoint } => self.checkpoint(*checkpoint),
             RecordBody::Wish { view } => self.wish_for(*view),
             RecordBody::Blocks { .. } | RecordBody::State(_) => Ok(()),
         }
     }
 
-    fn own_view(&self, view: View) -> Result<(), Broken> {
-        if view == self.view { Ok(()) } else { Err(Broken("a vote of another view")) }
+    fn replay_high(&mut self, certificate: Option<&Certificate>) -> Result<(), Broken> {
+        certificate.map_or(Ok(()), |certificate| self.raise(certificate))?;
+        let said = certificate.map_or_else(|| Claim::genesis(self.cluster.genesis()), Certificate::claim);
+        ensure(said == self.high, "P4: high has fallen")?;
+        self.recorded_high = self.high.rank;
+        Ok(())
     }
 }

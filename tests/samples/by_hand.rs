@@ -55,11 +55,19 @@ pub struct Block {
 }
 
 #[derive(Clone, Copy)]
+pub struct Checkpoint {
+    pub number: u64,
+    pub log_digest: Hash,
+    pub state: Hash,
+}
+
+#[derive(Clone, Copy)]
 pub enum Statement {
     Vote(Vote),
     ViewChange { view: u64, claim: Claim },
     NewView { view: u64, number: u64, digest: Hash },
     Executed { number: u64, root: Hash },
+    Checkpoint(Checkpoint),
 }
 
 /// The payload of each statement: tag, kind, group, fields.
@@ -84,7 +92,30 @@ impl World {
             Statement::ViewChange { view, claim } => self.payload(4, &[*view, claim.view, claim.number], Some(claim.digest)),
             Statement::NewView { view, number, digest } => self.payload(5, &[*view, *number], Some(*digest)),
             Statement::Executed { number, root } => self.payload(6, &[*number], Some(*root)),
+            Statement::Checkpoint(checkpoint) => self.checkpoint_payload(checkpoint),
         }
+    }
+
+    pub fn checkpoint_payload(&self, checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut bytes = self.payload(3, &[checkpoint.number], Some(checkpoint.log_digest));
+        bytes.extend_from_slice(&checkpoint.state);
+        bytes
+    }
+
+    pub fn rejoin_payload(&self, replica: u32, nonce: &[u8; 32]) -> Vec<u8> {
+        let mut bytes = self.payload(11, &[], None);
+        bytes.extend_from_slice(&replica.to_le_bytes());
+        bytes.extend_from_slice(nonce);
+        bytes
+    }
+
+    pub fn welcome_payload(&self, replica: u32, to: u32, nonce: &[u8; 32], want: u64) -> Vec<u8> {
+        let mut bytes = self.payload(12, &[], None);
+        bytes.extend_from_slice(&replica.to_le_bytes());
+        bytes.extend_from_slice(&to.to_le_bytes());
+        bytes.extend_from_slice(nonce);
+        bytes.extend_from_slice(&want.to_le_bytes());
+        bytes
     }
 
     pub fn request_payload(&self, request: &Request) -> Vec<u8> {
@@ -130,6 +161,20 @@ impl World {
     pub fn leaf(&self, client: usize, number: u64, operation: &[u8], result: &[u8]) -> Hash {
         let (operation, result) = (sha(b"logothete/operat", &[operation]), sha(b"logothete/result", &[result]));
         sha(b"logothete/leaf\0\0", &[&self.client_id(client), &number.to_le_bytes(), &operation, &result])
+    }
+}
+
+/// The digest of a snapshot's manifest, which is what a checkpoint calls its state.
+impl World {
+    pub fn state(&self, number: u64, log_digest: &Hash, sessions: &[Hash], service: &[Hash]) -> Hash {
+        let mut bytes = self.cluster.id().as_bytes().to_vec();
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(log_digest);
+        for parts in [sessions, service] {
+            bytes.extend_from_slice(&(parts.len() as u64).to_le_bytes());
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        }
+        sha(b"logothete/state\0", &[&bytes])
     }
 }
 
@@ -188,6 +233,21 @@ impl World {
         sheet.option("certificate", view_change.certificate.as_ref(), |sheet, certificate| self.lay_certificate(sheet, certificate));
     }
 
+    pub fn lay_checkpoint_vote(&self, sheet: &mut Sheet, replica: u32, checkpoint: &Checkpoint) {
+        lay_checkpoint(sheet, checkpoint);
+        sheet.u32("replica", replica);
+        sheet.fixed("signature", &self.by_replica(replica, &self.checkpoint_payload(checkpoint)));
+    }
+
+    pub fn lay_stable(&self, sheet: &mut Sheet, checkpoint: &Checkpoint, members: &[u32]) {
+        lay_checkpoint(sheet, checkpoint);
+        sheet.count("signatures", members.len());
+        for member in members {
+            sheet.u32("member", *member);
+            sheet.fixed("signature", &self.by_replica(*member, &self.checkpoint_payload(checkpoint)));
+        }
+    }
+
     pub fn lay_request(&self, sheet: &mut Sheet, request: &Request) {
         sheet.fixed("client", &self.client_id(request.client));
         sheet.u64("number", request.number);
@@ -230,6 +290,10 @@ impl World {
                 sheet.u64("sequence_number", *number);
                 sheet.fixed("root", root);
             }
+            Statement::Checkpoint(checkpoint) => {
+                sheet.choice("statement", 5, "Checkpoint");
+                lay_checkpoint(sheet, checkpoint);
+            }
         }
         sheet.fixed("signature", &self.by_replica(replica, &self.statement_payload(statement)));
     }
@@ -246,4 +310,10 @@ fn lay_claim(sheet: &mut Sheet, claim: &Claim) {
     sheet.u64("claim.rank.view", claim.view);
     sheet.u64("claim.rank.sequence_number", claim.number);
     sheet.fixed("claim.digest", &claim.digest);
+}
+
+pub fn lay_checkpoint(sheet: &mut Sheet, checkpoint: &Checkpoint) {
+    sheet.u64("checkpoint.sequence_number", checkpoint.number);
+    sheet.fixed("checkpoint.log_digest", &checkpoint.log_digest);
+    sheet.fixed("checkpoint.state", &checkpoint.state);
 }

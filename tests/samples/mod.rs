@@ -4,7 +4,7 @@
 pub mod by_hand;
 pub mod sheet;
 
-use by_hand::{Block, Certificate, Claim, Hash, Phase, Request, Statement, ViewChange, Vote, tree_node, tree_root};
+use by_hand::{Block, Certificate, Checkpoint, Claim, Hash, Phase, Request, Statement, ViewChange, Vote, tree_node, tree_root};
 use ed25519_dalek::SigningKey;
 use logothete::sim::forge::Forge;
 use logothete::{Cluster, Limits, MessageKind, PeerLink, Unverified, Verified, Verifier, VerifyError};
@@ -29,6 +29,15 @@ pub fn keys(first_seed: u8, count: usize) -> Vec<SigningKey> {
 
 pub fn sha(domain: &[u8; 16], parts: &[&[u8]]) -> Hash {
     parts.iter().fold(Sha256::new().chain_update(domain), |hasher, part| hasher.chain_update(part)).finalize().into()
+}
+
+/// What a status carries beside its own fields.
+#[derive(Default)]
+struct Said {
+    prepare: Option<Vote>,
+    commit: Option<Vote>,
+    checkpoint: Option<Checkpoint>,
+    view_change: Option<ViewChange>,
 }
 
 /// A valid message.
@@ -81,6 +90,17 @@ impl World {
     pub fn certificate(&self, phase: Phase, view: u64) -> Certificate {
         let [first, _] = self.blocks();
         Certificate { vote: Vote { phase, view, number: 1, digest: self.block_digest(&first) }, members: vec![0, 1, 3] }
+    }
+
+    /// A snapshot after position 128: two parts of the session table, three of the service.
+    pub fn parts(&self) -> (Vec<Hash>, Vec<Hash>) {
+        let part = |number: u8| sha(b"logothete/chunk\0", &[&[number; 3]]);
+        (vec![part(1), part(2)], vec![part(3), part(4), part(5)])
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        let (sessions, service) = self.parts();
+        Checkpoint { number: 128, log_digest: [0xd1; 32], state: self.state(128, &[0xd1; 32], &sessions, &service) }
     }
 
     fn sample(&self, name: &'static str, kind: MessageKind, lay: impl FnOnce(&mut Sheet)) -> Sample {
@@ -142,10 +162,20 @@ impl World {
             leaving("view_change_from_genesis", &view_change(2, None)),
             self.new_view("new_view", &claims, Some(&prepared)),
             self.new_view("new_view_from_genesis", &genesis_claims, None),
-            self.status("status", None, None, None),
-            self.status("status_with_votes", Some(&prepare), Some(&commit), Some(&view_change(1, Some(&prepared)))),
-            self.fetch("fetch_chain", 0, "Chain", ["above", "sequence_number"], digest),
-            self.fetch("fetch_proposal", 1, "Proposal", ["view", "sequence_number"], digest),
+            self.status("status", &Said::default()),
+            self.status(
+                "status_with_votes",
+                &Said {
+                    prepare: Some(Vote { view: 5, ..prepare }),
+                    commit: Some(Vote { view: 5, ..commit }),
+                    checkpoint: Some(self.checkpoint()),
+                    view_change: Some(view_change(1, Some(&prepared))),
+                },
+            ),
+            self.fetch("fetch_chain", 0, "Chain", &[("above", 8, 0), ("sequence_number", 8, 1)], digest),
+            self.fetch("fetch_proposal", 1, "Proposal", &[("view", 8, 0), ("sequence_number", 8, 1)], digest),
+            self.fetch("fetch_manifest", 2, "Manifest", &[("sequence_number", 8, 128)], self.checkpoint().state),
+            self.fetch("fetch_chunk", 3, "Chunk", &[("sequence_number", 8, 128), ("index", 4, 4)], self.parts().1[2]),
             self.sample("chain", MessageKind::Chain, |s| {
                 s.option("certificate", Some(&committed), |s, certificate| self.lay_certificate(s, certificate));
                 s.option("vote", Some(&prepare), |s, vote| self.lay_vote(s, 3, vote));
@@ -176,6 +206,59 @@ impl World {
             ),
             self.reply(2),
             self.answered(2),
+            against(
+                "evidence_of_checkpoints",
+                Statement::Checkpoint(self.checkpoint()),
+                Statement::Checkpoint(Checkpoint { state: [9; 32], ..self.checkpoint() }),
+            ),
+        ]
+        .into_iter()
+        .chain(self.checkpoint_samples())
+        .collect()
+    }
+
+    /// Checkpoints, snapshots, and the way back of a replica that has lost its log.
+    fn checkpoint_samples(&self) -> Vec<Sample> {
+        let checkpoint = self.checkpoint();
+        let (sessions, service) = self.parts();
+        let nonce = [0xa5; 32];
+        let (rejoin, welcome) = (self.rejoin_payload(2, &nonce), self.welcome_payload(1, 2, &nonce, 6));
+        vec![
+            signed(
+                self.sample("checkpoint", MessageKind::Checkpoint, |s| self.lay_checkpoint_vote(s, 1, &checkpoint)),
+                "replica 1",
+                self.checkpoint_payload(&checkpoint),
+            ),
+            self.sample("stable", MessageKind::Stable, |s| self.lay_stable(s, &checkpoint, &[0, 1, 3])),
+            self.sample("manifest", MessageKind::Manifest, |s| {
+                s.u64("sequence_number", 128);
+                s.fixed("log_digest", &checkpoint.log_digest);
+                for (name, parts) in [("sessions", &sessions), ("service", &service)] {
+                    s.count(name, parts.len());
+                    parts.iter().for_each(|part| s.fixed("chunk", part));
+                }
+            }),
+            self.sample("chunk", MessageKind::Chunk, |s| s.string("bytes", &[5; 3])),
+            signed(
+                self.sample("rejoin", MessageKind::Rejoin, |s| {
+                    s.u32("replica", 2);
+                    s.fixed("nonce", &nonce);
+                    s.fixed("signature", &self.by_replica(2, &rejoin));
+                }),
+                "replica 2",
+                rejoin.clone(),
+            ),
+            signed(
+                self.sample("welcome", MessageKind::Welcome, |s| {
+                    s.u32("replica", 1);
+                    s.u32("to", 2);
+                    s.fixed("nonce", &nonce);
+                    s.u64("want", 6);
+                    s.fixed("signature", &self.by_replica(1, &welcome));
+                }),
+                "replica 1",
+                welcome.clone(),
+            ),
         ]
     }
 
@@ -203,10 +286,10 @@ impl World {
         signed(sample, "replica 1", self.statement_payload(&statement))
     }
 
-    fn status(&self, name: &'static str, prepare: Option<&Vote>, commit: Option<&Vote>, leaving: Option<&ViewChange>) -> Sample {
-        let (mode, word) = if leaving.is_some() { (1, "ViewChange") } else { (0, "Normal") };
+    fn status(&self, name: &'static str, said: &Said) -> Sample {
+        let (mode, word) = if said.view_change.is_some() { (1, "ViewChange") } else { (0, "Normal") };
         let before: [u64; 2] = [77, 5];
-        let after: [u64; 8] = [6, 0, 1, 1, 1, 2, 1, 1];
+        let after: [u64; 9] = [6, 128, 120, 130, 1, 129, 2, 131, 132];
         let mut payload = b"logothete/1\0\0\0\0\0\x07".to_vec();
         payload.extend_from_slice(self.cluster.id().as_bytes());
         payload.extend_from_slice(&1_u32.to_le_bytes());
@@ -219,30 +302,37 @@ impl World {
             s.u32("replica", 1);
             ["ordinal", "view"].iter().zip(before).for_each(|(name, number)| s.u64(name, number));
             s.choice("mode", mode.into(), word);
-            let names = ["want", "stable", "decided", "committed.view", "committed.number", "high.view", "high.number", "head_number"];
+            let names =
+                ["want", "stable", "floor", "decided", "committed.view", "committed.number", "high.view", "high.number", "head_number"];
             names.iter().zip(after).for_each(|(name, number)| s.u64(name, number));
             s.fixed("head_digest", &head);
             s.fixed("signature", &self.by_replica(1, &payload));
-            s.option("prepare", prepare, |s, vote| self.lay_vote(s, 1, vote));
-            s.option("commit", commit, |s, vote| self.lay_vote(s, 1, vote));
-            s.option("view_change", leaving, |s, leaving| self.lay_view_change(s, leaving));
+            s.option("prepare", said.prepare.as_ref(), |s, vote| self.lay_vote(s, 1, vote));
+            s.option("commit", said.commit.as_ref(), |s, vote| self.lay_vote(s, 1, vote));
+            s.option("checkpoint", said.checkpoint.as_ref(), |s, checkpoint| self.lay_checkpoint_vote(s, 1, checkpoint));
+            s.option("view_change", said.view_change.as_ref(), |s, leaving| self.lay_view_change(s, leaving));
         });
         signed(sample, "replica 1", payload)
     }
 
-    fn fetch(&self, name: &'static str, wanted: u8, word: &str, names: [&str; 2], digest: Hash) -> Sample {
+    /// In the payload all kinds of questions have one width: two u64, of which the first is 0 where there is none, and a digest.
+    fn fetch(&self, name: &'static str, wanted: u8, word: &str, numbers: &[(&str, usize, u64)], digest: Hash) -> Sample {
         let mut payload = b"logothete/1\0\0\0\0\0\x08".to_vec();
         payload.extend_from_slice(self.cluster.id().as_bytes());
         payload.extend_from_slice(&2_u32.to_le_bytes());
         payload.extend_from_slice(&78_u64.to_le_bytes());
         payload.push(wanted);
-        [0_u64, 1].iter().for_each(|number| payload.extend_from_slice(&number.to_le_bytes()));
+        let number = |name: &str| numbers.iter().find(|(own, ..)| *own == name).map_or(0, |(_, _, number)| *number);
+        let first = number("above") + number("view") + number("index");
+        [first, number("sequence_number")].iter().for_each(|number| payload.extend_from_slice(&number.to_le_bytes()));
         payload.extend_from_slice(&digest);
         let sample = self.sample(name, MessageKind::Fetch, |s| {
             s.u32("replica", 2);
             s.u64("ordinal", 78);
             s.choice("wanted", wanted.into(), word);
-            names.iter().zip([0, 1]).for_each(|(name, number)| s.u64(name, number));
+            for (name, width, number) in numbers {
+                if *width == 4 { s.u32(name, u32::try_from(*number).unwrap()) } else { s.u64(name, *number) }
+            }
             s.fixed("digest", &digest);
             s.fixed("signature", &self.by_replica(2, &payload));
         });
@@ -315,6 +405,12 @@ pub fn wire_number(kind: MessageKind) -> u32 {
         MessageKind::Evidence => 10,
         MessageKind::Reply => 11,
         MessageKind::Answered => 12,
+        MessageKind::Checkpoint => 13,
+        MessageKind::Stable => 14,
+        MessageKind::Manifest => 15,
+        MessageKind::Chunk => 16,
+        MessageKind::Rejoin => 17,
+        MessageKind::Welcome => 18,
         other => panic!("{other:?} has no sample"),
     }
 }

@@ -16,6 +16,8 @@ pub struct Content {
     pub full: bool,
     /// So many bytes were ever put into files.
     pub written: u64,
+    /// Records stay, though they may go.
+    pub hoards: bool,
 }
 
 impl Disk {
@@ -36,7 +38,10 @@ impl Disk {
     }
 
     pub fn truncate_before(&self, index: u64) {
-        self.with(|content| content.log.retain(|(old, _)| *old >= index));
+        self.with(|content| {
+            let hoards = content.hoards;
+            content.log.retain(|(old, _)| hoards || *old >= index);
+        });
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod claims;
 pub mod disk;
 pub mod gang;
+pub mod logs;
 pub mod oracle;
 pub mod prng;
 pub mod solo;
@@ -294,6 +295,14 @@ impl Net {
     /// Serves an outbox like a host that never dawdles: records, signatures, execution.
     fn serve(&mut self, at: usize, mut outbox: Outbox) {
         let outputs: Vec<Output> = outbox.drain().collect();
+        // All records first: a receipt may set off the next record, and that must not come to the disk before these.
+        for output in &outputs {
+            if let Output::Write(write) = output {
+                if !self.append(at, write) {
+                    return;
+                }
+            }
+        }
         for output in outputs {
             if self.down.contains(&at) && self.hosts.len() > at && self.hosts[at].crashes > 0 {
                 // It crashed on the way.
@@ -301,7 +310,7 @@ impl Net {
             }
             self.say(format!("    {output}"));
             match output {
-                Output::Write(write) => self.write(at, write),
+                Output::Write(write) => self.release(at, write),
                 Output::Send(outgoing) => {
                     let envelopes = outgoing.sign(&self.hosts[at].key).expect("signed");
                     envelopes.iter().for_each(|envelope| self.send(at, envelope));
@@ -322,7 +331,8 @@ impl Net {
         }
     }
 
-    fn write(&mut self, at: usize, write: Write) {
+    /// False if it crashed at it.
+    fn append(&mut self, at: usize, write: &Write) -> bool {
         self.hosts[at].writes += 1;
         let bytes = Bytes::from(write.record().as_bytes());
         let disk = self.hosts[at].disk.clone();
@@ -332,10 +342,15 @@ impl Net {
                 Fate::Torn(percent) => disk.append(write.index(), Bytes::from(&bytes[..bytes.len() * percent as usize / 100])),
                 Fate::Kept => disk.append(write.index(), bytes),
             }
-            return self.crash(at);
+            self.crash(at);
+            return false;
         }
         disk.append(write.index(), bytes);
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
+        true
+    }
+
+    fn release(&mut self, at: usize, write: Write) {
         let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
         envelopes.iter().for_each(|envelope| self.send(at, envelope));
         self.step(at, Input::Persisted(receipt));
