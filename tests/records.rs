@@ -354,7 +354,8 @@ fn d2_frames_finds_the_records_in_a_stream_and_hides_no_damage() {
                 let mut shorter = stream.clone();
                 shorter.drain(offset + from..offset + from + length);
                 let (refused, fault) = log.refused(read(&shorter));
-                assert_eq!(refused, *index, "{fault} {from}");
+                // A last byte that is lost may be made good by the next record's first one, which then lacks that.
+                assert!(refused == *index || (from == record.len() - 1 && refused == index + 1), "{fault} {from}");
                 assert!(matches!(fault, RecordFault::Checksum | RecordFault::NotARecord | RecordFault::CutOff), "{fault}");
             }
             offset += record.len();
