@@ -232,13 +232,12 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
     fn discard_before(&mut self, sequence_number: SequenceNumber) -> Result<(), AppError> {
         let current = self.current()?;
         let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
-        let incoming = self.incoming.clone();
-        for manifest in self.manifests()?.iter().chain(&incoming) {
-            let number = manifest.sequence_number();
-            if number >= sequence_number || Some(number) == current {
-                needed.insert(manifest_name(number));
-                needed.extend((0..manifest.chunk_count()).filter_map(|index| part_name(manifest, index).ok()));
-            }
+        let is_needed = |manifest: &Manifest| manifest.sequence_number() >= sequence_number || Some(manifest.sequence_number()) == current;
+        let kept: Vec<Manifest> = self.manifests()?.into_iter().filter(is_needed).collect();
+        needed.extend(kept.iter().map(|manifest| manifest_name(manifest.sequence_number())));
+        // A state that is being fetched may be older than what the others have agreed on meanwhile.
+        for manifest in kept.iter().chain(&self.incoming) {
+            needed.extend((0..manifest.chunk_count()).filter_map(|index| part_name(manifest, index).ok()));
         }
         // Parts go last: a manifest whose parts are gone is no snapshot.
         let mut gone: Vec<String> = self.store.names()?.into_iter().filter(|name| !needed.contains(name)).collect();
@@ -272,5 +271,80 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
             self.store.remove(&manifest_name(later))?;
         }
         self.present(manifest, sessions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Default)]
+    struct Memory(BTreeMap<String, Bytes>);
+
+    impl SnapshotStore for Memory {
+        fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
+            self.0.insert(name.to_owned(), Bytes::from(bytes));
+            Ok(())
+        }
+        fn get(&mut self, name: &str) -> Result<Option<Bytes>, AppError> {
+            Ok(self.0.get(name).cloned())
+        }
+        fn names(&mut self) -> Result<Vec<String>, AppError> {
+            Ok(self.0.keys().cloned().collect())
+        }
+        fn remove(&mut self, name: &str) -> Result<(), AppError> {
+            self.0.remove(name);
+            Ok(())
+        }
+    }
+
+    struct Note(Vec<u8>);
+
+    impl Service for Note {
+        fn execute(&mut self, _decision: &Decision) -> Vec<Bytes> {
+            Vec::new()
+        }
+        fn snapshot(&self) -> Vec<u8> {
+            self.0.clone()
+        }
+        fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError> {
+            self.0 = snapshot.to_vec();
+            Ok(())
+        }
+    }
+
+    fn order(number: u64) -> CheckpointOrder {
+        CheckpointOrder {
+            sequence_number: SequenceNumber::new(number),
+            log_digest: crate::ids::Digest::new([number as u8; 32]),
+            sessions: vec![Bytes::from(b"sessions".as_slice())],
+            chunk_bytes_max: 4,
+        }
+    }
+
+    #[test]
+    fn c2_what_is_let_go_of_is_neither_the_present_state_nor_one_that_is_being_fetched() {
+        let mut other = Snapshots::new(Note(b"a state from elsewhere".to_vec()), Memory::default());
+        let incoming = other.take_checkpoint(&order(8)).expect("taken");
+        let mut own = Snapshots::new(Note(b"old".to_vec()), Memory::default());
+        own.take_checkpoint(&order(2)).expect("taken");
+        own.service.0 = b"new".to_vec();
+        let current = own.take_checkpoint(&order(4)).expect("taken");
+        let missing = own.missing_parts(&incoming).expect("listed");
+        assert_eq!(missing.len(), incoming.chunk_count() as usize - 1, "the session table is the same");
+        for index in &missing {
+            let part = other.read_chunk(SequenceNumber::new(8), *index).expect("read").expect("held");
+            own.store_chunk(SequenceNumber::new(8), *index, &part).expect("stored");
+        }
+        own.discard_before(SequenceNumber::new(12)).expect("discarded");
+        assert_eq!(own.manifests().expect("listed"), [current]);
+        assert_eq!(own.missing_parts(&incoming).expect("listed"), [0_u32; 0]);
+        let state = own.install(&incoming).expect("installed");
+        assert_eq!((state.last_executed, &own.service.0[..]), (SequenceNumber::new(8), b"a state from elsewhere".as_slice()));
+        // And after a restart.
+        let mut again = Snapshots::new(Note(Vec::new()), own.store);
+        assert_eq!(again.state().expect("read"), state);
+        assert_eq!(again.service.0, other.service.0);
     }
 }

@@ -1,13 +1,16 @@
-//! The client's machine: numbers requests, sends them again, and believes a result when f+1 replicas gave it. (SPEC S1, S2)
+//! The client's machine: numbers requests, sends them again, and believes a result when f+1 replicas gave it, or that it is lost when they
+//! gave its digest and nobody the bytes. (SPEC S1, S2)
 //!
 //! Like a replica it has no sockets, no clock and no key: the host signs what it puts out, and tells it the time.
 
+mod outcome;
 mod tally;
 mod witness;
 
+pub use outcome::Outcome;
+
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
-use crate::execution_receipt::ExecutionReceipt;
 use crate::ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, View};
 use crate::message::{Answered, Message, MessageKind, Reply, Request};
 use crate::outbox::{Content, Identity, Outgoing, Recipients, ToSign};
@@ -16,9 +19,13 @@ use crate::verify::Verified;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tally::Tally;
+use tally::{Agreed, Tally};
 use thiserror::Error;
 use witness::Witness;
+
+/// How often a request is sent again once its result is certain and nobody has shown it, before the client does without the bytes. More than
+/// once, since the network may lose the one answer that holds them. (SPEC S2)
+const ASKS_FOR_BYTES: u32 = 2;
 
 /// How patient a client is, and where it starts to count.
 #[derive(Clone, Debug)]
@@ -34,8 +41,9 @@ pub struct ClientTuning {
     /// A client that restarts must go on where it was: replicas execute number `last` + 1 and no other (SPEC S1), where `last` is the
     /// number of its last executed request. So store each operation with its number before it is sent, start with the lowest
     /// number that had not completed, and submit the same operations again, in the same order: those that were executed are answered, not
-    /// executed twice. A number that is too low with *another* operation never completes; one that is too high leaves a gap and is
-    /// never executed.
+    /// executed twice. Another operation under a number that was used is never executed. As a rule it never completes either; but a digest alone doesn't
+    /// tell which operation's result it is of, so where replicas have lost that of the first operation, the second may be reported as
+    /// [`Outcome::ResultLost`]. A number that is too high leaves a gap and is never executed.
     pub first_number: RequestNumber,
 }
 
@@ -83,15 +91,13 @@ pub enum ClientOutput {
     Event(ClientEvent),
 }
 
-/// The result of a request: f+1 replicas gave it, so one of them is correct. (SPEC S2)
+/// A request was executed, exactly once: f+1 replicas say so and agree on its result, so one of them is correct. (SPEC S2)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
     /// The request's number, as told by [`ClientDisposition::Submitted`].
     pub number: RequestNumber,
-    /// The service's answer.
-    pub result: Bytes,
-    /// Proof of it for others, if f+1 replicas signed one and the same root. `None` if some had only the result's digest left; the result is no less certain.
-    pub receipt: Option<ExecutionReceipt>,
+    /// The service's answer or, if no replica has it left, that it is lost.
+    pub outcome: Outcome,
     /// From submission to completion.
     pub latency: Duration,
 }
@@ -201,6 +207,17 @@ struct Outstanding {
     due: Time,
     sent_again: u32,
     tally: Tally,
+    /// Set once f+1 replicas agree on a result that none of them has shown.
+    missing: Option<Missing>,
+}
+
+/// The result is certain, its bytes are not there.
+#[derive(Debug)]
+struct Missing {
+    result_digest: Digest,
+    /// How often the request will be sent again before the client does without them. Counted from the agreement on: what was sent before
+    /// may have been answered before the replicas that have the bytes had executed it.
+    asks_left: u32,
 }
 
 /// A client: operations in, requests out; verified answers in, results out.
@@ -326,7 +343,8 @@ impl Client {
         self.send(Recipients::Replica(self.primary()), &request, out);
         let due = self.now.after(self.tuning.retransmit_timeout);
         self.timers.insert((due, number));
-        self.outstanding.insert(number, Outstanding { request, submitted: self.now, due, sent_again: 0, tally: Tally::default() });
+        self.outstanding
+            .insert(number, Outstanding { request, submitted: self.now, due, sent_again: 0, tally: Tally::default(), missing: None });
         ClientDisposition::Submitted(number)
     }
 
@@ -342,10 +360,26 @@ impl Client {
         let mut disposition = ClientDisposition::Ignored(ClientIgnored::NotDue);
         while let Some((_, number)) = self.timers.first().filter(|(due, _)| *due <= self.now).copied() {
             self.timers.pop_first();
-            self.send_again(number, out);
+            self.on_due(number, out);
             disposition = ClientDisposition::Applied;
         }
         disposition
+    }
+
+    fn on_due(&mut self, number: RequestNumber, out: &mut Vec<ClientOutput>) {
+        let Some(outstanding) = self.outstanding.get_mut(&number) else { return };
+        match &mut outstanding.missing {
+            // S2: the last time that it was sent had its full patience too, so not in the moment of sending.
+            Some(Missing { result_digest, asks_left: 0 }) => {
+                let outcome = Outcome::ResultLost { result_digest: *result_digest };
+                self.finish(number, outcome, out);
+            }
+            Some(Missing { asks_left, .. }) => {
+                *asks_left = asks_left.saturating_sub(1);
+                self.send_again(number, out);
+            }
+            None => self.send_again(number, out),
+        }
     }
 
     fn send_again(&mut self, number: RequestNumber, out: &mut Vec<ClientOutput>) {
@@ -420,12 +454,22 @@ impl Client {
     // S2
     fn complete(&mut self, number: RequestNumber, result_digest: &Digest, out: &mut Vec<ClientOutput>) {
         let weak_quorum = usize::try_from(self.cluster.weak_quorum()).unwrap_or(usize::MAX);
-        let Some(outstanding) = self.outstanding.get(&number) else { return };
-        let Some(agreed) = outstanding.tally.agreed(result_digest, weak_quorum, &outstanding.request) else { return };
-        let latency = self.now.since(outstanding.submitted);
+        let Some(outstanding) = self.outstanding.get_mut(&number) else { return };
+        match outstanding.tally.agreed(result_digest, weak_quorum, &outstanding.request) {
+            None => {}
+            Some(Agreed::Digest) => {
+                // Further digests don't start the count anew: the wait would be the liars' to prolong.
+                outstanding.missing.get_or_insert(Missing { result_digest: *result_digest, asks_left: ASKS_FOR_BYTES });
+            }
+            Some(Agreed::Result { result, receipt }) => self.finish(number, Outcome::Result { result, receipt }, out),
+        }
+    }
+
+    fn finish(&mut self, number: RequestNumber, outcome: Outcome, out: &mut Vec<ClientOutput>) {
+        let Some(outstanding) = self.outstanding.remove(&number) else { return };
         self.timers.remove(&(outstanding.due, number));
-        self.outstanding.remove(&number);
-        out.push(ClientOutput::Completed(Completion { number, result: agreed.result, receipt: agreed.receipt, latency }));
+        let latency = self.now.since(outstanding.submitted);
+        out.push(ClientOutput::Completed(Completion { number, outcome, latency }));
     }
 
     /// Believes the largest view that f+1 replicas have reached by their own word: one of them is correct.

@@ -39,7 +39,8 @@ pub enum Event {
     },
     /// A replica signed two statements that contradict each other.
     Evidence(Evidence),
-    /// A request was not taken, because more is waiting than can be ordered in time. Its client tries again.
+    /// A request was not taken, because more is waiting than can be ordered in time or than its client may keep waiting; or it waited, and
+    /// was dropped for an earlier one of its client's. Its client tries again.
     Refused {
         /// Whose.
         client: ClientId,

@@ -47,18 +47,37 @@
 //! 5. Promises come as a [`Write`]: one [`Record`] and what is sealed behind it. [`persist`] appends all, syncs once, and gives a [`Released`];
 //!    only that can be signed. Signing gives each [`Envelope`] to send and a [`Receipt`]; the replica's own votes count when that comes back to it.
 //! 6. What promises nothing comes as an [`Outgoing`], signed and sent as it is.
-//! 7. Decided batches come as a [`Decision`], in order, each once. The results go back in with [`Input::Executed`]; the replies come out.
+//! 7. Decided batches come as a [`Decision`], in order. The results go back in with [`Input::Executed`]; the replies come out.
+//! 8. Each other [`AppCommand`] says with which [`Input`] it is answered. Commands are carried out in their order; answers may take their time.
 //!
 //! # What each type is for
 //!
-//! - One thread, no fuss: [`Node`], with your [`Wal`], your [`Service`] and any [`Signer`].
+//! - One thread, no fuss: [`Node`], with your [`Wal`], your [`Application`] and any [`Signer`]. For a state in memory implement [`Service`] and let [`Snapshots`] make
+//!   an application of it.
+//! - To come back: [`Start`], [`AppState`], [`RecoverError`] with [`RecordFault`]; [`Frames`] for a log that is one stream of bytes; [`Manifest`], [`CheckpointOrder`] and
+//!   [`SessionTable`] for applications with a store of their own.
 //! - Who takes part: [`Cluster`], from a [`ClusterBuilder`], with [`Limits`]; the same for all. [`Tuning`] is how patient one replica is.
 //! - Names and numbers: [`View`], [`SequenceNumber`], [`RequestNumber`], [`ReplicaId`], [`ClientId`], [`Digest`]. None turns into another.
 //! - Stages of one's own: [`Unverified`], [`Screen`], [`Triage`], [`Verifier`], [`Replica`], [`Outbox`], [`persist`], as above.
-//! - The client's side: `Client` is the machine, `ExecutionReceipt` what it can show to others.
-//! - To watch: [`Event`], [`Status`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
+//! - The client's side: [`Client`] is the machine, [`Outcome`] what it learns of a request, [`ExecutionReceipt`] what it can show to others.
+//! - To watch: [`Event`], [`Status`] with [`Usage`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
+//!
+//! # Starting, and starting again
+//!
+//! The operator says once, when a replica is set up, that it is [`Start::New`]. From then on it is [`Start::Recovering`], whatever happens to it: it reads its log, says again what it
+//! had said, and goes on. What the log lacks at its end was never promised; anything else that is wrong with it is a [`RecoverError`], and the replica does not start. A log that
+//! is lost or damaged means [`Start::Rejoining`]: the replica catches up in silence, and speaks when the others have led it into a view that it can't have been in. Until then it is one of the f.
+//! Never make a lost log a new one: it may have voted, and would vote again.
+//!
+//! The application keeps its own state. After a restart [`Application::state`] says where it stands, and everything decided after that comes again. If it stands so far back that nobody holds
+//! the batches any more, or if its state is not the one that a quorum has, the replica fetches a snapshot from its peers, part by part, and has the application put it in place.
+//!
+//! # Checkpoints
+//!
+//! After each [`ClusterBuilder::checkpoint_interval`] batches the application makes a durable snapshot ([`AppCommand::TakeCheckpoint`]), and the replica votes on its digest. A quorum of equal
+//! votes makes it stable ([`Event::Stable`]): the window moves on, and memory, log ([`Write::discards_before`]) and snapshots ([`AppCommand::DiscardBefore`]) are let go of.
 //!
 //! # Threads and stages
 //!
@@ -107,7 +126,8 @@ mod wire;
 
 pub use application::{AppError, Application, Service, SnapshotStore, Snapshots};
 pub use client::{
-    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, SubmitError,
+    Client, ClientDisposition, ClientError, ClientEvent, ClientIgnored, ClientInput, ClientOutput, ClientTuning, Completion, Outcome,
+    SubmitError,
 };
 pub use cluster::{CLIENTS_MAX, Cluster, ClusterBuilder, ConfigError, Limits, REPLICAS_MAX};
 pub use durable::{Receipt, Released, Wal, Write, persist};
@@ -121,7 +141,9 @@ pub use message::{MessageKind, Request};
 pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
 pub use record::{Frames, Record, RecordFault};
-pub use replica::{AppState, Disposition, Input, Outcome, RecoverError, Replica, SessionTable, SessionTableError, Start, Status, Why};
+pub use replica::{
+    AppState, Disposition, Input, RecoverError, Replica, SessionEntry, SessionTable, SessionTableError, Start, Status, Usage, Use, Why,
+};
 pub use screen::{Screen, Screened, Triage};
 pub use time::Time;
 pub use tuning::Tuning;

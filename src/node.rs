@@ -187,7 +187,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             self.events.extend(self.outbox.events());
         }
         // Whichever step of this run it was that found the state broken.
-        if self.replica.status().halted {
+        if self.replica.is_halted() {
             return Err(NodeError::Halted);
         }
         Ok(std::mem::take(&mut self.envelopes))

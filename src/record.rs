@@ -42,6 +42,8 @@ pub(crate) enum RecordBody {
     State(Box<State>),
     /// The first record of a log that stands in for a lost one. Until a `State` says otherwise, this replica is silent. (SPEC D2)
     Rejoining { nonce: [u8; 32] },
+    /// A wish that others are about to be told. (SPEC V1)
+    Wish { view: View },
 }
 
 /// All that binds a replica, in one record.
@@ -51,6 +53,7 @@ pub(crate) struct State {
     pub(crate) keeps_from: u64,
     pub(crate) view: View,
     pub(crate) mode: Mode,
+    pub(crate) wish: View,
     pub(crate) base: (SequenceNumber, Digest),
     pub(crate) top: Option<(SequenceNumber, Digest)>,
     pub(crate) high: Option<Certificate>,
@@ -92,6 +95,7 @@ impl fmt::Display for RecordBody {
                 state.keeps_from
             ),
             Self::Rejoining { .. } => write!(f, "Rejoining"),
+            Self::Wish { view } => write!(f, "Wish {view:?}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How patient a replica is. (SPEC T1, T2)
+/// How patient a replica is, and how much it keeps for its clients. (SPEC T1, T2, S2)
 ///
 /// `Default` suits a local network; between continents multiply all by the round trip in tens of milliseconds.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ pub struct Tuning {
     pub retention_bytes_max: u64,
     /// How often a replica helps one and the same other, which says that it has lost its log, by wishing for a new view. Default 60 s.
     pub rejoin_interval: Duration,
+    /// How many bytes of requests may wait to be ordered, in equal parts for all clients. Default 64 MiB. Each client's part holds at least one
+    /// operation of the cluster's `operation_bytes_max`, so that with very many clients it may be more in all.
+    pub pool_bytes_max: u64,
+    /// How many bytes of replies are kept for clients that ask again, in equal parts for all clients. Default 64 MiB. Each client's part holds
+    /// at least one reply of the cluster's `result_bytes_max`.
+    pub reply_cache_bytes_max: u64,
 }
 
 impl Default for Tuning {
@@ -43,6 +49,8 @@ impl Default for Tuning {
             retention: 256,
             retention_bytes_max: 64 * 1024 * 1024,
             rejoin_interval: Duration::from_secs(60),
+            pool_bytes_max: 64 * 1024 * 1024,
+            reply_cache_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

@@ -392,11 +392,13 @@ fn d2_frames_finds_the_records_in_a_stream_and_hides_no_damage() {
                 shorter.drain(offset + from..offset + from + length);
                 // Where the stream ends before it would, it can't be told from a record that a crash cut off: a host has to cut such a
                 // log before it appends to it.
-                if from < HEADER || shorter.len() >= offset + record.len() {
-                    let (refused, fault) = log.refused(read(&shorter));
-                    assert_eq!(refused, *index, "{fault}: {length} bytes from {from}");
-                    assert!(matches!(fault, RecordFault::Checksum | RecordFault::NotARecord), "{fault}");
+                if from >= HEADER && shorter.len() < offset + record.len() {
+                    continue;
                 }
+                let (refused, fault) = log.refused(read(&shorter));
+                // A last byte that is lost may be made good by the next record's first one, which then lacks that.
+                assert!(refused == *index || (from == record.len() - 1 && refused == index + 1), "{fault}: {length} bytes from {from}");
+                assert!(matches!(fault, RecordFault::Checksum | RecordFault::NotARecord), "{fault}");
             }
             offset += record.len();
         }

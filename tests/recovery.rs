@@ -124,6 +124,7 @@ fn d1_a_crash_at_any_write_breaks_no_promise() {
             let at = (when % 4) as usize;
             net.hosts[at].crash_at = Some((when, fate));
             orders(&mut net, 24, &ALL);
+            net.hosts[at].crash_at = None;
             if net.hosts[at].crashes == 1 {
                 net.restart(at, Start::Recovering).unwrap_or_else(|error| panic!("write {when}, {fate:?}: {error}"));
             }

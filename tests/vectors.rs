@@ -253,6 +253,7 @@ fn records(world: &World) -> Vec<RecordVector> {
         keeps_from: 3,
         view: View::new(5),
         waits: true,
+        wish: View::new(6),
         base: at,
         top: Some(at),
         high: Some(&certificate),
@@ -352,6 +353,7 @@ fn records(world: &World) -> Vec<RecordVector> {
                 sheet.u64("keeps_from", 7);
                 sheet.u64("view", 0);
                 sheet.choice("mode", 0, "Normal");
+                sheet.u64("wish", 0);
                 sheet.u64("base_number", 0);
                 sheet.fixed("base_digest", &world.genesis());
                 ["top", "high", "view_change", "new_view"].iter().for_each(|name| sheet.option(name, None::<()>, |_, ()| ()));
@@ -368,6 +370,7 @@ fn records(world: &World) -> Vec<RecordVector> {
             }),
         ),
         record("record_rejoining", 10, "Rejoining", &|sheet| sheet.fixed("nonce", &[0xa5; 32]), Kept::Rejoining { nonce: [0xa5; 32] }),
+        record("record_wish", 11, "Wish", &|sheet| sheet.u64("view", 6), Kept::Wish(View::new(6))),
     ]
 }
 
@@ -378,6 +381,7 @@ fn lay_state(world: &World, sheet: &mut Sheet, leaving: &ViewChange, high: &Cert
     sheet.u64("keeps_from", 3);
     sheet.u64("view", 5);
     sheet.choice("mode", 1, "ViewChange");
+    sheet.u64("wish", 6);
     sheet.u64("base_number", vote.number);
     sheet.fixed("base_digest", &vote.digest);
     sheet.option("top", Some(vote), |sheet, vote| {

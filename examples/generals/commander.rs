@@ -5,8 +5,8 @@ use crate::ledger::Ledger;
 use crate::network::Post;
 use crate::orders::{LogDigest, Orders};
 use logothete::{
-    Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, Cluster, Completion, Evidence, MessageKind, PeerLink,
-    SignError, SigningKey, Time, Unverified, Verified, Verifier,
+    Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, Cluster, Completion, Evidence, MessageKind, Outcome,
+    PeerLink, SignError, SigningKey, Time, Unverified, Verified, Verifier,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,8 +146,8 @@ struct Book {
     tally: Tally,
     /// Operations that were given and whose results haven't been checked yet, in order.
     given: VecDeque<Bytes>,
-    /// Results that came before those of earlier orders.
-    early: BTreeMap<u64, Bytes>,
+    /// Outcomes that came before those of earlier orders.
+    early: BTreeMap<u64, Outcome>,
     /// What each result has to say: the place of the last checked order, and the log's digest there.
     checked: u64,
     log: LogDigest,
@@ -172,20 +172,22 @@ impl Book {
         self.completed.push(now);
         self.tally.took = now.since(self.began);
         self.tally.latencies.push(completion.latency);
-        if let Some(receipt) = completion.receipt {
+        if let Some(receipt) = completion.outcome.receipt() {
             self.tally.receipts += 1;
             if self.tally.receipts % RECEIPT_CHECKED_EVERY == 1 {
                 self.tally.receipts_checked += 1;
-                self.tally.receipts_false += u64::from(receipt.verify(cluster).is_err() || receipt.result() != &*completion.result);
+                self.tally.receipts_false +=
+                    u64::from(receipt.verify(cluster).is_err() || !completion.outcome.result_matches(receipt.result()));
             }
         }
         // Orders may complete in another order than they were given in; their results must tell of that order all the same.
-        self.early.insert(completion.number.get(), completion.result);
-        while let Some(result) = self.early.remove(&(self.checked + 1)) {
+        self.early.insert(completion.number.get(), completion.outcome);
+        while let Some(outcome) = self.early.remove(&(self.checked + 1)) {
             self.checked += 1;
             let Some(operation) = self.given.pop_front() else { return };
             self.log = self.log.and(&operation);
-            if *result != *Ledger::result(self.checked, self.log) {
+            // A result that is lost has left its digest, and the order's place shows in that too.
+            if !outcome.result_matches(&Ledger::result(self.checked, self.log)) {
                 self.tally.misplaced.push(self.checked);
             }
         }

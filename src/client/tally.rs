@@ -33,9 +33,11 @@ pub(super) struct Tally {
 }
 
 /// f+1 replicas agree: one of them is correct.
-pub(super) struct Agreed {
-    pub(super) result: Bytes,
-    pub(super) receipt: Option<ExecutionReceipt>,
+pub(super) enum Agreed {
+    /// On a result that one of them has shown.
+    Result { result: Bytes, receipt: Option<ExecutionReceipt> },
+    /// On the digest of a result that none of them has shown yet.
+    Digest,
 }
 
 impl Tally {
@@ -73,15 +75,16 @@ impl Tally {
         Some(answered.result_digest)
     }
 
-    /// The result, once `weak_quorum` replicas gave this digest and one of them the bytes.
+    /// What is certain, once `weak_quorum` replicas gave this digest.
     pub(super) fn agreed(&self, result_digest: &Digest, weak_quorum: usize, request: &Request) -> Option<Agreed> {
         let equal = || self.answers.values().filter(|answer| answer.result_digest == *result_digest);
         if equal().count() < weak_quorum {
             return None;
         }
-        let result = equal().find_map(Answer::shown)?.result.clone();
+        let Some(shown) = equal().find_map(Answer::shown) else { return Some(Agreed::Digest) };
+        let result = shown.result.clone();
         let receipt = equal().filter_map(Answer::shown).find_map(|shown| self.receipt(shown, weak_quorum, request));
-        Some(Agreed { result, receipt })
+        Some(Agreed::Result { result, receipt })
     }
 
     fn receipt(&self, shown: &Arc<Shown>, weak_quorum: usize, request: &Request) -> Option<ExecutionReceipt> {

@@ -66,7 +66,7 @@ impl Replica {
         // V1: evidence against the primary is a reason to wish for the next view.
         if culprit == self.primary() && culprit != self.me {
             let next = self.promises.view().next();
-            self.wish_for(next, "the primary signed two different statements");
+            self.wish_for(next, "the primary signed two different statements")?;
             self.consider_wishes()?;
         }
         Ok(())

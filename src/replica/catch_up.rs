@@ -3,6 +3,7 @@
 use super::chain::Gap;
 use super::promises::Position;
 use super::rejoin::Loss;
+use super::usage::BLOCK_OVERHEAD;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -10,7 +11,7 @@ use crate::message::{Chain, CheckpointVote, Fetch, Message, Mode, Rank, StatusMe
 use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
@@ -148,7 +149,7 @@ impl Replica {
             ordinal: self.next_ordinal(),
             view,
             mode: self.promises.mode(),
-            want: self.wish.max(view),
+            want: self.promises.want(),
             stable: self.stable().number,
             floor: self.chain.floor(),
             decided: self.chain.decided(),
@@ -339,45 +340,58 @@ impl Replica {
             self.on_vote(VoteKind::Prepare, vote)?;
         }
         // I18: each block at the number at which it is waited for, or a lie about one number would let in chains without end.
-        let mut wanted: BTreeSet<Position> = self.missing_roots().into_iter().collect();
+        // What a quorum stands behind is taken as it comes; what a primary alone voted for, within a limit.
+        let mut wanted: BTreeMap<Position, bool> = BTreeMap::new();
+        for (position, is_certified) in self.missing_roots() {
+            *wanted.entry(position).or_default() |= is_certified;
+        }
+        let room = self.proposed_bytes_max();
         let mut taken = false;
         for block in chain.blocks.0 {
             let at = Position { number: block.header.sequence_number, digest: block.digest };
-            if wanted.remove(&at) || self.chain.holds(&block.digest) {
-                wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent });
-                taken |= !self.chain.holds(&block.digest);
+            let is_held = self.chain.holds(&block.digest);
+            let Some(is_certified) = wanted.remove(&at).or(is_held.then_some(false)) else { continue };
+            if is_held || is_certified || self.chain.bytes().0 + super::chain::block_size(&block) <= room {
+                wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent }, is_certified);
+                taken |= !is_held;
                 self.chain.insert(block);
             }
         }
         Ok(if taken { Disposition::Applied } else { Disposition::Ignored(Why::NotNeeded) })
     }
 
-    /// The highest missing block below each thing that this replica has a reason to hold.
-    fn missing_roots(&mut self) -> Vec<Position> {
-        let mut roots = Vec::new();
-        roots.extend(self.decided_target());
+    // I18
+    /// Bytes of undecided blocks beyond which none is taken because a primary alone voted for it: twice what the open positions can hold.
+    pub(super) fn proposed_bytes_max(&self) -> u64 {
+        let (_, high) = self.vote_bounds();
+        let positions = high.get() - self.chain.decided().get() + 2 * self.cluster.pipeline();
+        positions.saturating_mul(2 * (u64::from(self.cluster.limits().batch_bytes_max) + BLOCK_OVERHEAD))
+    }
+
+    /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.
+    fn missing_roots(&mut self) -> Vec<(Position, bool)> {
+        let mut roots: Vec<(Position, bool)> = self.decided_target().into_iter().map(|target| (target, true)).collect();
         if self.promises.is_normal() {
-            roots.push(self.ordering.head);
+            let base = self.promises.base();
+            // A view's base is certified; what was accepted above it need not be.
+            roots.push((self.ordering.head, self.ordering.head == base));
             if let Some(certified) = &self.ordering.certified {
-                roots.push(Position::of(certified));
+                roots.push((Position::of(certified), true));
             }
             let primary = self.primary();
             let decided = self.chain.decided();
-            roots.extend(
-                self.votes
-                    .slots()
-                    .filter(|(number, _)| *number > decided)
-                    .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest })),
-            );
+            roots.extend(self.votes.slots().filter(|(number, _)| *number > decided).filter_map(|(number, slot)| {
+                slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| (Position { number, digest }, false))
+            }));
         }
         // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
         let window_end = self.cluster.window_end(self.stable().number);
         let below = self.fetched_from();
         let mut missing = Vec::new();
-        for root in roots.into_iter().filter(|root| root.number <= window_end) {
+        for (root, is_certified) in roots.into_iter().filter(|(root, _)| root.number <= window_end) {
             if let Gap::Missing(position) = self.chain.gap(root) {
-                if position.number > below && !missing.contains(&position) {
-                    missing.push(position);
+                if position.number > below && !missing.contains(&(position, is_certified)) {
+                    missing.push((position, is_certified));
                 }
             }
         }
@@ -388,9 +402,9 @@ impl Replica {
     pub(super) fn fetch_missing(&mut self) {
         let missing = self.missing_roots();
         let (now, interval) = (self.now, self.tuning.fetch_interval);
-        self.catch_up.missing.retain(|digest, _| missing.iter().any(|position| position.digest == *digest));
+        self.catch_up.missing.retain(|digest, _| missing.iter().any(|(position, _)| position.digest == *digest));
         let above = self.fetched_from();
-        for position in missing {
+        for (position, _) in missing {
             let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });
             if entry.next_ask > now {
                 continue;

@@ -15,7 +15,7 @@ struct Held {
 
 /// What a block counts against limits.
 pub(super) fn block_size(block: &Block) -> u64 {
-    batch_size(&block.batch) + 88
+    batch_size(&block.batch) + super::usage::BLOCK_OVERHEAD
 }
 
 /// Whether a position's chain is held down to the decided log.

@@ -1,5 +1,6 @@
 //! Checkpoints: votes on the state, the window that follows them, and a state that nobody shares. (C1, C2, C4)
 
+use super::usage::CHECKPOINT_VOTE_BYTES;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::event::Event;
 use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
@@ -26,8 +27,8 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn new(snapshots: Vec<Manifest>) -> Self {
-        Self { snapshots: snapshots.into_iter().map(|manifest| (manifest.sequence_number, manifest)).collect(), ..Self::default() }
+    pub(super) fn new(snapshots: impl Iterator<Item = Manifest>) -> Self {
+        Self { snapshots: snapshots.map(|manifest| (manifest.sequence_number, manifest)).collect(), ..Self::default() }
     }
 
     pub(super) fn holds_snapshot(&self, number: SequenceNumber) -> bool {
@@ -52,7 +53,7 @@ impl Checkpoints {
     pub(super) fn bytes(&self) -> u64 {
         let votes: usize = self.votes.values().map(BTreeMap::len).sum();
         let parts: u64 = self.snapshots.values().map(|manifest| u64::from(manifest.chunk_count())).sum();
-        votes as u64 * 176 + parts * 32
+        votes as u64 * CHECKPOINT_VOTE_BYTES + parts * 32
     }
 }
 
@@ -101,6 +102,9 @@ impl Replica {
 
     /// Snapshots for which no vote was cast when they were taken: the replica was silent, or crashed before.
     pub(super) fn vote_on_snapshots(&mut self) -> Result<(), Broken> {
+        if !self.may_vote() {
+            return Ok(());
+        }
         let group = self.cluster.id();
         let late: Vec<Checkpoint> = self
             .checkpoints
@@ -213,6 +217,19 @@ impl Replica {
     pub(super) fn forget_blocks(&mut self) {
         let stable = self.stable().number;
         self.chain.forget(stable.minus(self.tuning.retention), stable, self.tuning.retention_bytes_max);
+    }
+
+    // C4
+    /// The service's snapshot at the stable checkpoint, if it has one, may be another than the quorum's: found before a crash, or never.
+    pub(super) fn compare_snapshot_with_stable(&mut self) -> Result<(), Broken> {
+        let stable = self.stable();
+        let group = self.cluster.id();
+        let own = self.checkpoints.snapshot(stable.number).map(|manifest| Checkpoint {
+            sequence_number: stable.number,
+            log_digest: manifest.log_digest,
+            state: manifest.state(&group),
+        });
+        own.map_or(Ok(()), |own| self.compare_with_stable(&own))
     }
 
     // C4

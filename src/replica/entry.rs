@@ -152,6 +152,7 @@ impl Replica {
                 replica.event(Event::Recovered { view, decided });
             }
         }
+        replica.compare_snapshot_with_stable().map_err(|_| RecoverError::OtherHistory(replica.stable().number))?;
         replica.resume_checkpoints();
         out.append(&mut replica.outputs);
         Ok(replica)
@@ -179,13 +180,13 @@ impl Replica {
             ordering: Ordering::new(promises.top.filter(|top| top.number > base.number).unwrap_or(base)),
             view_changes: BTreeMap::new(),
             new_view: None,
-            wish: promises.view(),
             catch_up: CatchUp::new(&cluster),
-            pool: Pool::default(),
+            pool: Pool::new(&cluster, tuning.pool_bytes_max),
             sessions: Sessions::new(table),
             execution: Execution::new(executed.number),
-            replies: Replies::new(cluster.limits().client_window),
-            checkpoints: Checkpoints::new(app.snapshots),
+            replies: Replies::new(&cluster, tuning.reply_cache_bytes_max),
+            // A snapshot above the state is of one that was given up, or not yet made the state: it is taken again.
+            checkpoints: Checkpoints::new(app.snapshots.into_iter().filter(|manifest| manifest.sequence_number <= executed.number)),
             transfer: StateTransfer::default(),
             rejoining: Rejoining::default(),
             timers: Timers::new(Time::default()),

@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// A decision, and the index below which all records must be durable before its replies leave. (D1)
 type Queued = (Decision, u64);
 
+/// Decisions that the service has at a time.
+const GIVEN_MAX: usize = 64;
+
 /// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then.
 pub(super) struct Execution {
     executed: SequenceNumber,
@@ -51,6 +54,13 @@ impl Execution {
         *self = Self { ordered: std::mem::take(&mut self.ordered), ..Self::new(number) };
     }
 
+    /// Results of all that the service may have at a time.
+    pub(super) fn results_bytes_max(&self, cluster: &crate::cluster::Cluster) -> u64 {
+        let limits = cluster.limits();
+        let reply = u64::from(limits.result_bytes_max) + 1300;
+        (GIVEN_MAX as u64 + 1) * u64::from(limits.batch_requests_max).saturating_mul(reply)
+    }
+
     /// Batches that are decided and not executed, and their bytes.
     pub(super) fn backlog(&self) -> u64 {
         self.queue.iter().chain(&self.given).map(|(decision, _)| super::chain::block_size(&decision.block)).sum()
@@ -66,7 +76,13 @@ impl Replica {
     /// Gives the service what it may have: up to the next position where a snapshot is due.
     pub(super) fn feed_service(&mut self) {
         let interval = self.cluster.checkpoint_interval();
-        while self.execution.barrier.is_none() && !self.execution.installing {
+        // I18: results that wait for a slow disk are not added to without end.
+        let owed_max = self.tuning.reply_cache_bytes_max;
+        while self.execution.barrier.is_none()
+            && !self.execution.installing
+            && self.execution.given.len() < GIVEN_MAX
+            && self.replies.unreleased_bytes() <= owed_max
+        {
             let Some(queued) = self.execution.queue.pop_front() else { return };
             let number = queued.0.sequence_number();
             if number.get() % interval == 0 {
@@ -103,8 +119,8 @@ impl Replica {
 
     fn executed(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
         let number = decision.sequence_number();
-        for outcome in decision.outcomes(&results) {
-            self.sessions.table.record(outcome);
+        for entry in decision.session_entries(&results) {
+            self.sessions.table.record(entry);
         }
         self.execution.executed = number;
         self.answer_clients(decision, index, results);
@@ -117,7 +133,8 @@ impl Replica {
     // C1
     /// Asks the service for a snapshot of its state as it is now.
     pub(super) fn order_checkpoint(&mut self, sequence_number: SequenceNumber, log_digest: Digest) {
-        if sequence_number < self.stable().number || self.checkpoints.holds_snapshot(sequence_number) {
+        // Once the service is told to take another state, a snapshot would be of that one.
+        if sequence_number < self.stable().number || self.checkpoints.holds_snapshot(sequence_number) || self.execution.installing {
             return;
         }
         let chunk_bytes_max = self.cluster.limits().batch_bytes_max;
@@ -131,11 +148,11 @@ impl Replica {
 }
 
 impl Decision {
-    /// What these results leave in the session table, for a service that stores its state batch by batch: see [`Outcome`](crate::Outcome).
-    pub fn outcomes(&self, results: &[Bytes]) -> Vec<super::sessions::Outcome> {
+    /// What these results leave in the session table, for a service that stores its state batch by batch: see [`SessionEntry`](crate::SessionEntry).
+    pub fn session_entries(&self, results: &[Bytes]) -> Vec<super::sessions::SessionEntry> {
         self.requests()
             .zip(results)
-            .map(|(request, result)| super::sessions::Outcome {
+            .map(|(request, result)| super::sessions::SessionEntry {
                 client: request.client,
                 number: request.number,
                 result_digest: hash(Domain::Result, result),

@@ -13,14 +13,17 @@ mod promises;
 mod rejoin;
 mod replay;
 mod replies;
+mod reply_cache;
 mod sessions;
 mod state_transfer;
 mod timers;
+mod usage;
 mod view_change;
 mod votes;
 
 pub use entry::{AppState, RecoverError, Start};
-pub use sessions::{Outcome, SessionTable, SessionTableError};
+pub use sessions::{SessionEntry, SessionTable, SessionTableError};
+pub use usage::{Usage, Use};
 pub(crate) use votes::Slot;
 
 use crate::certificate::Certificate;
@@ -132,7 +135,7 @@ pub enum Why {
     Contradiction,
     /// Not asked for, or not needed.
     NotNeeded,
-    /// More requests wait than can be ordered in time.
+    /// More requests wait than can be ordered in time, or than their client's part of the pool holds.
     Busy {
         /// When to try again.
         retry_after: Duration,
@@ -181,6 +184,8 @@ pub struct Status {
     pub pool_requests: usize,
     /// Blocks held, decided or not.
     pub blocks: usize,
+    /// How full its buffers are, in bytes.
+    pub usage: Usage,
     /// How often the timeout is doubled at present.
     pub backoff: u32,
     /// It found its own state broken.
@@ -204,7 +209,6 @@ pub struct Replica {
     view_changes: BTreeMap<ReplicaId, ViewChange>,
     /// What the own view was entered by, for those who missed it.
     new_view: Option<NewView>,
-    wish: View,
     catch_up: CatchUp,
     pool: Pool,
     sessions: Sessions,
@@ -345,7 +349,12 @@ impl Replica {
         })
     }
 
-    /// Where this replica stands.
+    /// It found its own state broken and takes no input any more.
+    pub fn is_halted(&self) -> bool {
+        self.halted.is_some()
+    }
+
+    /// Where this replica stands. Counts through its buffers: for metrics, not for each message.
     pub fn status(&self) -> Status {
         let decided = self.chain.decided();
         Status {
@@ -353,7 +362,7 @@ impl Replica {
             view: self.promises.view(),
             normal: self.promises.is_normal(),
             primary: self.primary(),
-            wish: self.wish.max(self.promises.view()),
+            wish: self.promises.want(),
             decided,
             log_digest: self.chain.decided_digest(decided).unwrap_or_default(),
             executed: self.execution.executed(),
@@ -365,6 +374,7 @@ impl Replica {
             transfer: self.transfer.target().zip(self.transfer.progress()).map(|(target, (done, all))| (target, done, all)),
             pool_requests: self.pool.len(),
             blocks: self.chain.len(),
+            usage: self.usage(),
             backoff: self.timers.backoff,
             halted: self.halted.is_some(),
         }

@@ -45,6 +45,13 @@ impl Ordering {
     }
 }
 
+impl Ordering {
+    /// Bytes of proposals for the next view.
+    pub(super) fn early_bytes(&self) -> u64 {
+        self.early.iter().map(|proposal| super::chain::block_size(&proposal.block)).sum()
+    }
+}
+
 impl Replica {
     /// Upon receiving a client's request, from the client or passed on by a replica.
     pub(super) fn on_request(&mut self, request: Request) -> Step {
@@ -56,7 +63,10 @@ impl Replica {
         }
         let capacity = self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max);
         Ok(match self.pool.admit(request, last, self.cluster.limits(), capacity, self.now) {
-            super::pool::Admission::Added => Disposition::Applied,
+            super::pool::Admission::Added { dropped } => {
+                dropped.into_iter().for_each(|number| self.event(Event::Refused { client, number }));
+                Disposition::Applied
+            }
             super::pool::Admission::Duplicate => Disposition::Ignored(Why::Duplicate),
             super::pool::Admission::FarAhead => Disposition::Ignored(Why::FarAhead),
             super::pool::Admission::Busy => {
@@ -86,7 +96,9 @@ impl Replica {
         let disposition = self.on_vote(VoteKind::Prepare, &proposal.vote(primary))?;
         let is_first =
             self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
-        if is_first && number > self.chain.decided() && !self.chain.holds(&digest) {
+        // I18: where there is no room, it is fetched when there is.
+        let has_room = self.chain.bytes().0 + super::chain::block_size(&proposal.block) <= self.proposed_bytes_max();
+        if is_first && has_room && number > self.chain.decided() && !self.chain.holds(&digest) {
             self.chain.insert(proposal.block);
             return Ok(Disposition::Applied);
         }
@@ -151,6 +163,7 @@ impl Replica {
     /// Upon receiving a certificate, or having collected one.
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
         let view = self.promises.view();
+        let mut prunes = false;
         if certificate.view > view || (certificate.view == view && !self.promises.is_normal()) {
             // V4
             self.enter(certificate.view, Position::of(certificate), Some(certificate))?;
@@ -161,13 +174,18 @@ impl Replica {
             }
             let is_highest = self.ordering.certified.as_ref().is_none_or(|held| held.sequence_number < certificate.sequence_number);
             if is_highest {
-                self.ordering.certified = Some(certificate.clone());
+                let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
                 self.follow(Position::of(certificate))?;
+                prunes = is_first;
             }
             self.may_commit(certificate)?;
         }
         // P4
         self.promises.raise(certificate)?;
+        if prunes {
+            // C2: what earlier views left behind goes as soon as this one has a certificate, decided or not.
+            self.prune();
+        }
         let reaches_further = self.ordering.target.as_ref().is_none_or(|target| target.sequence_number < certificate.sequence_number);
         if certificate.kind == VoteKind::Commit && reaches_further {
             self.ordering.target = Some(certificate.clone());
@@ -446,11 +464,17 @@ impl Replica {
         self.promises.forget_commits_to(decided);
         self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
         self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
+        self.prune();
+        Ok(())
+    }
+
+    // C2
+    /// Drops blocks that no chain of this view needs, once it has a certificate.
+    fn prune(&mut self) {
         if self.promises.high().rank.view == self.promises.view() {
             let roots = self.live_roots();
             self.chain.prune(&roots, self.decided_end());
         }
-        Ok(())
     }
 
     /// What blocks above the decided end are kept for.

@@ -1,6 +1,7 @@
 //! Requests that wait to be ordered. (T1, S1)
 
-use crate::cluster::{Limits, REQUEST_OVERHEAD};
+use super::usage::{Quota, Use};
+use crate::cluster::{Cluster, Limits, REQUEST_OVERHEAD};
 use crate::ids::{ClientId, RequestNumber};
 use crate::message::Request;
 use crate::time::Time;
@@ -10,6 +11,8 @@ use std::time::Duration;
 #[derive(Default)]
 struct Queue {
     pending: BTreeMap<RequestNumber, Request>,
+    /// What all of `pending` cost.
+    bytes: u64,
     /// Since when the client's next request is known here: only that one can be ordered, and be overdue.
     since: Option<Time>,
     /// When it was last passed on to all replicas.
@@ -23,25 +26,51 @@ impl Queue {
 }
 
 pub(super) enum Admission {
-    Added,
+    /// It waits; these of the same client's were dropped for it.
+    Added {
+        dropped: Vec<RequestNumber>,
+    },
     Duplicate,
     /// Further ahead than twice `client_window`.
     FarAhead,
-    /// More waits than can be ordered in time.
+    /// More waits than can be ordered in time, or than its client's quota holds.
     Busy,
 }
 
-/// Bound: for each enrolled client twice `client_window` requests of `operation_bytes_max`.
-#[derive(Default)]
+/// What a request costs: what it takes in a batch.
+fn cost(request: &Request) -> u64 {
+    request.operation.len() as u64 + REQUEST_OVERHEAD
+}
+
+/// Bound: for each enrolled client its quota in bytes, and twice `client_window` requests.
 pub(super) struct Pool {
     queues: BTreeMap<ClientId, Queue>,
     waiting: BTreeSet<(Time, ClientId)>,
     count: usize,
+    /// What all queues cost.
+    bytes: u64,
+    quota: Quota,
     /// Whose turn comes after this client's.
     cursor: ClientId,
 }
 
 impl Pool {
+    pub(super) fn new(cluster: &Cluster, bytes_max: u64) -> Self {
+        let largest = u64::from(cluster.limits().operation_bytes_max) + REQUEST_OVERHEAD;
+        Self {
+            queues: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            count: 0,
+            bytes: 0,
+            quota: Quota::new(cluster, bytes_max, largest),
+            cursor: ClientId::default(),
+        }
+    }
+
+    pub(super) fn usage(&self) -> Use {
+        Use { bytes: self.bytes, limit: self.quota.total }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -56,27 +85,57 @@ impl Pool {
         if queue.pending.contains_key(&request.number) {
             return Admission::Duplicate;
         }
-        // One batch of each client is always welcome, so that no client can keep another out; and its next request, or those that wait
-        // behind that would keep it out for ever.
-        if request.number > last.next() && queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity {
+        // One batch of each client is always welcome, within its quota, so that no client can keep another out; and its next request, or
+        // those that wait behind that would keep it out for ever.
+        let is_next = request.number == last.next();
+        let too_many = queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity;
+        let too_much = queue.bytes + cost(&request) > self.quota.client;
+        if !is_next && (too_many || too_much) {
             return Admission::Busy;
         }
-        let (client, number) = (request.client, request.number);
-        queue.pending.insert(number, request);
-        self.count += 1;
-        if number == last.next() {
+        let client = request.client;
+        let dropped = self.make_room(client, cost(&request));
+        self.insert(request);
+        if is_next {
             self.wait(client, Some(now));
         }
-        Admission::Added
+        Admission::Added { dropped }
+    }
+
+    /// Drops what its client needs last, until `bytes` more are within its quota: any one request is, once nothing else waits.
+    fn make_room(&mut self, client: ClientId, bytes: u64) -> Vec<RequestNumber> {
+        let mut dropped = Vec::new();
+        let Some(queue) = self.queues.get_mut(&client) else { return dropped };
+        while queue.bytes + bytes > self.quota.client {
+            let Some((number, request)) = queue.pending.pop_last() else { break };
+            let freed = cost(&request);
+            queue.bytes -= freed;
+            self.bytes -= freed;
+            self.count -= 1;
+            dropped.push(number);
+        }
+        dropped
+    }
+
+    fn insert(&mut self, request: Request) {
+        let queue = self.queues.entry(request.client).or_default();
+        let taken = cost(&request);
+        queue.bytes += taken;
+        self.bytes += taken;
+        self.count += 1;
+        queue.pending.insert(request.number, request);
     }
 
     /// The client's requests up to `last` are decided.
     pub(super) fn settle(&mut self, client: ClientId, last: RequestNumber, now: Time) {
         let Some(queue) = self.queues.get_mut(&client) else { return };
-        let before = queue.pending.len();
-        queue.pending = queue.pending.split_off(&last.next());
-        self.count -= before - queue.pending.len();
-        if before == queue.pending.len() && queue.since.is_some() {
+        let later = queue.pending.split_off(&last.next());
+        let settled = std::mem::replace(&mut queue.pending, later);
+        let freed: u64 = settled.values().map(cost).sum();
+        queue.bytes -= freed;
+        self.bytes -= freed;
+        self.count -= settled.len();
+        if settled.is_empty() && queue.since.is_some() {
             // T1: an old request that was proposed again settles nothing, and puts no deadline off.
             return;
         }
@@ -150,7 +209,7 @@ impl Pool {
             let mut still = Vec::with_capacity(order.len());
             for (client, queue, number) in order {
                 let Some(request) = queue.pending.get(&number) else { continue };
-                bytes += request.operation.len() as u64 + REQUEST_OVERHEAD;
+                bytes += cost(request);
                 if batch.len() >= limits.batch_requests_max as usize || bytes > u64::from(limits.batch_bytes_max) {
                     break 'full;
                 }

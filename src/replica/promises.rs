@@ -45,6 +45,10 @@ pub(super) struct Promises {
     pub(super) log: LogUse,
     pub(super) view: View,
     pub(super) mode: Mode,
+    /// The highest view that was wished for. (V1)
+    pub(super) wish: View,
+    /// View, mode and wish are on record once all records below this index are durable; before that nobody is told of them.
+    pub(super) standing: u64,
     pub(super) base: Position,
     /// The highest position prepared in this view.
     pub(super) top: Option<Position>,
@@ -74,6 +78,8 @@ impl Promises {
             log: LogUse::default(),
             view: View::default(),
             mode: Mode::Normal,
+            wish: View::default(),
+            standing: 0,
             base: Position { number: SequenceNumber::default(), digest: genesis },
             top: None,
             high: Claim::genesis(genesis),
@@ -126,6 +132,31 @@ impl Promises {
     }
     pub(super) fn has_promised_new_view(&self) -> bool {
         self.new_view.is_some()
+    }
+
+    /// Of wish and view the higher one.
+    pub(super) fn want(&self) -> View {
+        self.wish.max(self.view)
+    }
+    /// May others be told of view and wish? A want that was told must never fall: on wants rests what a rejoining replica may do. (D2)
+    pub(super) fn may_tell(&self) -> bool {
+        self.log.durable() >= self.standing
+    }
+
+    // V1
+    /// Wishes for a higher view.
+    pub(super) fn record_wish(&mut self, view: View) -> Result<Write, Broken> {
+        self.may_speak()?;
+        self.wish_for(view)?;
+        let write = self.write(&RecordBody::Wish { view }, None);
+        self.standing = self.log.next_index();
+        Ok(write)
+    }
+
+    pub(super) fn wish_for(&mut self, view: View) -> Result<(), Broken> {
+        ensure(view > self.want(), "V1: a wish that does not go up")?;
+        self.wish = view;
+        Ok(())
     }
 
     /// The first record of a log: from now on an empty log is a lost one.
@@ -263,7 +294,9 @@ impl Promises {
             certificate: self.high_certificate.clone(),
         };
         self.leave(&promise)?;
-        Ok(self.write(&RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(Box::new(promise)))))
+        let write = self.write(&RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(Box::new(promise))));
+        self.standing = self.log.next_index();
+        Ok(write)
     }
 
     pub(super) fn leave(&mut self, promise: &ViewChange) -> Result<(), Broken> {
@@ -352,7 +385,9 @@ impl Promises {
             high: self.high_certificate.clone(),
         };
         self.recorded_high = self.high.rank;
-        self.write(&body, None)
+        let write = self.write(&body, None);
+        self.standing = self.log.next_index();
+        write
     }
 
     // C2, D2
@@ -364,6 +399,7 @@ impl Promises {
             keeps_from,
             view: self.view,
             mode: self.mode,
+            wish: self.wish,
             base: self.base.pair(),
             top: self.top.map(Position::pair),
             high: self.high_certificate.clone(),

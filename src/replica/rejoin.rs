@@ -62,7 +62,7 @@ impl Replica {
         if self.is_rejoining() || !self.may_answer(peer) {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         }
-        let want = self.wish.max(self.promises.view());
+        let want = self.promises.want();
         let now = self.now;
         let known = self.catch_up.loss_of(peer);
         let is_new = known.is_none_or(|loss| loss.nonce != rejoin.nonce);
@@ -74,7 +74,7 @@ impl Replica {
         self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
         // A view above what was answered lets it in. Not for every question: a traitor may lose its log all day.
         if helps && self.promises.view() <= want {
-            self.wish_for(want.next(), "a replica that has lost its log needs a new view");
+            self.wish_for(want.next(), "a replica that has lost its log needs a new view")?;
             self.consider_wishes()?;
         }
         Ok(Disposition::Applied)

@@ -117,6 +117,8 @@ impl Reader {
         self.whole = true;
         // Not yet a fault: a later one may need no block of what is gone.
         self.owed = self.first.filter(|first| *first > state.keeps_from).map(|_| state.keeps_from);
+        // What the log may have let go of since is not built on again, even if it is still there.
+        self.replayed.blocks.retain(|(index, _)| *index >= state.keeps_from);
         self.replayed.promises.resume(State::clone(state));
         Ok(())
     }
@@ -127,6 +129,7 @@ impl Reader {
             return Err(RecoverError::Record { index, fault: RecordFault::Gap(missing) });
         }
         self.replayed.promises.log = LogUse::resume(self.next);
+        self.replayed.promises.standing = self.next;
         Ok(self.replayed)
     }
 }
@@ -135,6 +138,7 @@ impl Promises {
     fn resume(&mut self, state: State) {
         self.view = state.view;
         self.mode = state.mode;
+        self.wish = state.wish;
         self.base = state.base.into();
         self.top = state.top.map(Position::from);
         self.high = state.high.as_ref().map_or_else(|| Claim::genesis(self.cluster.genesis()), |high| high.claim());
@@ -153,6 +157,7 @@ impl Promises {
     fn restates(&self, state: &State) -> Result<(), Broken> {
         let view = (state.view, state.mode, Position::from(state.base), state.top.map(Position::from));
         ensure(view == (self.view, self.mode, self.base, self.top), "D2: a state in another view, or of other votes")?;
+        ensure(state.wish == self.wish, "V1: a state of another wish")?;
         ensure(state.view_change == self.view_change, "D2: a state of another view change")?;
         ensure(state.new_view == self.new_view, "D2: a state of another new view")?;
         let high = state.high.as_ref().map_or_else(|| Claim::genesis(self.cluster.genesis()), Certificate::claim);
@@ -207,6 +212,7 @@ impl Promises {
             }
             RecordBody::High { certificate } => self.replay_high(Some(certificate)),
             RecordBody::Checkpoint { checkpoint } => self.checkpoint(*checkpoint),
+            RecordBody::Wish { view } => self.wish_for(*view),
             RecordBody::Blocks { .. } | RecordBody::State(_) => Ok(()),
         }
     }

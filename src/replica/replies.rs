@@ -1,47 +1,76 @@
 //! From decisions to answers: results, their tree, and one signature for all of them. (S2)
 
 use super::Replica;
+use super::reply_cache::{ReplyCache, cost};
+use super::usage::Use;
+use crate::cluster::Cluster;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, RawSignature, RequestNumber, SequenceNumber};
 use crate::merkle;
 use crate::message::{Answered, Message, Reply, executed_leaf};
 use crate::outbox::{Content, Decision, Recipients, ToSign};
 use crate::wire::Bounded;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Bound: for each client `client_window` results and their paths; decisions not yet executed are part of the log anyway.
+/// Replies that wait for their records. (D1)
+#[derive(Default)]
+struct Unreleased {
+    /// The replies to each batch, and the index below which all records must be durable before they leave.
+    batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
+    /// What is answered in `batches`: until that leaves, no other answer may.
+    answered: BTreeSet<(ClientId, RequestNumber)>,
+    bytes: u64,
+}
+
+impl Unreleased {
+    fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Reply>, index: u64) {
+        self.bytes += replies.iter().map(cost).sum::<u64>();
+        self.answered.extend(replies.iter().map(|reply| (reply.client, reply.number)));
+        self.batches.insert(sequence_number, (replies, index));
+    }
+
+    /// The next batch's replies, if all their records are.
+    fn pop(&mut self, durable_below: u64) -> Option<Vec<Reply>> {
+        let entry = self.batches.first_entry().filter(|entry| entry.get().1 <= durable_below)?;
+        let (replies, _) = entry.remove();
+        for reply in &replies {
+            self.bytes -= cost(reply);
+            self.answered.remove(&(reply.client, reply.number));
+        }
+        Some(replies)
+    }
+}
+
+/// Bound: the cache has its own; decisions not yet executed are part of the log anyway.
 pub(super) struct Replies {
-    window: u64,
     /// All records below this index are durable.
     durable_below: u64,
-    /// Replies, and the index below which all records must be durable before they leave.
-    ready: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
-    /// Replies without signatures: a repeated one is signed again, to the same bytes.
-    cache: BTreeMap<ClientId, BTreeMap<RequestNumber, Reply>>,
+    ready: Unreleased,
+    cache: ReplyCache,
 }
 
 impl Replies {
-    pub(super) fn new(window: u32) -> Self {
-        Self { window: u64::from(window), durable_below: 0, ready: BTreeMap::new(), cache: BTreeMap::new() }
+    pub(super) fn new(cluster: &Cluster, cache_bytes_max: u64) -> Self {
+        Self { durable_below: 0, ready: Unreleased::default(), cache: ReplyCache::new(cluster, cache_bytes_max) }
+    }
+
+    pub(super) fn usage(&self) -> Use {
+        self.cache.usage()
+    }
+
+    /// Bytes of replies that wait for their records.
+    pub(super) fn unreleased_bytes(&self) -> u64 {
+        self.ready.bytes
     }
 
     /// What was computed from a state that is replaced, or may be wrong, is not said any more.
     pub(super) fn forget(&mut self) {
-        self.ready.clear();
-        self.cache.clear();
+        self.ready = Unreleased::default();
+        self.cache.forget();
     }
 
     pub(super) fn recorded_up_to(&mut self, index: u64) {
         self.durable_below = self.durable_below.max(index.saturating_add(1));
-    }
-
-    fn remember(&mut self, reply: &Reply) {
-        let cached = self.cache.entry(reply.client).or_default();
-        cached.insert(reply.number, reply.clone());
-        let oldest = reply.number.minus(self.window).next();
-        if cached.first_key_value().is_some_and(|(number, _)| *number < oldest) {
-            *cached = cached.split_off(&oldest);
-        }
     }
 }
 
@@ -54,9 +83,9 @@ impl Replica {
             return;
         }
         let replies = self.replies_to(decision, results);
-        replies.iter().for_each(|reply| self.replies.remember(reply));
+        replies.iter().for_each(|reply| self.replies.cache.remember(reply));
         if !replies.is_empty() {
-            self.replies.ready.insert(decision.sequence_number(), (replies, index));
+            self.replies.ready.insert(decision.sequence_number(), replies, index);
         }
         self.release_replies();
     }
@@ -93,11 +122,7 @@ impl Replica {
 
     // D1: before a reply leaves, `high` of at least its rank is durable.
     pub(super) fn release_replies(&mut self) {
-        while let Some(entry) = self.replies.ready.first_entry() {
-            if entry.get().1 > self.replies.durable_below {
-                return;
-            }
-            let (replies, _) = entry.remove();
+        while let Some(replies) = self.replies.ready.pop(self.replies.durable_below) {
             let messages: Vec<(Recipients, Message)> =
                 replies.into_iter().map(|reply| (Recipients::Client(reply.client), Message::Reply(Box::new(reply)))).collect();
             // One root, one payload, one signature for all of them.
@@ -110,13 +135,15 @@ impl Replica {
 
     /// A client asks again for what was decided before.
     pub(super) fn repeat_reply(&mut self, client: ClientId, number: RequestNumber) {
-        let cached = self.replies.cache.get(&client).and_then(|numbers| numbers.get(&number)).cloned();
+        // D1: not by way of an Answered either, when the quota took the reply out of the cache before its record was durable.
+        if self.replies.ready.answered.contains(&(client, number)) {
+            return;
+        }
+        let cached = self.replies.cache.get(&client, number).cloned();
         let result_digest = self.sessions.table.result(&client, number).filter(|_| self.checkpoints.diverged.is_none());
         if let Some(mut reply) = cached {
-            if !self.replies.ready.contains_key(&reply.sequence_number) {
-                reply.view = self.promises.view();
-                self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));
-            }
+            reply.view = self.promises.view();
+            self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));
         } else if let Some(result_digest) = result_digest {
             let answered = Answered { replica: self.me, client, number, result_digest, signature: RawSignature::ZERO };
             self.send_signed(Recipients::Client(client), Message::Answered(answered));

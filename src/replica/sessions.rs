@@ -11,7 +11,7 @@ use thiserror::Error;
 /// A host that stores its service's state batch by batch stores these with it, in the same transaction; of each client the latest
 /// `client_window` are needed. [`SessionTable::record`] makes a table of them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct SessionEntry {
     /// Whose request.
     pub client: ClientId,
     /// Its number.
@@ -54,15 +54,15 @@ impl SessionTable {
         Self { window: cluster.limits().client_window as usize, sessions: BTreeMap::new() }
     }
 
-    /// Takes the outcome of a client's next request, or, for a client of which nothing is known, of the oldest one that was kept.
+    /// Takes the entry of a client's next request, or, for a client of which nothing is known, of the oldest one that was kept.
     /// Anything else is left out.
-    pub fn record(&mut self, outcome: Outcome) {
-        let session = self.sessions.entry(outcome.client).or_default();
-        if !session.results.is_empty() && outcome.number != session.last.next() {
+    pub fn record(&mut self, entry: SessionEntry) {
+        let session = self.sessions.entry(entry.client).or_default();
+        if !session.results.is_empty() && entry.number != session.last.next() {
             return;
         }
-        session.last = outcome.number;
-        session.results.push_back(outcome.result_digest);
+        session.last = entry.number;
+        session.results.push_back(entry.result_digest);
         if session.results.len() > self.window {
             session.results.pop_front();
         }
@@ -115,6 +115,15 @@ impl SessionTable {
             table.sessions.insert(client, session);
         }
         Ok(table)
+    }
+
+    /// Bytes of the table.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sessions.values().map(|session| 44 + 32 * session.results.len() as u64).sum()
+    }
+
+    pub(super) fn bytes_max(&self, cluster: &Cluster) -> u64 {
+        cluster.clients().count() as u64 * (44 + 32 * self.window as u64)
     }
 
     /// Whose sessions there are, and each one's last number.

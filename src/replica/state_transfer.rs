@@ -287,6 +287,13 @@ impl Replica {
             return;
         }
         let Some(manifest) = running.manifest.clone() else { return };
+        // I12: what was decided meanwhile is not given up, but for a state that nobody shares; and then only if the way up again is held.
+        let target = running.target.sequence_number;
+        let repairs = self.checkpoints.diverged.is_some() && self.chain.floor() <= target;
+        if self.chain.decided() >= target && !repairs {
+            self.transfer.running = None;
+            return;
+        }
         running.phase = Phase::Install;
         self.execution.installing = true;
         self.outputs.push(Output::App(AppCommand::InstallState(manifest)));

@@ -107,26 +107,30 @@ impl Replica {
     }
 
     // T2
-    fn status_at(&self) -> Time {
+    /// None while what it would tell is not on record: when that is durable, its receipt comes.
+    fn status_at(&self) -> Option<Time> {
+        if !self.promises.may_tell() {
+            return None;
+        }
         if self.timers.status_due {
-            return self.now;
+            return Some(self.now);
         }
         let pace = self.timers.last_status.after(self.tuning.status_interval);
         let idle = self.timers.last_status.after(self.tuning.idle_status_interval);
         let behind = self.decided_target().is_some_and(|target| target.number > self.chain.decided());
         // C1: votes on a checkpoint may have been lost, and the window hangs on them.
         let unstable = !self.promises.checkpoints.is_empty();
-        if behind || unstable || self.is_rejoining() || self.wish > self.promises.view() {
-            return pace;
+        if behind || unstable || self.is_rejoining() || self.promises.want() > self.promises.view() {
+            return Some(pace);
         }
-        self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle))
+        Some(self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle)))
     }
 
     /// Everything that is due now.
     pub(super) fn on_time(&mut self) -> Result<(), Broken> {
         if self.overdue_at().is_some_and(|due| due <= self.now) {
             let next = self.promises.view().next();
-            self.wish_for(next, "the oldest outstanding item is overdue");
+            self.wish_for(next, "the oldest outstanding item is overdue")?;
             self.consider_wishes()?;
         }
         if self.relay_at().is_some_and(|due| due <= self.now) {
@@ -135,7 +139,7 @@ impl Replica {
         self.ask_to_rejoin();
         self.transfer_state();
         self.fetch_missing();
-        if self.status_at() <= self.now {
+        if self.status_at().is_some_and(|due| due <= self.now) {
             self.timers.status_due = false;
             self.timers.last_status = self.now;
             self.send_status();
@@ -145,8 +149,8 @@ impl Replica {
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         // Once wished, being overdue asks for nothing more.
-        let overdue = self.overdue_at().filter(|_| self.wish <= self.promises.view() && !self.is_rejoining());
-        [overdue, self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), Some(self.status_at())]
+        let overdue = self.overdue_at().filter(|_| self.promises.want() <= self.promises.view() && !self.is_rejoining());
+        [overdue, self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
             .into_iter()
             .flatten()
             .min()

@@ -12,13 +12,15 @@ use crate::wire::Bounded;
 
 impl Replica {
     // V1
-    pub(super) fn wish_for(&mut self, view: View, why: &'static str) {
+    pub(super) fn wish_for(&mut self, view: View, why: &'static str) -> Result<(), Broken> {
         // D2: who has lost its log wishes for nothing.
-        if !self.is_rejoining() && view > self.wish.max(self.promises.view()) {
-            self.wish = view;
+        if !self.is_rejoining() && view > self.promises.want() {
+            let write = self.promises.record_wish(view)?;
+            self.outputs.push(Output::Write(write));
             self.event(Event::Wished { view, why });
             self.timers.status_due = true;
         }
+        Ok(())
     }
 
     /// The k-th largest want over all replicas, the own included.
@@ -26,7 +28,7 @@ impl Replica {
         let mut wants: Vec<View> = self
             .cluster
             .replicas()
-            .map(|replica| if replica == self.me { self.wish.max(self.promises.view()) } else { self.catch_up.want(replica) })
+            .map(|replica| if replica == self.me { self.promises.want() } else { self.catch_up.want(replica) })
             .collect();
         wants.sort_unstable_by(|left, right| right.cmp(left));
         wants.get(k.saturating_sub(1)).copied().unwrap_or_default()
@@ -35,7 +37,7 @@ impl Replica {
     // V1, V2
     /// Joins wishes that at least one correct replica has; leaves when a quorum wants to.
     pub(super) fn consider_wishes(&mut self) -> Result<(), Broken> {
-        self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it");
+        self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it")?;
         let wanted = self.kth_want(self.quorum());
         if wanted > self.promises.view() && !self.is_rejoining() {
             self.leave(wanted)?;
@@ -59,7 +61,7 @@ impl Replica {
     fn doubt_proved_primary(&mut self) -> Result<(), Broken> {
         if !self.is_primary() && self.primary_is_proved_faulty() {
             let next = self.promises.view().next();
-            self.wish_for(next, "the primary is proved faulty");
+            self.wish_for(next, "the primary is proved faulty")?;
             self.consider_wishes()?;
         }
         Ok(())

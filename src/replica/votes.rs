@@ -127,6 +127,11 @@ impl Votes {
         !other
     }
 
+    /// How many votes are held.
+    pub(super) fn len(&self) -> usize {
+        self.slots.values().map(|slot| slot.prepares.len() + slot.commits.len()).sum()
+    }
+
     pub(super) fn forget_below(&mut self, number: SequenceNumber) {
         self.slots = self.slots.split_off(&number);
     }

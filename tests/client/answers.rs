@@ -46,8 +46,8 @@ fn s2_f_plus_one_equal_replies_complete_with_a_receipt() {
     let _ = host.deliver(&reply);
     let completions = host.completions();
     let [completion] = &completions[..] else { panic!("{completions:?}") };
-    assert_eq!((completion.number, &completion.result[..], completion.latency), (number(1), &b"paid"[..], Duration::from_millis(7)));
-    let receipt = completion.receipt.as_ref().unwrap();
+    assert_eq!((results(&completions), completion.latency), (vec![(1, &b"paid"[..])], Duration::from_millis(7)));
+    let receipt = completion.outcome.receipt().unwrap();
     assert_eq!(receipt.verify(&host.cluster), Ok(()));
     assert_eq!(receipt.signers().map(ReplicaId::get).collect::<Vec<_>>(), [0, 3, 6]);
     assert_eq!((host.client.outstanding(), host.client.deadline()), (0, None));
@@ -68,7 +68,7 @@ fn s2_lies_beside_the_truth_do_not_count_for_it() {
     let _ = host.deliver(&reply);
     let completions = host.completions();
     assert_eq!(results(&completions), [(1, &b"truth"[..])]);
-    assert_eq!(completions[0].receipt.as_ref().unwrap().signers().map(ReplicaId::get).collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(completions[0].outcome.receipt().unwrap().signers().map(ReplicaId::get).collect::<Vec<_>>(), [1, 3, 4]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn s2_a_single_replica_is_believed_alone() {
     let _ = host.deliver(&reply);
     let completions = host.completions();
     assert_eq!(results(&completions), [(1, &b"done"[..])]);
-    assert_eq!(completions[0].receipt.as_ref().unwrap().verify(&host.cluster), Ok(()));
+    assert_eq!(completions[0].outcome.receipt().unwrap().verify(&host.cluster), Ok(()));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn s2_answered_counts_but_somebody_must_show_the_result() {
     assert_eq!(host.deliver(&reply), ClientDisposition::Applied);
     let completions = host.completions();
     assert_eq!(results(&completions), [(1, &b"done"[..])]);
-    assert_eq!(completions[0].receipt, None, "one signature on a root is no receipt");
+    assert_eq!(completions[0].outcome.receipt(), None, "one signature on a root is no receipt");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn s2_answered_and_reply_of_one_replica_are_one_answer() {
     let second = host.reply(3, 1, &request, b"done");
     let _ = host.deliver(&second);
     let completions = host.completions();
-    assert_eq!(completions[0].receipt.as_ref().unwrap().signers().map(ReplicaId::get).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(completions[0].outcome.receipt().unwrap().signers().map(ReplicaId::get).collect::<Vec<_>>(), [2, 3]);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn s2_equal_results_under_different_roots_complete_without_a_receipt() {
         let _ = host.deliver(&second);
         let completions = host.completions();
         assert_eq!(results(&completions), [(1, &b"done"[..])]);
-        assert_eq!(completions[0].receipt, None);
+        assert_eq!(completions[0].outcome.receipt(), None);
     }
 }
 

@@ -2,6 +2,7 @@
 //! through decoding and verification, as they would to a host.
 
 mod answers;
+mod lost;
 mod primary;
 mod receipts;
 mod requests;
@@ -137,7 +138,7 @@ fn ignored(why: ClientIgnored) -> ClientDisposition {
     ClientDisposition::Ignored(why)
 }
 
-/// (number, result) of each completion.
+/// (number, result) of each completion; none of the results may be lost.
 fn results(completions: &[Completion]) -> Vec<(u64, &[u8])> {
-    completions.iter().map(|completion| (completion.number.get(), &completion.result[..])).collect()
+    completions.iter().map(|completion| (completion.number.get(), &completion.outcome.result().unwrap()[..])).collect()
 }

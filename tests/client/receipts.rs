@@ -16,7 +16,7 @@ fn receipt(count: usize, index: usize) -> (Host, ExecutionReceipt) {
         let reply = host.reply_of(replica, 0, 7, &leaves, index);
         let _ = host.deliver(&reply);
     }
-    let receipt = host.completions().remove(0).receipt.unwrap();
+    let receipt = host.completions()[0].outcome.receipt().unwrap().clone();
     (host, receipt)
 }
 

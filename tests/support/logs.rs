@@ -16,8 +16,8 @@ pub const HEADER: usize = 64;
 pub const TRAILER: usize = 32;
 
 /// The kinds of records, by their number in a body.
-pub const KINDS: [&str; 11] =
-    ["Started", "Prepare", "Commit", "ViewChange", "NewView", "Base", "High", "Blocks", "Checkpoint", "State", "Rejoining"];
+pub const KINDS: [&str; 12] =
+    ["Started", "Prepare", "Commit", "ViewChange", "NewView", "Base", "High", "Blocks", "Checkpoint", "State", "Rejoining", "Wish"];
 
 /// A replica that has started, and its first words: the record that says all that binds it, and what goes out behind it.
 pub struct Started {
@@ -110,7 +110,7 @@ impl Log {
             let log = Self::of(&net, 1);
             let has = |wanted: &str| log.records.iter().any(|(_, record)| kind(record) == wanted);
             // In the midst of it all, so that what binds at the end is more than its last record.
-            if KINDS[..10].iter().all(|wanted| *wanted == "Blocks" || has(wanted)) {
+            if KINDS.iter().all(|wanted| ["Blocks", "Rejoining"].contains(wanted) || has(wanted)) {
                 return log.with_blocks_apart();
             }
         }

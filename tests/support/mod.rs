@@ -8,6 +8,7 @@ pub mod logs;
 pub mod oracle;
 pub mod prng;
 pub mod solo;
+pub mod world;
 
 use disk::{Diary, Disk, Done};
 use logothete::sim::forge::Forge;

@@ -53,6 +53,8 @@ pub enum Kept<'a> {
         /// What it asks under.
         nonce: [u8; 32],
     },
+    /// A wish for a higher view.
+    Wish(View),
 }
 
 /// All that binds, as the default for a replica that has said nothing.
@@ -64,6 +66,8 @@ pub struct KeptState<'a> {
     pub view: View,
     /// It waits for that view to begin.
     pub waits: bool,
+    /// The highest view that was wished for.
+    pub wish: View,
     /// Where the view starts.
     pub base: Position,
     /// The highest position prepared in it.
@@ -114,6 +118,7 @@ impl Forge {
             Kept::Checkpoint(checkpoint) => RecordBody::Checkpoint { checkpoint: (*checkpoint).into() },
             Kept::State(state) => RecordBody::State(Box::new(self.state_of(state)?)),
             Kept::Rejoining { nonce } => RecordBody::Rejoining { nonce: *nonce },
+            Kept::Wish(view) => RecordBody::Wish { view: *view },
         };
         Ok(Record::new(&self.cluster.id(), replica, index, &body))
     }
@@ -129,6 +134,7 @@ impl Forge {
             keeps_from: kept.keeps_from,
             view: kept.view,
             mode: if kept.waits { Mode::ViewChange } else { Mode::Normal },
+            wish: kept.wish,
             base: kept.base,
             top: kept.top,
             high: kept.high.map(|certificate| certificate.0.clone()),

@@ -1,0 +1,82 @@
+//! Replies kept for clients that ask again. (S2)
+
+use super::usage::{Quota, Use};
+use crate::cluster::{Cluster, Limits};
+use crate::ids::{ClientId, RequestNumber};
+use crate::message::Reply;
+use std::collections::BTreeMap;
+
+/// What a reply costs beside its result and path.
+const REPLY_OVERHEAD: u64 = 250;
+const DIGEST_BYTES: u64 = 32;
+
+pub(super) fn cost(reply: &Reply) -> u64 {
+    REPLY_OVERHEAD + reply.result.len() as u64 + DIGEST_BYTES * reply.path.len() as u64
+}
+
+/// What the largest possible reply costs: a result of `result_bytes_max` in a full batch.
+fn cost_max(limits: &Limits) -> u64 {
+    let path = limits.batch_requests_max.next_power_of_two().trailing_zeros();
+    REPLY_OVERHEAD + u64::from(limits.result_bytes_max) + DIGEST_BYTES * u64::from(path)
+}
+
+/// One client's latest replies, without signatures: a repeated one is signed again, to the same bytes.
+#[derive(Default)]
+struct Kept {
+    replies: BTreeMap<RequestNumber, Reply>,
+    /// What all of `replies` cost.
+    bytes: u64,
+}
+
+/// Bound: for each client its quota in bytes, and `client_window` replies.
+pub(super) struct ReplyCache {
+    window: u64,
+    quota: Quota,
+    clients: BTreeMap<ClientId, Kept>,
+    /// What all clients' replies cost.
+    bytes: u64,
+}
+
+impl ReplyCache {
+    pub(super) fn new(cluster: &Cluster, bytes_max: u64) -> Self {
+        let limits = cluster.limits();
+        Self {
+            window: u64::from(limits.client_window),
+            quota: Quota::new(cluster, bytes_max, cost_max(limits)),
+            clients: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn usage(&self) -> Use {
+        Use { bytes: self.bytes, limit: self.quota.total }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.clients.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn get(&self, client: &ClientId, number: RequestNumber) -> Option<&Reply> {
+        self.clients.get(client)?.replies.get(&number)
+    }
+
+    /// Keeps it in the place of older ones of its client's.
+    pub(super) fn remember(&mut self, reply: &Reply) {
+        let kept = self.clients.entry(reply.client).or_default();
+        let before = kept.bytes;
+        kept.bytes += cost(reply);
+        if let Some(replaced) = kept.replies.insert(reply.number, reply.clone()) {
+            kept.bytes -= cost(&replaced);
+        }
+        let oldest = kept.replies.last_key_value().map_or(reply.number, |(latest, _)| latest.minus(self.window).next());
+        // The latest one always stays, since a quota holds any one reply: it is the one that its client may not have.
+        while let Some(first) = kept.replies.first_entry() {
+            if *first.key() >= oldest && kept.bytes <= self.quota.client {
+                break;
+            }
+            kept.bytes -= cost(&first.remove());
+        }
+        self.bytes = self.bytes - before + kept.bytes;
+    }
+}
