@@ -19,6 +19,8 @@ fn v(number: u64) -> View {
     View::new(number)
 }
 
+const PLACE: &str = "D2: a state in another view, or of other votes";
+
 /// A position with any digest.
 fn off(number: u64) -> Position {
     (at(number), Digest::new([number as u8 + 100; 32]))
@@ -199,6 +201,22 @@ fn p4_high_rises_within_what_was_entered() {
         ],
     );
     pen.may_be(&[Kept::Started, Kept::High(&low), rebase(Some(&high))]);
+}
+
+#[test]
+fn v1_wishes_go_up_above_the_view_and_the_wish_before() {
+    let pen = Pen::new();
+    let down = "V1: a wish that does not go up";
+    let leaving = pen.leave(3, None);
+    let state = KeptState { keeps_from: 1, view: v(3), waits: true, wish: v(2), view_change: Some(&leaving), ..pen.nothing() };
+    let other = KeptState { wish: v(3), ..state.clone() };
+    pen.contradict(&[Kept::Started], &[(Kept::Wish(v(0)), down)]);
+    pen.contradict(&[Kept::Started, Kept::Wish(v(2))], &[(Kept::Wish(v(1)), down), (Kept::Wish(v(2)), down)]);
+    pen.contradict(
+        &[Kept::Started, Kept::Wish(v(2)), Kept::ViewChange(&leaving), Kept::State(&state)],
+        &[(Kept::Wish(v(3)), down), (Kept::State(&other), "V1: a state of another wish"), (Kept::State(&pen.nothing()), PLACE)],
+    );
+    pen.may_be(&[Kept::Started, Kept::Wish(v(2)), Kept::ViewChange(&leaving), Kept::State(&state), Kept::Wish(v(4))]);
 }
 
 #[test]
@@ -385,18 +403,17 @@ fn d2_a_state_says_what_the_records_before_it_say() {
     let mut whole = told.to_vec();
     whole.extend([Kept::State(&good), Kept::State(&settled)]);
     pen.may_be(&whole);
-    let place = "D2: a state in another view, or of other votes";
     let other_claim = pen.leave(1, Some(&low));
     let other_new_view = pen.new_view(1, None);
     let bad: Vec<(KeptState<'_>, &str)> = vec![
-        (KeptState { view: v(0), ..good.clone() }, place),
-        (KeptState { view: v(2), ..good.clone() }, place),
-        (KeptState { waits: true, ..good.clone() }, place),
-        (KeptState { base: pen.on(1), ..good.clone() }, place),
-        (KeptState { base: off(2), ..good.clone() }, place),
-        (KeptState { top: None, ..good.clone() }, place),
-        (KeptState { top: Some(pen.on(2)), ..good.clone() }, place),
-        (KeptState { top: Some(off(3)), ..good.clone() }, place),
+        (KeptState { view: v(0), ..good.clone() }, PLACE),
+        (KeptState { view: v(2), ..good.clone() }, PLACE),
+        (KeptState { waits: true, ..good.clone() }, PLACE),
+        (KeptState { base: pen.on(1), ..good.clone() }, PLACE),
+        (KeptState { base: off(2), ..good.clone() }, PLACE),
+        (KeptState { top: None, ..good.clone() }, PLACE),
+        (KeptState { top: Some(pen.on(2)), ..good.clone() }, PLACE),
+        (KeptState { top: Some(off(3)), ..good.clone() }, PLACE),
         (KeptState { high: None, ..good.clone() }, "P4: high has fallen"),
         (KeptState { high: Some(&high), ..good.clone() }, "P4: high has fallen"),
         (KeptState { view_change: None, ..good.clone() }, "D2: a state of another view change"),

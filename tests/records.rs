@@ -204,7 +204,7 @@ fn d2_what_stands_behind_the_end_is_the_beginning_of_the_next_record_or_damage()
     // What was there before the place was used again.
     assert_eq!(log.refused(behind(log.records[3].1.to_vec())), (end, RecordFault::OtherIndex(3)));
     // And whole, but of no kind that there is.
-    for body in [&11_u32.to_le_bytes()[..], &u32::MAX.to_le_bytes(), &[0, 0, 0, 0, 0], &[0, 0, 0], &[]] {
+    for body in [&12_u32.to_le_bytes()[..], &11_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), &[0, 0, 0, 0, 0], &[0, 0, 0], &[]] {
         assert_eq!(log.refused(behind(frame(&log.cluster.id(), 1, end, body).to_vec())), (end, RecordFault::Unknown), "{body:?}");
     }
 }
