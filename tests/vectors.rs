@@ -5,7 +5,7 @@
 
 mod samples;
 
-use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Kept, KeptState, Kind};
+use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Kept, KeptState, Kind, Seen};
 use logothete::{Digest, ReplicaId, Request, RequestNumber, SequenceNumber, View};
 use samples::by_hand::{Block, Certificate, Hash, Phase, ViewChange, Vote, lay_checkpoint};
 use samples::sheet::{Sheet, hex};
@@ -169,6 +169,31 @@ fn spec_2_the_crate_writes_what_is_laid_out_by_hand() {
         let sample = samples.iter().find(|sample| sample.name == name).unwrap();
         assert_eq!(hex(&bytes), hex(&sample.sheet.bytes), "{name}");
     }
+}
+
+#[test]
+fn spec_3_2_every_statement_is_seen_in_every_message_that_carries_it() {
+    let world = World::new();
+    let samples = world.samples();
+    let read = |name: &str| world.forge.read(&samples.iter().find(|sample| sample.name == name).unwrap().sheet.bytes).unwrap();
+    let by = ReplicaId::new;
+    let checkpoint = forged_checkpoint(&world);
+    let at = (SequenceNumber::new(1), forged_blocks(&world)[0].digest());
+    let is_checkpoint =
+        |seen: &Seen| matches!(seen, Seen::Checkpoint { replica, checkpoint: said } if (*replica, *said) == (by(1), checkpoint));
+    let is_view_change = |seen: &Seen, replica: u32| matches!(seen, Seen::ViewChange(said) if (said.replica(), said.view(), said.claim()) == (by(replica), View::new(5), (View::new(2), at)));
+    let is_vote = |seen: &Seen, wanted: Kind| matches!(seen, Seen::Vote { kind, replica, view, position } if (*kind, *replica, *view, *position) == (wanted, by(1), View::new(5), at));
+    assert!(is_checkpoint(&read("checkpoint")));
+    assert!(is_view_change(&read("view_change"), 2));
+    assert!(matches!(read("new_view"), Seen::NewView { view, base } if (view, base) == (View::new(5), at)));
+    assert!(matches!(read("stable"), Seen::Stable(stable) if stable.checkpoint() == checkpoint && stable.members() == [0, 1, 3].map(by)));
+    let Seen::Status { replica, stable, said, .. } = read("status_with_votes") else { panic!("a status") };
+    assert_eq!((replica, stable.get(), said.len()), (by(1), 128, 4));
+    assert!(is_vote(&said[0], Kind::Prepare) && is_vote(&said[1], Kind::Commit) && is_checkpoint(&said[2]) && is_view_change(&said[3], 1));
+    // The root: three results, the middle one's reply.
+    let Seen::Executed { replica, sequence_number, root } = read("reply") else { panic!("a reply") };
+    let signed = &samples.iter().find(|sample| sample.name == "reply").unwrap().signed.as_ref().unwrap().1;
+    assert_eq!((replica, sequence_number.get(), &root.as_bytes()[..]), (by(2), 9, &signed[signed.len() - 32..]));
 }
 
 #[test]

@@ -72,9 +72,10 @@ impl Replica {
         self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped }, is_new);
         let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
         self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
-        // A view above what was answered lets it in. Not for every question: a traitor may lose its log all day.
-        if helps && self.promises.view() <= want {
-            self.wish_for(want.next(), "a replica that has lost its log needs a new view")?;
+        // A view above what was answered lets it in; and as long as it asks, others may have answered with a higher one, and it needs the view
+        // after that. Not for every question: a traitor may lose its log all day.
+        if helps {
+            self.wish_for(want.max(self.promises.view()).next(), "a replica that has lost its log needs a new view")?;
             self.consider_wishes()?;
         }
         Ok(Disposition::Applied)

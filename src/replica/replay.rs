@@ -6,7 +6,7 @@ use super::log_use::LogUse;
 use super::promises::{Position, Promises, ensure};
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
-use crate::ids::{Bytes, ReplicaId, SequenceNumber};
+use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber};
 use crate::message::{Block, Checkpoint, CheckpointCertificate, Claim, Mode};
 use crate::record::{Framed, RecordBody, RecordFault, State, read_frame};
 use std::sync::Arc;
@@ -69,17 +69,36 @@ impl Reader {
         self.next = index.saturating_add(1);
         self.replayed.records += 1;
         self.promise(index, &body).map_err(|Broken(reason)| RecordFault::DoesNotFollow(reason))?;
-        if let RecordBody::Prepare { blocks, .. } | RecordBody::Blocks { blocks } = body {
-            for mut block in blocks {
-                if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
-                    return Err(RecordFault::DoesNotFollow("P1: a batch does not hash to what its header says"));
-                }
-                if wanted(&block) {
-                    self.replayed.blocks.push((index, block));
-                }
+        match body {
+            RecordBody::Blocks { blocks } => self.blocks(index, blocks, None, wanted),
+            RecordBody::Prepare { digest, blocks, .. } => self.blocks(index, blocks, Some(digest), wanted),
+            _ => Ok(()),
+        }
+        .map_err(RecordFault::DoesNotFollow)
+    }
+
+    /// Keeps a record's blocks, of which the last is the one that is voted for.
+    fn blocks(
+        &mut self,
+        index: u64,
+        blocks: Vec<Arc<Block>>,
+        voted: Option<Digest>,
+        wanted: &impl Fn(&Block) -> bool,
+    ) -> Result<(), &'static str> {
+        let mut last = None;
+        for mut block in blocks {
+            if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
+                return Err("P1: a batch does not hash to what its header says");
+            }
+            last = Some(block.digest);
+            if wanted(&block) {
+                self.replayed.blocks.push((index, block));
             }
         }
-        Ok(())
+        match last.zip(voted) {
+            Some((last, voted)) if last != voted => Err("D1: a vote on another block than its record holds"),
+            _ => Ok(()),
+        }
     }
 
     /// Takes what a record says; before all that binds is known, only what it is.
@@ -164,10 +183,8 @@ impl Promises {
                 self.rejoining = Some(*nonce);
                 Ok(())
             }
-            RecordBody::Prepare { view, sequence_number, digest, blocks } => {
+            RecordBody::Prepare { view, sequence_number, digest, .. } => {
                 ensure(*view == self.view, "P2: a vote of another view")?;
-                let top = blocks.last().map(|block| block.header.sequence_number);
-                ensure(top.is_none_or(|top| top == *sequence_number), "D1: a vote on another block than its record holds")?;
                 self.prepare((*sequence_number, *digest).into())
             }
             RecordBody::Commit { certificate } => {

@@ -18,6 +18,21 @@ pub struct Content {
     pub written: u64,
     /// Records stay, though they may go.
     pub hoards: bool,
+    /// So many changes of files are made before the host crashes in the middle of one.
+    pub changes_left: Option<u64>,
+}
+
+impl Content {
+    fn change(&mut self) -> Result<(), AppError> {
+        match &mut self.changes_left {
+            Some(0) => Err("the host crashes".into()),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Disk {
@@ -51,6 +66,7 @@ impl SnapshotStore for Disk {
             if content.full {
                 return Err("disk full".into());
             }
+            content.change()?;
             content.written += bytes.len() as u64;
             content.files.insert(name.to_owned(), Bytes::from(bytes));
             Ok(())
@@ -63,8 +79,11 @@ impl SnapshotStore for Disk {
         Ok(self.with(|content| content.files.keys().cloned().collect()))
     }
     fn remove(&mut self, name: &str) -> Result<(), AppError> {
-        self.with(|content| content.files.remove(name));
-        Ok(())
+        self.with(|content| {
+            content.change()?;
+            content.files.remove(name);
+            Ok(())
+        })
     }
 }
 
@@ -97,20 +116,23 @@ impl Service for Diary {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = (self.quirk.len() as u32).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.quirk);
         for Done { client, number, operation } in &self.done {
             bytes.extend_from_slice(client.as_bytes());
             bytes.extend_from_slice(&number.get().to_le_bytes());
             bytes.extend_from_slice(&(operation.len() as u32).to_le_bytes());
             bytes.extend_from_slice(operation);
         }
-        bytes.extend_from_slice(&self.quirk);
         bytes
     }
 
     fn restore(&mut self, mut snapshot: &[u8]) -> Result<(), AppError> {
         self.done.clear();
-        self.quirk.clear();
+        let (length, rest) = snapshot.split_at(4);
+        let (quirk, rest) = rest.split_at(u32::from_le_bytes(length.try_into()?) as usize);
+        self.quirk = quirk.to_vec();
+        snapshot = rest;
         while !snapshot.is_empty() {
             let (head, rest) = snapshot.split_at(44);
             let length = u32::from_le_bytes(head[40..].try_into()?) as usize;

@@ -4,17 +4,20 @@
 pub mod claims;
 pub mod disk;
 pub mod gang;
+pub mod host;
 pub mod logs;
 pub mod oracle;
 pub mod prng;
 pub mod solo;
+pub mod storm;
 pub mod world;
 
-use disk::{Diary, Disk, Done};
+use disk::Disk;
+pub use host::{Fate, Host, Slowness};
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppCommand, Application, Bytes, Cluster, ClusterBuilder, Decision, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink,
-    Recipients, RecoverError, Replica, ReplicaId, RequestNumber, SigningKey, Snapshots, Start, Time, Tuning, Unverified, Verifier, Write,
+    Cluster, ClusterBuilder, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, Request, RequestNumber, SigningKey, Start,
+    Time, Tuning, Unverified, Verifier,
 };
 use oracle::Oracle;
 use prng::Prng;
@@ -39,41 +42,6 @@ pub fn builder(replicas: usize, clients: usize) -> ClusterBuilder {
     )
 }
 
-/// One host: a replica, its log, its service.
-pub struct Host {
-    pub replica: Replica,
-    pub key: SigningKey,
-    /// Outlives the process.
-    pub disk: Disk,
-    pub app: Snapshots<Diary, Disk>,
-    /// Records written, over all restarts.
-    pub writes: u64,
-    /// It crashes at this one of them.
-    pub crash_at: Option<(u64, Fate)>,
-    pub crashes: u64,
-    pub events: Vec<Event>,
-    pub dispositions: BTreeMap<String, usize>,
-    pub refused: usize,
-}
-
-impl Host {
-    /// Everything executed, in order.
-    pub fn executed(&self) -> &[Done] {
-        &self.app.service().done
-    }
-}
-
-/// What a crash leaves of the record that was being written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing.
-    Lost,
-    /// So many percent of its bytes.
-    Torn(u64),
-    /// All of it; only what it promised was never sent.
-    Kept,
-}
-
 type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>;
 
 /// What a request's client still waits for.
@@ -95,8 +63,12 @@ pub struct Net {
     pub delay: (u64, u64),
     /// Pairs of replicas between which nothing passes, one way.
     pub cut: BTreeSet<(usize, usize)>,
-    /// Hosts that are off.
+    /// Hosts that hear and do nothing for a while.
     pub down: BTreeSet<usize>,
+    /// Hosts that have crashed and not yet been started again.
+    pub dead: BTreeSet<usize>,
+    /// How long disks and services take.
+    pub slow: Slowness,
     /// What a traitor makes of what its replica wants to send.
     pub twists: BTreeMap<usize, Twist>,
     /// Clients that write to one replica first; all after a while.
@@ -107,11 +79,14 @@ pub struct Net {
     /// What is delivered to traitors, for those who plot with them.
     pub tap: Option<gang::Shared>,
     pub messages: usize,
+    /// Encoded once for each message that a correct host sends.
+    pub sent_bytes: u64,
     verifier: Verifier,
     queue: BTreeMap<(Time, u64), (usize, Vec<u8>)>,
     sent: u64,
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
     numbers: BTreeMap<usize, RequestNumber>,
+    clients: BTreeMap<[u8; 32], usize>,
     pub tuning: Tuning,
 }
 
@@ -136,68 +111,31 @@ impl Net {
             delay: (100, 1000),
             cut: BTreeSet::new(),
             down: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            slow: Slowness::default(),
             twists: BTreeMap::new(),
             retry: Duration::from_millis(500),
             oracle: Oracle::new(cluster.size()),
             trace: None,
             tap: None,
             messages: 0,
+            sent_bytes: 0,
             verifier: Verifier::new(cluster.clone()),
             queue: BTreeMap::new(),
             sent: 0,
             waiting: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            clients: BTreeMap::new(),
             tuning,
             cluster,
         };
         for index in 0..net.cluster.size() as usize {
             let disk = Disk::default();
             let (replica, app, outbox) = net.open(index, Start::New, &disk).expect("a new replica starts");
-            net.hosts.push(Host {
-                replica,
-                key: replica_key(index),
-                disk,
-                app,
-                writes: 0,
-                crash_at: None,
-                crashes: 0,
-                events: Vec::new(),
-                dispositions: BTreeMap::new(),
-                refused: 0,
-            });
+            net.hosts.push(Host::new(replica, replica_key(index), disk, app));
             net.serve(index, outbox);
         }
         net
-    }
-
-    fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
-        let mut app = Snapshots::new(Diary::default(), disk.clone());
-        let state = app.state().expect("a whole disk");
-        let mut outbox = Outbox::new();
-        let id = ReplicaId::new(index as u32);
-        let replica = Replica::recover(self.cluster.clone(), id, self.tuning.clone(), start, state, disk.log(), &mut outbox)?;
-        Ok((replica, app, outbox))
-    }
-
-    /// The process ends; what is on its disk stays.
-    pub fn crash(&mut self, at: usize) {
-        self.say(format!("{:?} R{at} CRASHES", self.now));
-        self.down.insert(at);
-        self.hosts[at].crashes += 1;
-        self.hosts[at].crash_at = None;
-    }
-
-    /// The process starts again on what its disk has.
-    pub fn restart(&mut self, at: usize, start: Start) -> Result<(), RecoverError> {
-        let disk = self.hosts[at].disk.clone();
-        let (replica, app, outbox) = self.open(at, start, &disk)?;
-        self.say(format!("{:?} R{at} STARTS: {:?}", self.now, replica.status()));
-        self.oracle.restarted(at, replica.status().executed, &app.service().done);
-        self.hosts[at].replica = replica;
-        self.hosts[at].app = app;
-        self.down.remove(&at);
-        self.serve(at, outbox);
-        Ok(())
     }
 
     /// A correct host that isn't a traitor's.
@@ -216,7 +154,9 @@ impl Net {
     pub fn submit_to(&mut self, client: usize, operation: &[u8], replicas: &[usize]) -> RequestNumber {
         let number = self.numbers.get(&client).copied().unwrap_or_default().next();
         self.numbers.insert(client, number);
-        let request = self.forge.request(&client_key(client), number, operation);
+        let key = client_key(client);
+        self.clients.insert(key.verifying_key().to_bytes(), client);
+        let request = self.forge.request(&key, number, operation);
         let bytes = self.forge.request_message(&request);
         for replica in replicas {
             self.post(None, *replica, bytes.clone());
@@ -247,7 +187,7 @@ impl Net {
 
     /// Hands bytes to a replica now.
     pub fn deliver(&mut self, to: usize, bytes: &[u8]) -> Option<Disposition> {
-        if self.down.contains(&to) {
+        if self.is_off(to) {
             return None;
         }
         self.messages += 1;
@@ -261,7 +201,7 @@ impl Net {
                 return None;
             }
         };
-        if self.trace.is_none() && self.hosts[to].replica.screen().admit(&unverified).is_err() {
+        if self.hosts[to].replica.screen().admit(&unverified).is_err() {
             return None;
         }
         match self.verifier.verify(unverified) {
@@ -292,126 +232,13 @@ impl Net {
         disposition
     }
 
-    /// Serves an outbox like a host that never dawdles: records, signatures, execution.
-    fn serve(&mut self, at: usize, mut outbox: Outbox) {
-        let outputs: Vec<Output> = outbox.drain().collect();
-        // All records first: a receipt may set off the next record, and that must not come to the disk before these.
-        for output in &outputs {
-            if let Output::Write(write) = output {
-                if !self.append(at, write) {
-                    return;
-                }
-            }
-        }
-        for output in outputs {
-            if self.down.contains(&at) && self.hosts.len() > at && self.hosts[at].crashes > 0 {
-                // It crashed on the way.
-                return;
-            }
-            self.say(format!("    {output}"));
-            match output {
-                Output::Write(write) => self.release(at, write),
-                Output::Send(outgoing) => {
-                    let envelopes = outgoing.sign(&self.hosts[at].key).expect("signed");
-                    envelopes.iter().for_each(|envelope| self.send(at, envelope));
-                }
-                Output::App(command) => {
-                    if let Some(input) = self.command(at, command) {
-                        self.step(at, input);
-                    }
-                }
-                Output::Event(event) => {
-                    if let Event::Halted { reason } = &event {
-                        assert!(self.twists.contains_key(&at), "R{at} halted: {reason}");
-                    }
-                    self.hosts[at].events.push(event);
-                }
-                other => panic!("unknown output {other}"),
-            }
-        }
-    }
-
-    /// False if it crashed at it.
-    fn append(&mut self, at: usize, write: &Write) -> bool {
-        self.hosts[at].writes += 1;
-        let bytes = Bytes::from(write.record().as_bytes());
-        let disk = self.hosts[at].disk.clone();
-        if let Some((_, fate)) = self.hosts[at].crash_at.filter(|(when, _)| *when <= self.hosts[at].writes) {
-            match fate {
-                Fate::Lost => {}
-                Fate::Torn(percent) => disk.append(write.index(), Bytes::from(&bytes[..bytes.len() * percent as usize / 100])),
-                Fate::Kept => disk.append(write.index(), bytes),
-            }
-            self.crash(at);
-            return false;
-        }
-        disk.append(write.index(), bytes);
-        write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
-        true
-    }
-
-    fn release(&mut self, at: usize, write: Write) {
-        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
-        envelopes.iter().for_each(|envelope| self.send(at, envelope));
-        self.step(at, Input::Persisted(receipt));
-    }
-
-    /// Serves the application's lane.
-    fn command(&mut self, at: usize, command: AppCommand) -> Option<Input> {
-        const WHOLE: &str = "a disk that works";
-        match command {
-            AppCommand::Execute(decision) => {
-                let results = self.execute(at, &decision);
-                Some(Input::Executed { sequence_number: decision.sequence_number(), results })
-            }
-            AppCommand::TakeCheckpoint(order) => Some(Input::CheckpointTaken(self.hosts[at].app.take_checkpoint(&order).expect(WHOLE))),
-            AppCommand::DiscardBefore(number) => {
-                self.hosts[at].app.discard_before(number).expect(WHOLE);
-                None
-            }
-            AppCommand::ReadChunk { sequence_number, index } => {
-                let bytes = self.hosts[at].app.read_chunk(sequence_number, index).expect(WHOLE);
-                Some(Input::ChunkRead { sequence_number, index, bytes })
-            }
-            AppCommand::FetchState(manifest) => {
-                let missing = self.hosts[at].app.missing_parts(&manifest).expect(WHOLE);
-                Some(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing })
-            }
-            AppCommand::StoreChunk { sequence_number, index, bytes } => {
-                self.hosts[at].app.store_chunk(sequence_number, index, &bytes).expect(WHOLE);
-                Some(Input::ChunkStored { sequence_number, index })
-            }
-            AppCommand::InstallState(manifest) => {
-                let state = self.hosts[at].app.install(&manifest).expect(WHOLE);
-                if !self.twists.contains_key(&at) {
-                    self.oracle.restarted(at, state.last_executed, &self.hosts[at].app.service().done);
-                }
-                Some(Input::StateInstalled(state))
-            }
-            other => panic!("unknown command {other}"),
-        }
-    }
-
-    fn execute(&mut self, at: usize, decision: &Decision) -> Vec<Bytes> {
-        let loyal = !self.twists.contains_key(&at);
-        if loyal {
-            self.oracle.decided(at, decision.sequence_number(), decision.digest());
-        }
-        for request in decision.requests() {
-            if loyal {
-                self.oracle.executed(at, request);
-                let client = (0..self.numbers.len().max(1) + 64)
-                    .find(|index| client_key(*index).verifying_key().to_bytes() == *request.client().as_bytes());
-                if let Some(client) = client {
-                    self.waiting.remove(&(client, request.number()));
-                }
-            }
-        }
-        self.hosts[at].app.execute(decision).expect("a service in memory")
+    /// Does nothing: it has crashed, or is held up.
+    pub fn is_off(&self, at: usize) -> bool {
+        self.down.contains(&at) || self.dead.contains(&at)
     }
 
     fn send(&mut self, from: usize, envelope: &Envelope) {
-        if self.down.contains(&from) {
+        if self.is_off(from) {
             return;
         }
         if let Some(mut twist) = self.twists.remove(&from) {
@@ -425,7 +252,15 @@ impl Net {
         }
         let bytes = envelope.encode();
         self.oracle.sent(from, &bytes, &self.forge);
+        self.sent_bytes += bytes.len() as u64;
         self.dispatch(from, envelope.to(), &bytes);
+    }
+
+    /// A correct replica has executed it: its client is content.
+    fn served(&mut self, request: &Request) {
+        if let Some(client) = self.clients.get(request.client().as_bytes()) {
+            self.waiting.remove(&(*client, request.number()));
+        }
     }
 
     pub fn dispatch(&mut self, from: usize, to: Recipients, bytes: &[u8]) {
@@ -447,8 +282,8 @@ impl Net {
             .hosts
             .iter()
             .enumerate()
-            .filter(|(index, _)| !self.down.contains(index))
-            .filter_map(|(_, host)| host.replica.deadline())
+            .filter(|(index, _)| !self.is_off(*index))
+            .filter_map(|(_, host)| host.replica.deadline().into_iter().chain(host.due()).min())
             .min();
         [message, retry, deadline].into_iter().flatten().min()
     }
@@ -468,7 +303,8 @@ impl Net {
             self.deliver(to, &bytes);
         }
         for index in 0..self.hosts.len() {
-            if !self.down.contains(&index) && self.hosts[index].replica.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.serve_due(index);
+            if !self.is_off(index) && self.hosts[index].replica.deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.step(index, Input::Timer);
             }
         }
@@ -510,7 +346,15 @@ impl Net {
     }
 
     pub fn describe(&self) -> String {
-        self.hosts.iter().map(|host| format!("{:?}\n", host.replica.status())).collect()
+        let line = |host: &Host| {
+            let mut words = format!("{:?}", host.replica.status());
+            // How full its buffers are is of no interest here.
+            if let (Some(from), Some(to)) = (words.find(" usage: "), words.find(" backoff: ")) {
+                words.replace_range(from..to, "");
+            }
+            words + "\n"
+        };
+        self.hosts.iter().map(line).collect()
     }
 
     pub fn count_events(&self, at: usize, pick: impl Fn(&Event) -> bool) -> usize {

@@ -1,28 +1,85 @@
-//! Checks the invariants of what correct replicas do, with arithmetic of its own. (FAULTS: I1, I3, I13, I14)
+//! Checks the invariants of what correct replicas do, with arithmetic of its own, across all their restarts. (FAULTS: I1, I3, I10, I12, I13, I14, I17)
 
 use super::claims::Claims;
 use super::disk::Done;
-use logothete::sim::forge::{Forge, Kind, Seen};
+use logothete::sim::forge::{Forge, Kind, Position, Seen};
 use logothete::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What may be said only once by one replica, and what was said.
-type Said = BTreeMap<(usize, u8, View, SequenceNumber), Digest>;
+/// What may be said only once by one replica, ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Prepare(View, SequenceNumber),
+    Commit(View, SequenceNumber),
+    ViewChange(View),
+    NewView(View),
+    Checkpoint(SequenceNumber),
+    Executed(SequenceNumber),
+}
+
+/// And what was said: a position, with what else counts.
+type Content = (View, Position, Digest);
 
 #[derive(Debug, Default)]
 pub struct Oracle {
+    size: u64,
     decided: BTreeMap<SequenceNumber, Digest>,
     at: BTreeMap<usize, SequenceNumber>,
-    said: Said,
+    said: BTreeMap<(usize, Slot), Content>,
+    /// What became durable before it was said.
+    released: BTreeSet<(usize, Slot)>,
     last: BTreeMap<(usize, ClientId), RequestNumber>,
+    /// The highest view of each replica's binding statements: with them a log that was lost is still remembered here.
     views: BTreeMap<usize, View>,
+    /// Whose state at a position is the quorum's.
+    stable: BTreeMap<SequenceNumber, Digest>,
+    states: BTreeMap<SequenceNumber, Content>,
+    /// Replicas whose service is known to be wrong: their votes on states need not agree with anybody's.
+    pub odd: BTreeSet<usize>,
     pub claims: Claims,
     order: BTreeMap<usize, Vec<(ClientId, RequestNumber, Vec<u8>)>>,
 }
 
+/// A statement of its sender's own, in the message or in its status.
+fn statements(replica: usize, seen: &Seen, size: u64) -> Vec<(Slot, Content)> {
+    let none = Digest::default();
+    let zero = (SequenceNumber::default(), none);
+    match seen {
+        Seen::PrePrepare { view, block } => {
+            let position = (block.sequence_number(), block.digest());
+            vec![(Slot::Prepare(*view, position.0), (*view, position, none))]
+        }
+        Seen::Vote { kind, replica: by, view, position } if by.get() as usize == replica => {
+            let slot = if *kind == Kind::Prepare { Slot::Prepare(*view, position.0) } else { Slot::Commit(*view, position.0) };
+            vec![(slot, (*view, *position, none))]
+        }
+        Seen::ViewChange(view_change) if view_change.replica().get() as usize == replica => {
+            let (view, position) = view_change.claim();
+            vec![(Slot::ViewChange(view_change.view()), (view, position, none))]
+        }
+        // Whoever has entered by it passes it on.
+        Seen::NewView { view, base } if view.get() % size == replica as u64 => vec![(Slot::NewView(*view), (*view, *base, none))],
+        Seen::Checkpoint { replica: by, checkpoint } if by.get() as usize == replica => {
+            vec![(Slot::Checkpoint(checkpoint.position.0), (View::default(), checkpoint.position, checkpoint.state))]
+        }
+        Seen::Executed { replica: by, sequence_number, root } if by.get() as usize == replica => {
+            vec![(Slot::Executed(*sequence_number), (View::default(), zero, *root))]
+        }
+        Seen::Status { said, .. } => said.iter().flat_map(|seen| statements(replica, seen, size)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn view_of(slot: Slot) -> Option<View> {
+    match slot {
+        Slot::Prepare(view, _) | Slot::Commit(view, _) | Slot::ViewChange(view) | Slot::NewView(view) => Some(view),
+        Slot::Checkpoint(_) | Slot::Executed(_) => None,
+    }
+}
+
 impl Oracle {
-    pub fn new(_replicas: u32) -> Self {
-        Self::default()
+    pub fn new(size: u32) -> Self {
+        Self { size: size.into(), ..Self::default() }
     }
 
     /// I1: one digest per position. I14: no gaps.
@@ -47,6 +104,12 @@ impl Oracle {
         self.check();
     }
 
+    /// I10: a replica that has read its log back is in no lower view than it ever spoke in.
+    pub fn recovered(&mut self, replica: usize, view: View) {
+        let highest = self.views.get(&replica).copied().unwrap_or_default();
+        assert!(view >= highest, "I10: R{replica} came back in {view:?} and had promised something in {highest:?}");
+    }
+
     /// I13: each request once, and in its client's order.
     pub fn executed(&mut self, replica: usize, request: &Request) {
         let last = self.last.insert((replica, request.client()), request.number()).unwrap_or_default();
@@ -54,21 +117,51 @@ impl Oracle {
         self.order.entry(replica).or_default().push((request.client(), request.number(), request.operation().to_vec()));
     }
 
-    /// I3: no two different statements. I10: votes never go back to a lower view.
-    pub fn sent(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
-        self.claims.saw(Some(replica), bytes, forge);
-        match forge.read(bytes) {
-            Ok(Seen::PrePrepare { view, block }) => self.voted(replica, 0, view, (block.sequence_number(), block.digest())),
-            Ok(Seen::Vote { kind, replica: by, view, position }) if by.get() as usize == replica => {
-                self.voted(replica, if kind == Kind::Prepare { 0 } else { 1 }, view, position);
-            }
-            _ => {}
+    /// I12: one stable state per position.
+    pub fn stable(&mut self, replica: usize, number: SequenceNumber, state: Digest) {
+        let known = *self.stable.entry(number).or_insert(state);
+        assert_eq!(known, state, "I12: R{replica} holds another state at {number:?} stable");
+    }
+
+    /// A record is durable, and this message waited for it.
+    pub fn released(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
+        let Ok(seen) = forge.read(bytes) else { return };
+        for (slot, content) in statements(replica, &seen, self.size) {
+            self.say(replica, slot, content);
+            self.released.insert((replica, slot));
         }
     }
 
-    fn voted(&mut self, replica: usize, kind: u8, view: View, position: (SequenceNumber, Digest)) {
-        let said = *self.said.entry((replica, kind, view, position.0)).or_insert(position.1);
-        assert_eq!(said, position.1, "I3: R{replica} voted twice at {view:?} {:?}", position.0);
+    /// I3: no two different statements. I10: who has left a view says nothing more in it. I17: nothing that binds before its record is durable.
+    pub fn sent(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
+        self.claims.saw(Some(replica), bytes, forge);
+        let Ok(seen) = forge.read(bytes) else { return };
+        if let Seen::Stable(stable) = &seen {
+            let checkpoint = stable.checkpoint();
+            self.stable(replica, checkpoint.position.0, checkpoint.state);
+        }
+        for (slot, content) in statements(replica, &seen, self.size) {
+            self.say(replica, slot, content);
+            let binds = !matches!(slot, Slot::Executed(_));
+            assert!(!binds || self.released.contains(&(replica, slot)), "I17: R{replica} says {slot:?} and has no record of it");
+        }
+    }
+
+    fn say(&mut self, replica: usize, slot: Slot, content: Content) {
+        let said = *self.said.entry((replica, slot)).or_insert(content);
+        assert_eq!(said, content, "I3: R{replica} said two different things for {slot:?}");
+        if let Some(view) = view_of(slot) {
+            let highest = self.views.entry(replica).or_default();
+            assert!(view >= *highest, "I10: R{replica} said {slot:?} after something in {highest:?}");
+            *highest = view;
+        }
+        // I14
+        if let Slot::Checkpoint(number) = slot {
+            if !self.odd.contains(&replica) {
+                let known = *self.states.entry(number).or_insert(content);
+                assert_eq!(known, content, "I14: R{replica} has another state at {number:?}");
+            }
+        }
     }
 
     /// Equal histories, as far as both go.

@@ -3,8 +3,8 @@
 use super::{builder, client_key, replica_key};
 use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, Kind, Position, Seen, Traitor};
 use logothete::{
-    AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Outbox, Output, PeerLink, Replica,
-    ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View,
+    AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Manifest, Outbox, Output, PeerLink,
+    Replica, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View, chunk_digest,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,12 +43,15 @@ impl Solo {
     }
 
     pub fn with(cluster: Cluster, me: usize, tuning: Tuning) -> Self {
+        Self::starting(cluster, me, tuning, Start::New)
+    }
+
+    pub fn starting(cluster: Cluster, me: usize, tuning: Tuning, start: Start) -> Self {
         let cluster = Arc::new(cluster);
         let mut outbox = Outbox::new();
         let now = Time(1_000_000);
-        let replica =
-            Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning, Start::New, AppState::default(), [], &mut outbox)
-                .expect("a new replica starts");
+        let replica = Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning, start, AppState::default(), [], &mut outbox)
+            .expect("a new replica starts");
         let mut solo = Self {
             forge: Forge::new(cluster.clone()),
             keys: (0..cluster.size() as usize).map(replica_key).collect(),
@@ -178,6 +181,15 @@ impl Solo {
                 other => panic!("unknown output {other}"),
             }
         }
+    }
+
+    /// Answers the order for a snapshot that waits, with one part of the service's own.
+    pub fn take_checkpoint(&mut self, part: &[u8]) -> Option<Manifest> {
+        let at = self.commands.iter().position(|command| matches!(command, AppCommand::TakeCheckpoint(_)))?;
+        let AppCommand::TakeCheckpoint(order) = self.commands.remove(at) else { return None };
+        let manifest = order.manifest([chunk_digest(part)]);
+        self.step(Input::CheckpointTaken(manifest.clone()));
+        Some(manifest)
     }
 
     /// What was sent since the last look, in words.

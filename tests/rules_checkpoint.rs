@@ -1,0 +1,435 @@
+//! C1–C4, D2: one replica among forged messages, rule by rule.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
+use logothete::{
+    AppCommand, AppState, Bytes, Cluster, Digest, Disposition, Event, Input, Manifest, Start, Tuning, View, Why, chunk_digest,
+};
+use std::time::Duration;
+use support::builder;
+use support::solo::{Solo, T, at, view};
+
+const PART: &[u8] = b"the state";
+
+/// K = 2, L = 8, P = 4.
+fn cluster(replicas: usize) -> Cluster {
+    builder(replicas, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster")
+}
+
+fn backup() -> Solo {
+    Solo::with(cluster(4), 1, Tuning { retention: 2, ..Tuning::from_timeout(T) })
+}
+
+/// A quorum decides this block, and the service executes it.
+fn decide(solo: &mut Solo, block: &ForgedBlock) {
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+    solo.feed(&chain);
+}
+
+fn stable_at(solo: &mut Solo, checkpoint: ForgedCheckpoint) -> Disposition {
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes)
+}
+
+fn elsewhere(number: u64, digest: u8, state: u8) -> ForgedCheckpoint {
+    ForgedCheckpoint { position: (at(number), Digest::new([digest; 32])), state: Digest::new([state; 32]) }
+}
+
+fn said(solo: &mut Solo, what: &str) -> Vec<String> {
+    solo.words().into_iter().filter(|words| words.contains(what)).collect()
+}
+
+#[test]
+fn c1_a_checkpoint_is_voted_on_when_its_snapshot_is_durable_and_execution_waits_for_the_order() {
+    let mut solo = backup();
+    for block in solo.blocks(4) {
+        decide(&mut solo, &block);
+    }
+    // Batch 3 is given out only behind the order for the snapshot of batch 2.
+    let executed: Vec<u64> = solo.decisions.iter().map(|decision| decision.sequence_number().get()).collect();
+    assert_eq!(executed, [1, 2, 3, 4]);
+    let orders: Vec<u64> = solo
+        .commands
+        .iter()
+        .filter_map(|command| match command {
+            AppCommand::TakeCheckpoint(order) => Some(order.sequence_number().get()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(orders, [2, 4]);
+    assert_eq!(said(&mut solo, "Checkpoint"), [""; 0], "no vote without a snapshot");
+    solo.take_checkpoint(PART);
+    assert_eq!(said(&mut solo, "to all: Checkpoint n2").len(), 1);
+    assert!(solo.records.iter().any(|record| record.contains("Checkpoint n2")), "and not without its record");
+    // Another answer for the same position is for nothing.
+    solo.take_checkpoint(PART);
+    let again = solo.forge.manifest((at(2), solo.blocks(2)[1].digest()), &[], &[chunk_digest(b"other")]);
+    assert_eq!(solo.step(Input::CheckpointTaken(again)), Disposition::Ignored(Why::NotNeeded));
+}
+
+#[test]
+fn c1_a_manifest_of_another_snapshot_halts() {
+    let mut solo = backup();
+    let blocks = solo.blocks(2);
+    blocks.iter().for_each(|block| decide(&mut solo, block));
+    let other = solo.forge.manifest((at(2), blocks[1].digest()), &[], &[chunk_digest(PART)]);
+    assert_eq!(solo.step(Input::CheckpointTaken(other)), Disposition::Halted, "the session table is missing in it");
+}
+
+#[test]
+fn c2_a_quorum_of_equal_votes_and_nothing_less_moves_the_window() {
+    let mut solo = backup();
+    let blocks = solo.blocks(4);
+    blocks.iter().for_each(|block| decide(&mut solo, block));
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let true_one = solo.forge.checkpoint_of(&manifest);
+    let false_one = ForgedCheckpoint { state: Digest::new([9; 32]), ..true_one };
+    for (member, checkpoint) in [(0, false_one), (2, true_one), (2, true_one)] {
+        let bytes = solo.forge.checkpoint(solo.as_traitor(member), checkpoint);
+        solo.feed(&bytes);
+    }
+    assert_eq!(solo.replica.status().stable, at(0), "the own vote and one more are two of three");
+    let bytes = solo.forge.checkpoint(solo.as_traitor(3), true_one);
+    solo.feed(&bytes);
+    let status = solo.replica.status();
+    assert_eq!((status.stable, status.floor), (at(2), at(0)), "the retention is two");
+    solo.take_checkpoint(PART);
+    let next = ForgedCheckpoint { position: (at(4), blocks[3].digest()), state: Digest::default() };
+    let last = solo.events.clone();
+    assert!(last.iter().any(|event| matches!(event, Event::Stable { sequence_number, .. } if *sequence_number == at(2))));
+    // Old votes, votes off the interval and far above the window.
+    let bytes = solo.forge.checkpoint(solo.as_traitor(0), true_one);
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::Stale));
+    let bytes = solo.forge.checkpoint(solo.as_traitor(0), ForgedCheckpoint { position: (at(3), blocks[2].digest()), ..next });
+    assert!(solo.refuses(&bytes));
+    let bytes = solo.forge.checkpoint(solo.as_traitor(0), elsewhere(12, 1, 1));
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::FarAhead));
+}
+
+#[test]
+fn e_two_checkpoints_of_one_replica_are_evidence() {
+    let mut solo = backup();
+    let one = elsewhere(2, 1, 1);
+    for state in [1, 2] {
+        let bytes = solo.forge.checkpoint(solo.as_traitor(3), ForgedCheckpoint { state: Digest::new([state; 32]), ..one });
+        solo.feed(&bytes);
+    }
+    let evidence = solo.events.iter().find_map(|event| if let Event::Evidence(evidence) = event { Some(evidence.clone()) } else { None });
+    let evidence = evidence.expect("evidence");
+    assert_eq!(evidence.culprit().get(), 3);
+    evidence.verify(&solo.cluster).expect("stands alone");
+}
+
+#[test]
+fn c2_votes_that_can_not_agree_any_more_are_told_of() {
+    let mut solo = backup();
+    for (member, state) in [(0, 1), (2, 2), (3, 3)] {
+        let bytes = solo.forge.checkpoint(solo.as_traitor(member), elsewhere(2, 1, state));
+        solo.feed(&bytes);
+    }
+    let told = solo.events.iter().filter(|event| matches!(event, Event::NoAgreement { states: 2 | 3, .. })).count();
+    assert_eq!(told, 1, "{:?}", solo.events);
+}
+
+#[test]
+fn c2_a_second_stable_checkpoint_at_one_position_halts() {
+    let mut solo = backup();
+    assert_eq!(stable_at(&mut solo, elsewhere(2, 1, 1)), Disposition::Applied);
+    assert_eq!(stable_at(&mut solo, elsewhere(2, 1, 1)), Disposition::Ignored(Why::Stale));
+    assert_eq!(stable_at(&mut solo, elsewhere(2, 1, 2)), Disposition::Halted);
+}
+
+#[test]
+fn c2_a_stable_checkpoint_against_the_decided_log_halts() {
+    let mut solo = backup();
+    let blocks = solo.blocks(2);
+    blocks.iter().for_each(|block| decide(&mut solo, block));
+    assert_eq!(stable_at(&mut solo, elsewhere(2, 1, 1)), Disposition::Halted);
+}
+
+#[test]
+fn c2_the_log_is_let_go_of_up_to_what_is_still_held() {
+    let mut solo = backup();
+    let blocks = solo.blocks(6);
+    for block in &blocks {
+        solo.propose(0, block);
+        decide(&mut solo, block);
+        if let Some(manifest) = solo.take_checkpoint(PART) {
+            let checkpoint = solo.forge.checkpoint_of(&manifest);
+            stable_at(&mut solo, checkpoint);
+        }
+    }
+    let states: Vec<&String> = solo.records.iter().filter(|record| record.contains("State")).collect();
+    assert_eq!(states.len(), 3);
+    // Stable 6, retention 2: what holds block 5 is kept.
+    let prepare = solo.records.iter().find(|record| record.contains("Prepare v0 n5")).expect("a vote");
+    let index = prepare.split_whitespace().next().expect("an index");
+    assert!(states[2].contains(&format!("blocks from {index} on")), "{prepare}, {}", states[2]);
+}
+
+#[test]
+fn c3_below_a_stable_checkpoint_nothing_is_voted_on_until_a_certificate_leads_above_it() {
+    let mut solo = backup();
+    let blocks = solo.blocks(6);
+    solo.propose(0, &blocks[0]);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1)]);
+    // The others are at 4 already.
+    stable_at(&mut solo, ForgedCheckpoint { position: (at(4), blocks[3].digest()), state: Digest::new([1; 32]) });
+    for block in &blocks[1..] {
+        solo.propose(0, block);
+    }
+    // It has all of the chain: it decides up to 4, but its view's chain has not led it there.
+    assert_eq!(solo.replica.status().decided, at(4));
+    assert_eq!(solo.votes(), [], "unanchored");
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(5), blocks[4].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), [(Commit, 0, 5), (Prepare, 0, 6)], "V5");
+}
+
+/// A stable checkpoint far above, with a state of these parts, and the manifest of it.
+fn far_away(solo: &Solo, parts: &[&[u8]]) -> (Manifest, ForgedCheckpoint) {
+    let digests: Vec<Digest> = parts.iter().map(|part| chunk_digest(part)).collect();
+    let manifest = solo.forge.manifest((at(40), Digest::new([4; 32])), &[], &digests);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    (manifest, checkpoint)
+}
+
+#[test]
+fn c3_a_state_is_fetched_part_by_part_and_only_what_hashes_is_believed() {
+    let mut solo = backup();
+    let parts: [&[u8]; 3] = [b"one", b"two", b"three"];
+    let (manifest, checkpoint) = far_away(&solo, &parts);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(said(&mut solo, "Fetch by R1 manifest n40").len(), 1, "it can't get there by the chain");
+    // A manifest of something else.
+    let other = solo.forge.manifest((at(40), Digest::new([4; 32])), &[], &[chunk_digest(b"rubbish")]);
+    let bytes = solo.forge.manifest_message(&other);
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotNeeded));
+    let bytes = solo.forge.manifest_message(&manifest);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    assert!(matches!(solo.commands.last(), Some(AppCommand::FetchState(_))));
+    // The second part is there already.
+    solo.step(Input::PartsMissing { sequence_number: at(40), missing: vec![0, 2] });
+    let asked = said(&mut solo, "Fetch by R1 chunk");
+    assert!(asked.len() == 2 && asked[0].contains("chunk 0") && asked[1].contains("chunk 2"), "{asked:?}");
+    let receivers: Vec<&str> = asked.iter().map(|words| &words[..8]).collect();
+    assert_ne!(receivers[0], receivers[1], "not all from one");
+    let rubbish = solo.forge.chunk(b"rubbish");
+    assert_eq!(solo.feed(&rubbish), Disposition::Ignored(Why::NotNeeded));
+    for (index, part) in [(2, parts[2]), (0, parts[0])] {
+        let bytes = solo.forge.chunk(part);
+        assert_eq!(solo.feed(&bytes), Disposition::Applied);
+        assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotNeeded), "once");
+        assert!(matches!(solo.commands.last(), Some(AppCommand::StoreChunk { index: stored, .. }) if *stored == index));
+        solo.step(Input::ChunkStored { sequence_number: at(40), index });
+    }
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+    assert_eq!(solo.replica.status().decided, at(0), "not before the service has it");
+    let app = AppState { last_executed: at(40), log_digest: Digest::new([4; 32]), sessions: Bytes::default(), snapshots: vec![manifest] };
+    assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
+    let status = solo.replica.status();
+    assert_eq!((status.decided, status.executed, status.log_digest), (at(40), at(40), Digest::new([4; 32])));
+}
+
+#[test]
+fn c3_who_does_not_answer_is_not_asked_again_first() {
+    let mut solo = Solo::with(cluster(7), 1, Tuning::from_timeout(T));
+    let (_, checkpoint) = far_away(&solo, &[PART]);
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3, 4, 5]), checkpoint);
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let mut asked = said(&mut solo, "manifest n40");
+    for _ in 0..5 {
+        solo.pass(Duration::from_millis(201));
+        asked.extend(said(&mut solo, "manifest n40"));
+    }
+    let mut receivers: Vec<&str> = asked.iter().map(|words| &words[..5]).collect();
+    receivers.sort_unstable();
+    receivers.dedup();
+    assert_eq!((asked.len(), receivers.len()), (6, 6), "each of the six others, once: {asked:?}");
+}
+
+#[test]
+fn c3_a_service_that_installs_something_else_halts_its_replica() {
+    let mut solo = backup();
+    let (manifest, checkpoint) = far_away(&solo, &[]);
+    stable_at(&mut solo, checkpoint);
+    let bytes = solo.forge.manifest_message(&manifest);
+    solo.feed(&bytes);
+    solo.step(Input::PartsMissing { sequence_number: at(40), missing: vec![] });
+    let app = AppState { last_executed: at(40), log_digest: Digest::new([5; 32]), ..AppState::default() };
+    assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Halted);
+}
+
+#[test]
+fn c4_a_state_that_is_not_the_quorums_neither_votes_nor_answers_and_is_replaced() {
+    let mut solo = backup();
+    let blocks = solo.blocks(4);
+    decide(&mut solo, &blocks[0]);
+    decide(&mut solo, &blocks[1]);
+    let own = solo.take_checkpoint(b"a defect").expect("ordered");
+    let order = solo.forge.manifest((at(2), blocks[1].digest()), &[], &[]);
+    assert_ne!(own, order);
+    // The same session table, and the true state.
+    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
+    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &sessions, &[chunk_digest(PART)]);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.replica.status().diverged, Some(at(2)));
+    assert!(solo.events.iter().any(|event| matches!(event, Event::Diverged { .. })));
+    solo.words();
+    solo.propose(0, &blocks[2]);
+    decide(&mut solo, &blocks[2]);
+    let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+    let words = solo.words();
+    assert!(!words.iter().any(|words| words.contains("Prepare") || words.contains("Reply") || words.contains("Answered")), "{words:?}");
+    assert_eq!(solo.replica.status().decided, at(2));
+    // Repaired.
+    let bytes = solo.forge.manifest_message(&manifest);
+    solo.feed(&bytes);
+    let last = manifest.chunk_count() - 1;
+    solo.step(Input::PartsMissing { sequence_number: at(2), missing: vec![last] });
+    let bytes = solo.forge.chunk(PART);
+    solo.feed(&bytes);
+    solo.step(Input::ChunkStored { sequence_number: at(2), index: last });
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+    // The session table: client 0 has had requests 1 and 2, both with the result "order".
+    let result = logothete_result(b"order");
+    let mut sessions = support::client_key(0).verifying_key().to_bytes().to_vec();
+    sessions.extend_from_slice(&2_u64.to_le_bytes());
+    sessions.extend_from_slice(&2_u32.to_le_bytes());
+    sessions.extend_from_slice(&[result, result].concat());
+    assert_eq!(manifest.chunk(0), Some(chunk_digest(&sessions)), "as SPEC lays it out");
+    let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), sessions: Bytes::from(sessions), snapshots: vec![manifest] };
+    solo.step(Input::StateInstalled(app));
+    assert_eq!((solo.replica.status().diverged, solo.replica.status().decided), (None, at(3)));
+    solo.propose(0, &blocks[3]);
+    assert_eq!(solo.votes(), [(Prepare, 0, 4)], "it votes again");
+}
+
+/// A result's digest, a second time from SPEC 3.
+fn logothete_result(bytes: &[u8]) -> [u8; 32] {
+    use sha2::{Digest as _, Sha256};
+    Sha256::new().chain_update(b"logothete/result").chain_update(bytes).finalize().into()
+}
+
+fn rejoining() -> Solo {
+    Solo::starting(cluster(4), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] })
+}
+
+fn welcome(solo: &mut Solo, from: usize, nonce: [u8; 32], want: u64) -> Disposition {
+    let me = logothete::ReplicaId::new(solo.me as u32);
+    let bytes = solo.forge.welcome(solo.as_traitor(from), me, nonce, view(want));
+    solo.feed(&bytes)
+}
+
+/// A quorum's certificate of the base of `in_view`, which lets anybody enter it.
+fn enter(solo: &mut Solo, in_view: u64) {
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, in_view, solo.genesis());
+    solo.feed_certificate(&certificate);
+}
+
+#[test]
+fn d2_a_rejoining_replica_is_silent_up_to_the_bound_and_speaks_above_it() {
+    let mut solo = rejoining();
+    solo.pass(Duration::ZERO);
+    assert_eq!(said(&mut solo, "Rejoin by R1").len(), 1);
+    let blocks = solo.blocks(1);
+    solo.propose(0, &blocks[0]);
+    solo.wants(&[0, 2, 3], 3);
+    solo.pass(10 * T);
+    assert_eq!(solo.votes(), []);
+    assert_eq!(solo.replica.status().view, view(0), "it wishes and leaves for nothing");
+    // Two answers are no quorum of others.
+    welcome(&mut solo, 0, [7; 32], 3);
+    welcome(&mut solo, 2, [7; 32], 3);
+    enter(&mut solo, 4);
+    assert!(solo.replica.status().rejoining);
+    // An answer to another question counts nothing, nor does one to somebody else.
+    assert_eq!(welcome(&mut solo, 3, [8; 32], 0), Disposition::Ignored(Why::NotNeeded));
+    assert!(solo.replica.status().rejoining);
+    welcome(&mut solo, 3, [7; 32], 4);
+    assert!(solo.replica.status().rejoining, "view 4 is not above the bound");
+    enter(&mut solo, 5);
+    assert!(!solo.replica.status().rejoining);
+    assert!(solo.events.contains(&Event::Rejoined { view: view(5) }));
+    assert_eq!(solo.votes(), [], "the base is certified already");
+    assert!(solo.records.last().is_some_and(|record| record.contains("State v5")), "{:?}", solo.records);
+}
+
+#[test]
+fn d2_liars_with_high_wants_do_not_keep_a_replica_out() {
+    let mut solo = Solo::starting(cluster(7), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] });
+    welcome(&mut solo, 6, [7; 32], u64::MAX);
+    for from in [0, 2, 3, 4] {
+        welcome(&mut solo, from, [7; 32], 2);
+    }
+    let enter = |solo: &mut Solo, in_view: u64| {
+        let certificate = solo.certificate(&[0, 2, 3, 4, 5], Prepare, in_view, solo.genesis());
+        solo.feed_certificate(&certificate);
+    };
+    enter(&mut solo, 3);
+    assert!(solo.replica.status().rejoining, "of five answers the highest counts");
+    welcome(&mut solo, 5, [7; 32], 2);
+    assert!(!solo.replica.status().rejoining, "of six the five lowest do");
+}
+
+#[test]
+fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_an_interval() {
+    let mut solo = Solo::with(cluster(4), 1, Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) });
+    let lost = |solo: &mut Solo, nonce: u8| {
+        let bytes = solo.forge.rejoin(solo.as_traitor(3), [nonce; 32]);
+        solo.feed(&bytes);
+        said(solo, "Welcome by R1 to R3")
+    };
+    assert!(lost(&mut solo, 1)[0].contains("want v0"));
+    assert_eq!(solo.replica.status().wish, view(1));
+    assert!(lost(&mut solo, 1)[0].contains("want v0"), "its own help must not raise the bound");
+    assert!(lost(&mut solo, 2)[0].contains("want v1"));
+    assert_eq!(solo.replica.status().wish, view(1), "once in an interval");
+    solo.pass(10 * T);
+    assert!(lost(&mut solo, 3)[0].contains("want v1"));
+    assert_eq!(solo.replica.status().wish, view(2));
+}
+
+#[test]
+fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
+    let mut solo = backup();
+    let status = |solo: &mut Solo, ordinal: u64| {
+        let bytes = solo.forge.status_of(solo.as_traitor(3), &ForgedStatus { ordinal, ..ForgedStatus::default() });
+        solo.feed(&bytes)
+    };
+    assert_eq!(status(&mut solo, 1 << 60), Disposition::Applied);
+    assert_eq!(status(&mut solo, 1), Disposition::Ignored(Why::Stale));
+    let bytes = solo.forge.rejoin(solo.as_traitor(3), [1; 32]);
+    solo.feed(&bytes);
+    assert_eq!(status(&mut solo, 1), Disposition::Applied);
+    solo.feed(&bytes);
+    assert_eq!(status(&mut solo, 1), Disposition::Ignored(Why::Stale), "once for each nonce");
+}
+
+#[test]
+fn v1_a_wish_is_on_record_before_anybody_is_told_of_it() {
+    let mut solo = backup();
+    solo.wants(&[2], 1);
+    // Requests that wait make it lose patience.
+    let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+    solo.words();
+    solo.records.clear();
+    let mut outbox = logothete::Outbox::new();
+    solo.now = solo.now.after(2 * T);
+    solo.replica.step(solo.now, Input::Timer, &mut outbox);
+    assert_eq!(solo.replica.status().wish, view(1));
+    let outputs: Vec<String> = outbox.drain().map(|output| output.to_string()).collect();
+    assert!(outputs.iter().any(|output| output.contains("Wish v1")), "{outputs:?}");
+    assert!(!outputs.iter().any(|output| output.contains("Status")), "not told yet: {outputs:?}");
+    assert_eq!(View::new(1), solo.replica.status().wish);
+}

@@ -1,0 +1,305 @@
+//! One host: a replica, its log, its service, and how they end and begin again.
+
+use super::Net;
+use super::disk::{Diary, Disk, Done};
+use logothete::{
+    AppCommand, AppError, Application, Bytes, Decision, Event, Input, Outbox, Output, RecoverError, Replica, ReplicaId, SigningKey,
+    Snapshots, Start, Time, Write,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+pub struct Host {
+    pub replica: Replica,
+    pub key: SigningKey,
+    /// Outlives the process.
+    pub disk: Disk,
+    pub app: Snapshots<Diary, Disk>,
+    /// Records written, over all restarts.
+    pub writes: u64,
+    /// It crashes at this one of them.
+    pub crash_at: Option<(u64, Fate)>,
+    pub crashes: u64,
+    pub events: Vec<Event>,
+    pub dispositions: BTreeMap<String, usize>,
+    pub refused: usize,
+    /// Records that the disk has not got yet, and when it will.
+    unsynced: VecDeque<(Time, Write)>,
+    /// What the service has not got to yet.
+    lane: VecDeque<(Time, AppCommand)>,
+    /// Disk and service are being served: what comes meanwhile waits its turn, or records would be written out of order.
+    busy: bool,
+}
+
+/// What a crash leaves of the record that was being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing.
+    Lost,
+    /// So many percent of its bytes.
+    Torn(u64),
+    /// All of it; only what it promised was never sent.
+    Kept,
+}
+
+/// How long a disk takes for a record, and a service for an order: microseconds, from and to. Meanwhile everything else goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slowness {
+    pub disk: (u64, u64),
+    pub service: (u64, u64),
+}
+
+impl Host {
+    pub fn new(replica: Replica, key: SigningKey, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
+        Self {
+            replica,
+            key,
+            disk,
+            app,
+            writes: 0,
+            crash_at: None,
+            crashes: 0,
+            events: Vec::new(),
+            dispositions: BTreeMap::new(),
+            refused: 0,
+            unsynced: VecDeque::new(),
+            lane: VecDeque::new(),
+            busy: false,
+        }
+    }
+
+    /// Everything executed, in order.
+    pub fn executed(&self) -> &[Done] {
+        &self.app.service().done
+    }
+
+    /// When its disk or its service is next done with something.
+    pub fn due(&self) -> Option<Time> {
+        let record = self.unsynced.front().map(|(due, _)| *due);
+        record.into_iter().chain(self.lane.front().map(|(due, _)| *due)).min()
+    }
+
+    /// Everything that it was given is on its disk.
+    pub fn is_synced(&self) -> bool {
+        self.unsynced.is_empty()
+    }
+}
+
+impl Net {
+    pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
+        let mut app = Snapshots::new(Diary::default(), disk.clone());
+        let state = app.state().expect("a whole disk");
+        let mut outbox = Outbox::new();
+        let id = ReplicaId::new(index as u32);
+        let replica = Replica::recover(self.cluster.clone(), id, self.tuning.clone(), start, state, disk.log(), &mut outbox)?;
+        Ok((replica, app, outbox))
+    }
+
+    /// The process ends; what is on its disk stays. Of the records that the disk was still writing, the first ones stay, any number of them; the next one in part.
+    pub fn crash(&mut self, at: usize) {
+        let waiting = self.hosts[at].unsynced.len() as u64;
+        if waiting > 0 {
+            let whole = self.random.between(0, waiting) as usize;
+            let fate = if self.random.percent(50) { Fate::Torn(self.random.between(0, 100)) } else { Fate::Lost };
+            return self.crash_behind(at, whole, fate);
+        }
+        self.crash_behind(at, 0, Fate::Lost);
+    }
+
+    fn crash_behind(&mut self, at: usize, whole: usize, fate: Fate) {
+        let unsynced = std::mem::take(&mut self.hosts[at].unsynced);
+        self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
+        let disk = self.hosts[at].disk.clone();
+        for (place, (_, write)) in unsynced.into_iter().enumerate() {
+            let bytes = write.record().as_bytes();
+            match fate {
+                _ if place < whole => disk.append(write.index(), Bytes::from(bytes)),
+                Fate::Torn(percent) if place == whole => {
+                    disk.append(write.index(), Bytes::from(&bytes[..bytes.len() * percent as usize / 100]));
+                }
+                Fate::Kept if place == whole => disk.append(write.index(), Bytes::from(bytes)),
+                _ => {}
+            }
+        }
+        disk.with(|content| content.changes_left = None);
+        self.dead.insert(at);
+        let host = &mut self.hosts[at];
+        host.lane.clear();
+        host.crashes += 1;
+        host.crash_at = None;
+    }
+
+    /// The process starts again on what its disk has.
+    pub fn restart(&mut self, at: usize, start: Start) -> Result<(), RecoverError> {
+        let disk = self.hosts[at].disk.clone();
+        let (replica, app, outbox) = self.open(at, start, &disk)?;
+        self.say(format!("{:?} R{at} STARTS {start:?}: {:?}", self.now, replica.status()));
+        self.oracle.restarted(at, replica.status().executed, &app.service().done);
+        if matches!(start, Start::Recovering) && !replica.status().rejoining {
+            self.oracle.recovered(at, replica.status().view);
+        }
+        self.hosts[at].replica = replica;
+        self.hosts[at].app = app;
+        self.dead.remove(&at);
+        self.serve(at, outbox);
+        Ok(())
+    }
+
+    fn draw(&mut self, (from, to): (u64, u64)) -> u64 {
+        if to == 0 { 0 } else { self.random.between(from, to) }
+    }
+
+    /// Serves an outbox in its order. What a host sends need not wait for the records written before it, and does not.
+    pub(super) fn serve(&mut self, at: usize, mut outbox: Outbox) {
+        let outputs: Vec<Output> = outbox.drain().collect();
+        for output in outputs {
+            if self.dead.contains(&at) {
+                // It crashed on the way.
+                return;
+            }
+            self.say(format!("    {output}"));
+            match output {
+                Output::Write(write) => self.write(at, write),
+                Output::Send(outgoing) => {
+                    let envelopes = outgoing.sign(&self.hosts[at].key).expect("signed");
+                    envelopes.iter().for_each(|envelope| self.send(at, envelope));
+                }
+                Output::App(command) => self.order(at, command),
+                Output::Event(event) => self.note(at, event),
+                other => panic!("unknown output {other}"),
+            }
+        }
+        self.serve_due(at);
+    }
+
+    fn note(&mut self, at: usize, event: Event) {
+        let loyal = !self.twists.contains_key(&at);
+        match &event {
+            Event::Halted { reason } => assert!(!loyal, "R{at} halted: {reason}"),
+            // I21
+            Event::Evidence(evidence) => {
+                let culprit = evidence.culprit().get() as usize;
+                assert!(!loyal || self.twists.contains_key(&culprit), "I21: R{at} has proof against the correct R{culprit}: {evidence}");
+            }
+            Event::Stable { sequence_number, state } if loyal => self.oracle.stable(at, *sequence_number, *state),
+            _ => {}
+        }
+        self.hosts[at].events.push(event);
+    }
+
+    fn write(&mut self, at: usize, write: Write) {
+        self.hosts[at].writes += 1;
+        let delay = self.draw(self.slow.disk);
+        let host = &mut self.hosts[at];
+        let after = host.unsynced.back().map_or(self.now, |(due, _)| *due);
+        let due = after.max(Time(self.now.0 + delay));
+        host.unsynced.push_back((due, write));
+        if let Some((_, fate)) = host.crash_at.filter(|(when, _)| *when <= host.writes) {
+            let whole = host.unsynced.len() - 1;
+            self.crash_behind(at, whole, fate);
+        }
+    }
+
+    /// The disk has the oldest record: what it promised may be said.
+    fn synced(&mut self, at: usize) {
+        let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
+        let disk = self.hosts[at].disk.clone();
+        self.say(format!("    (R{at} has #{})", write.index()));
+        disk.append(write.index(), Bytes::from(write.record().as_bytes()));
+        write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
+        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
+        if !self.twists.contains_key(&at) {
+            envelopes.iter().for_each(|envelope| self.oracle.released(at, &envelope.encode(), &self.forge));
+        }
+        envelopes.iter().for_each(|envelope| self.send(at, envelope));
+        self.step(at, Input::Persisted(receipt));
+    }
+
+    fn order(&mut self, at: usize, command: AppCommand) {
+        let delay = self.draw(self.slow.service);
+        let host = &mut self.hosts[at];
+        let after = host.lane.back().map_or(self.now, |(due, _)| *due);
+        host.lane.push_back((after.max(Time(self.now.0 + delay)), command));
+    }
+
+    /// Whatever disk and service are done with by now, each in its own order.
+    pub(super) fn serve_due(&mut self, at: usize) {
+        if std::mem::replace(&mut self.hosts[at].busy, true) {
+            return;
+        }
+        while !self.is_off(at) {
+            let now = self.now;
+            let host = &mut self.hosts[at];
+            if host.unsynced.front().is_some_and(|(due, _)| *due <= now) {
+                self.synced(at);
+            } else if host.lane.front().is_some_and(|(due, _)| *due <= now) {
+                let Some((_, command)) = host.lane.pop_front() else { break };
+                self.command(at, command);
+            } else {
+                break;
+            }
+        }
+        self.hosts[at].busy = false;
+    }
+
+    fn command(&mut self, at: usize, command: AppCommand) {
+        match self.carry_out(at, command) {
+            Ok(Some(input)) => {
+                self.step(at, input);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let crashes = self.hosts[at].disk.with(|content| content.changes_left == Some(0));
+                assert!(crashes, "R{at}: {error}");
+                self.crash(at);
+            }
+        }
+    }
+
+    /// Serves the application's lane.
+    fn carry_out(&mut self, at: usize, command: AppCommand) -> Result<Option<Input>, AppError> {
+        let app = &mut self.hosts[at].app;
+        Ok(match command {
+            AppCommand::Execute(decision) => {
+                let results = self.execute(at, &decision)?;
+                Some(Input::Executed { sequence_number: decision.sequence_number(), results })
+            }
+            AppCommand::TakeCheckpoint(order) => Some(Input::CheckpointTaken(app.take_checkpoint(&order)?)),
+            AppCommand::DiscardBefore(number) => {
+                app.discard_before(number)?;
+                None
+            }
+            AppCommand::ReadChunk { sequence_number, index } => {
+                let bytes = app.read_chunk(sequence_number, index)?;
+                Some(Input::ChunkRead { sequence_number, index, bytes })
+            }
+            AppCommand::FetchState(manifest) => {
+                let missing = app.missing_parts(&manifest)?;
+                Some(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing })
+            }
+            AppCommand::StoreChunk { sequence_number, index, bytes } => {
+                app.store_chunk(sequence_number, index, &bytes)?;
+                Some(Input::ChunkStored { sequence_number, index })
+            }
+            AppCommand::InstallState(manifest) => {
+                let state = app.install(&manifest)?;
+                if !self.twists.contains_key(&at) {
+                    self.oracle.odd.remove(&at);
+                    self.oracle.restarted(at, state.last_executed, &self.hosts[at].app.service().done);
+                }
+                Some(Input::StateInstalled(state))
+            }
+            other => panic!("unknown command {other}"),
+        })
+    }
+
+    fn execute(&mut self, at: usize, decision: &Decision) -> Result<Vec<Bytes>, AppError> {
+        if !self.twists.contains_key(&at) {
+            self.oracle.decided(at, decision.sequence_number(), decision.digest());
+            for request in decision.requests() {
+                self.oracle.executed(at, request);
+                self.served(request);
+            }
+        }
+        self.hosts[at].app.execute(decision)
+    }
+}

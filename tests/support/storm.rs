@@ -1,0 +1,104 @@
+//! Crashes: at any write, of the log or of a snapshot, one or many at once, with the log lost now and then; and every host comes back after a while.
+
+use super::prng::Prng;
+use super::{Fate, Net};
+use logothete::{RecoverError, Start, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug, Default)]
+pub struct Storm {
+    /// In percent: that something breaks when the storm blows.
+    pub violence: u64,
+    /// So many replicas may be without their log at a time.
+    pub forgetful: usize,
+    /// They are, and count among the f faulty ones until they have rejoined.
+    pub forgot: BTreeSet<usize>,
+    /// Logs lost so far.
+    pub losses: u64,
+    /// How long a host stays off at most, in microseconds.
+    pub rest: u64,
+    nonces: u8,
+    back_at: BTreeMap<usize, Time>,
+}
+
+impl Storm {
+    pub fn new(violence: u64, forgetful: usize, rest: u64) -> Self {
+        Self { violence, forgetful, rest, ..Self::default() }
+    }
+
+    fn fate(dice: &mut Prng) -> Fate {
+        match dice.between(0, 2) {
+            0 => Fate::Lost,
+            1 => Fate::Torn(dice.between(0, 100)),
+            _ => Fate::Kept,
+        }
+    }
+
+    /// Between two stretches of a run: who is to come back does, and perhaps something breaks, now or soon.
+    pub fn blow(&mut self, net: &mut Net, dice: &mut Prng) {
+        self.restart(net, dice, false);
+        let loyal = net.loyal();
+        if !dice.percent(self.violence) {
+            return;
+        }
+        let up: Vec<usize> = loyal.iter().copied().filter(|at| !net.dead.contains(at)).collect();
+        let Some(at) = up.get(dice.between(0, up.len().max(1) as u64 - 1) as usize).copied() else { return };
+        match dice.between(0, 9) {
+            0..=3 => net.hosts[at].crash_at = Some((net.hosts[at].writes + dice.between(1, 12), Self::fate(dice))),
+            4 | 5 => net.hosts[at].disk.with(|content| content.changes_left = Some(dice.between(0, 9))),
+            6 => net.crash(at),
+            7 => up.iter().filter(|_| dice.percent(50)).for_each(|at| net.crash(*at)),
+            8 => up.iter().for_each(|at| net.crash(*at)),
+            _ => self.lose_log(net, dice, at),
+        }
+    }
+
+    /// The log of one replica is gone, with or without its snapshots, if so many may be faulty.
+    fn lose_log(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
+        self.forgot.retain(|at| net.dead.contains(at) || net.hosts[*at].replica.status().rejoining || !net.hosts[*at].is_synced());
+        if !self.forgot.contains(&at) && self.forgot.len() >= self.forgetful {
+            return net.crash(at);
+        }
+        net.crash(at);
+        self.losses += 1;
+        self.forgot.insert(at);
+        let with_store = dice.percent(50);
+        net.say(format!("{:?} R{at} LOSES ITS LOG{}", net.now, if with_store { " AND ITS SNAPSHOTS" } else { "" }));
+        net.hosts[at].disk.with(|content| {
+            content.log.clear();
+            if with_store {
+                content.files.clear();
+            }
+        });
+    }
+
+    /// Starts those that have been off long enough; all of them in the end.
+    pub fn restart(&mut self, net: &mut Net, dice: &mut Prng, all: bool) {
+        for at in net.dead.clone() {
+            let now = net.now;
+            let back_at = *self.back_at.entry(at).or_insert_with(|| Time(now.0 + dice.between(0, self.rest)));
+            if back_at > now && !all {
+                continue;
+            }
+            self.back_at.remove(&at);
+            match net.restart(at, Start::Recovering) {
+                Ok(()) => {}
+                Err(RecoverError::EmptyLog) if self.forgot.contains(&at) => {
+                    // The record that says that the log is lost was lost itself, or none was written yet.
+                    self.nonces = self.nonces.checked_add(1).expect("a nonce for each loss");
+                    net.restart(at, Start::Rejoining { nonce: [self.nonces; 32] }).expect("rejoins");
+                }
+                Err(error) => panic!("D2: R{at} does not come back: {error}"),
+            }
+        }
+    }
+
+    /// The weather clears: nobody crashes any more, and all come back.
+    pub fn end(&mut self, net: &mut Net, dice: &mut Prng) {
+        for host in &mut net.hosts {
+            host.crash_at = None;
+            host.disk.with(|content| content.changes_left = None);
+        }
+        self.restart(net, dice, true);
+    }
+}
