@@ -71,6 +71,47 @@ fn two_traitors_of_seven_on_a_lossy_network() {
     agrees("lossy", 300, &["--generals", "7", "--traitor", "0=equivocate", "--traitor", "1=silent", "--loss", "20", "--seed", "7"]);
 }
 
+/// How often the general was killed, and that he was started again as often.
+fn kills(text: &str, general: u32) -> u32 {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(&format!("general {general}: ")));
+    let line = lines.nth(1).and_then(|line| line.strip_prefix("  killed ")).unwrap_or_else(|| panic!("{general} was not killed:\n{text}"));
+    let count = |text: &str| text.split(' ').next().and_then(|count| count.parse::<u32>().ok()).unwrap_or_else(|| panic!("{line}"));
+    let killed = count(line);
+    let again = line.split_once("started again ").map(|(_, again)| count(again));
+    assert_eq!(again, Some(killed), "{line}");
+    killed
+}
+
+#[test]
+fn killed_general_catches_up_with_those_who_went_on() {
+    let text = agrees("kill", 1000, &["--traitor", "none", "--kill", "2"]);
+    assert!(kills(&text, 2) > 1, "{text}");
+    assert!(text.contains(" stable checkpoints"), "{text}");
+    assert!(!text.contains("general 1: killed"), "{text}");
+}
+
+#[test]
+fn killed_general_beside_a_traitor() {
+    for (name, traitor) in [("kill-equivocate", "0=equivocate"), ("kill-silent", "3=silent"), ("kill-forge", "1=forge")] {
+        let text = agrees(name, 200, &["--traitor", traitor, "--kill", "2", "--seed", "3"]);
+        assert!(kills(&text, 2) > 0, "{text}");
+    }
+}
+
+#[test]
+fn two_generals_of_four_killed_now_the_one_and_now_the_other() {
+    let text = agrees("kill-two", 200, &["--traitor=none", "--kill=0", "--kill=1", "--loss=2"]);
+    assert!(kills(&text, 0) > 0 && kills(&text, 1) > 0, "{text}");
+}
+
+#[test]
+fn all_generals_killed_at_once() {
+    for (name, traitor) in [("kill-all", "none"), ("kill-all-traitor", "3=equivocate")] {
+        let text = agrees(name, 300, &["--kill", "all", "--traitor", traitor]);
+        assert!((0..3).all(|general| kills(&text, general) > 0), "{text}");
+    }
+}
+
 #[test]
 fn one_general_agrees_with_himself() {
     agrees("alone", 100, &["--generals", "1"]);
@@ -111,6 +152,15 @@ fn what_is_wrong_is_refused_in_one_line() {
         (&["--traitor", "0=kind"], "unknown behaviour"),
         (&["--traitor", "0"], "ID=BEHAVIOUR"),
         (&["--traitor", "1=late", "--traitor", "1=late"], "named twice"),
+        (&["--traitor", "none", "--traitor", "1=late"], "general 1 is named"),
+        (&["--kill"], "needs a value"),
+        (&["--kill", "4"], "no such general"),
+        (&["--kill", "4", "--kill", "all"], "no such general"),
+        (&["--kill", "two"], "a general's number is wanted, or all"),
+        (&["--kill", "2", "--kill", "2"], "named twice"),
+        (&["--kill", "2", "--kill", "all"], "need not be named"),
+        (&["--kill", "0"], "he is a traitor (equivocate)"),
+        (&["--kill", "1", "--traitor", "1=late"], "only loyal generals are killed"),
         (&["--attack"], "unknown option"),
         (&["-x"], "unknown option"),
         (&["another.txt"], "one file"),

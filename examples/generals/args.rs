@@ -1,7 +1,7 @@
 //! What the command line asks for. Everything absurd is refused here, before anything starts.
 
 use crate::traitor::Behaviour;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,8 +16,11 @@ usage: cargo run --release --example generals -- [FILE] [OPTIONS]
   --generals N               how many generals, 1 to 100 (default 4)
   --traitor ID=BEHAVIOUR     general ID, counted from 0, is a traitor; may be repeated
                              (default: 0=equivocate, or nobody where fewer than four generals stand no traitor)
+  --traitor none             nobody is a traitor
+  --kill ID                  general ID is killed and started again, over and over, while orders flow; may be repeated
+  --kill all                 all loyal generals are killed at once, a few times
   --loss PERCENT             lose so many of the messages between generals, 0 to 90 (default 0)
-  --seed S                   seed of the generals' keys and of the dice of loss and traitors (default 1)
+  --seed S                   seed of the generals' keys and of the dice of loss, traitors and the killer (default 1)
   --patience SECONDS         give up when so long no order was completed (default 60)
   --help                     this text
 
@@ -45,12 +48,21 @@ pub enum Source {
     StandardInput,
 }
 
+/// Who is killed.
+#[derive(Clone, Debug, Default)]
+pub struct Victims {
+    pub ids: BTreeSet<u32>,
+    /// All at the same instant, or each on his own.
+    pub together: bool,
+}
+
 /// A run, as asked for.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub source: Source,
     pub generals: u32,
     pub traitors: BTreeMap<u32, Behaviour>,
+    pub victims: Victims,
     pub loss: u8,
     pub seed: u64,
     pub patience: Duration,
@@ -71,11 +83,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         source: Source::Specification,
         generals: 4,
         traitors: BTreeMap::new(),
+        victims: Victims::default(),
         loss: 0,
         seed: 1,
         patience: Duration::from_secs(60),
     };
     let mut file = None;
+    let mut nobody = false;
     let mut only_files = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -105,12 +119,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             "--loss" => settings.loss = number(option, &value("20")?, 0, LOSS_MAX)?,
             "--seed" => settings.seed = number(option, &value("42")?, 0, u64::MAX)?,
             "--patience" => settings.patience = Duration::from_secs(number(option, &value("60")?, 1, PATIENCE_MAX)?),
-            "--traitor" => {
-                let (id, behaviour) = traitor(&value("0=silent")?)?;
-                if settings.traitors.insert(id, behaviour).is_some() {
-                    return Err(format!("--traitor {id}: named twice; a traitor has one behaviour"));
+            "--traitor" => match value("0=silent")?.as_str() {
+                "none" => nobody = true,
+                named => {
+                    let (id, behaviour) = traitor(named)?;
+                    if settings.traitors.insert(id, behaviour).is_some() {
+                        return Err(format!("--traitor {id}: named twice; a traitor has one behaviour"));
+                    }
                 }
-            }
+            },
+            "--kill" => match value("2")?.as_str() {
+                "all" => settings.victims.together = true,
+                named => {
+                    let id = named.parse().map_err(|_| format!("--kill {named:?}: a general's number is wanted, or all"))?;
+                    if !settings.victims.ids.insert(id) {
+                        return Err(format!("--kill {id}: named twice; he is killed over and over as it is"));
+                    }
+                }
+            },
             "--" => only_files = true,
             _ => return Err(format!("unknown option {text}; --help lists all")),
         }
@@ -118,13 +144,39 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
     if let Some(source) = file {
         settings.source = source;
     }
-    if let Some(id) = settings.traitors.keys().find(|id| **id >= settings.generals) {
-        return Err(format!("--traitor {id}: there is no such general, the last of {} is {}", settings.generals, settings.generals - 1));
-    }
-    if settings.traitors.is_empty() && settings.generals >= 4 {
-        settings.traitors.insert(0, Behaviour::Equivocate);
-    }
+    cast(&mut settings, nobody)?;
     Ok(Command::Run(settings))
+}
+
+/// Gives everybody his part: a general is a traitor, a victim or neither.
+fn cast(settings: &mut Settings, nobody: bool) -> Result<(), String> {
+    let Settings { generals, traitors, victims, .. } = settings;
+    let known = |option: &str, mut ids: Box<dyn Iterator<Item = &u32> + '_>| match ids.find(|id| **id >= *generals) {
+        Some(id) => Err(format!("{option} {id}: there is no such general, the last of {generals} is {}", *generals - 1)),
+        None => Ok(()),
+    };
+    known("--traitor", Box::new(traitors.keys()))?;
+    known("--kill", Box::new(victims.ids.iter()))?;
+    match traitors.keys().next() {
+        Some(id) if nobody => return Err(format!("--traitor none: general {id} is named as one")),
+        None if *generals >= 4 && !nobody => drop(traitors.insert(0, Behaviour::Equivocate)),
+        _ => {}
+    }
+    if let Some((id, behaviour)) = traitors.iter().find(|(id, _)| victims.ids.contains(id)) {
+        return Err(format!(
+            "--kill {id}: he is a traitor ({}), and only loyal generals are killed; --traitor says who is one",
+            behaviour.name()
+        ));
+    }
+    match victims.ids.first() {
+        Some(id) if victims.together => Err(format!("--kill all: that is general {id} too, who need not be named")),
+        _ => {
+            if victims.together {
+                victims.ids.extend((0..*generals).filter(|id| !traitors.contains_key(id)));
+            }
+            Ok(())
+        }
+    }
 }
 
 fn number<T: TryFrom<u64> + Into<u64> + Copy>(option: &str, text: &str, least: T, most: T) -> Result<T, String> {

@@ -3,30 +3,41 @@
 use crate::args::Settings;
 use crate::clock::Clock;
 use crate::commander::{Command, Commander, Tally};
+use crate::common_log::CommonLog;
+use crate::door::Door;
 use crate::folder::Folder;
 use crate::frames::Party;
-use crate::general;
-use crate::ledger::{Entry, Ledger};
-use crate::mailbox::Heard;
-use crate::network::{self, Post, Switch, Weather};
+use crate::killer::Killer;
+use crate::ledger::Ledger;
+use crate::lives::{self, Quarters};
+use crate::network::{self, Ground, Post, Traffic, Weather};
 use crate::orders::Orders;
 use crate::report;
-use crate::traitor::{self, Pen, Traitor};
-use crate::wal::FileWal;
+use crate::traitor::{self, Behaviour, Pen, Traitor};
 use crate::watch::{Seen, Watch};
-use logothete::{Client, ClientId, ClientTuning, Cluster, Limits, Node, ReplicaId, SigningKey, Start, Time, Tuning, View};
+use logothete::{Client, ClientId, ClientTuning, Cluster, Limits, ReplicaId, SigningKey, Start, Time, Tuning, View};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::thread::{Builder, ScopedJoinHandle};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 /// T: how long the generals wait for a primary before they want another. All share this machine's few cores, so more of them are slower.
 pub fn timeout(generals: u32) -> Duration {
     Duration::from_millis(500) * generals.div_ceil(4)
 }
+
+pub fn tuning(generals: u32) -> Tuning {
+    // Less than by default, so that who was dead for a while is given a state now and then, instead of all batches that he missed.
+    Tuning { retention: CHECKPOINT_INTERVAL, ..Tuning::from_timeout(timeout(generals)) }
+}
+
+/// K and L: so small that even a short run has checkpoints.
+const CHECKPOINT_INTERVAL: u64 = 16;
+const LOG_WINDOW: u64 = 4 * CHECKPOINT_INTERVAL;
 
 /// How often the main thread looks at what goes on.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -48,16 +59,24 @@ impl Camp {
         let keys: Vec<_> = (0..settings.generals).map(|id| key(settings.seed, "general", id)).collect();
         let commander = key(settings.seed, "commander", 0);
         let cluster = Cluster::builder(keys.iter().map(SigningKey::verifying_key).collect(), vec![commander.verifying_key()])
-            .limits(limits())
+            .limits(limits(settings))
+            .checkpoint_interval(CHECKPOINT_INTERVAL)
+            .log_window(LOG_WINDOW)
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self { cluster: Arc::new(cluster), keys, commander })
     }
+
+    /// A general's key.
+    pub fn key(&self, id: ReplicaId) -> SigningKey {
+        self.keys[id.get() as usize].clone()
+    }
 }
 
-/// One commander gives all orders: its window is what keeps the generals busy.
-fn limits() -> Limits {
-    Limits { client_window: 1000, ..Limits::default() }
+/// One commander gives all orders: its window is what keeps the generals busy. Where they are killed they are to be so for a while.
+fn limits(settings: &Settings) -> Limits {
+    let client_window = if settings.victims.ids.is_empty() { 1000 } else { 50 };
+    Limits { client_window, ..Limits::default() }
 }
 
 /// Keys out of a seed make a run repeatable. Whoever knows the seed has the keys: never do this outside an example.
@@ -79,23 +98,23 @@ pub struct Outcome {
     pub trouble: Option<String>,
     pub completed: u64,
     pub generals: BTreeMap<ReplicaId, Seen>,
-    /// What each general has heard of each party, over its sockets.
-    pub heard: BTreeMap<ReplicaId, BTreeMap<Party, Heard>>,
+    /// How often each victim was killed in the middle of a write.
+    pub torn: BTreeMap<ReplicaId, u64>,
     pub tally: Tally,
-    pub sent: u64,
-    pub lost: u64,
+    /// What went through each party's door.
+    pub traffic: BTreeMap<Party, Traffic>,
 }
 
-/// Closes all posts when it goes: threads that wait for mail come to an end, on success and on failure.
-struct Closing(Vec<Switch>);
+/// Closes all doors when it goes: threads that wait for mail come to an end, on success and on failure.
+struct Closing<'a>(&'a [Arc<Door>]);
 
-impl Closing {
+impl Closing<'_> {
     fn close(&self) {
-        self.0.iter().for_each(Switch::close);
+        self.0.iter().for_each(|door| door.close());
     }
 }
 
-impl Drop for Closing {
+impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.close();
     }
@@ -111,35 +130,41 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
     let parties: Vec<_> = camp.cluster.replicas().map(Party::General).chain([Party::Commander]).collect();
     let (listeners, book) = network::listen(&parties).map_err(in_words("no listeners"))?;
     let weather = Weather { loss: settings.loss, seed: settings.seed, frame_bytes_max: camp.cluster.limits().message_bytes_max };
+    let ground = Ground { book, clock, weather };
+    let doors: Vec<_> = parties.iter().zip(listeners).map(|(party, listener)| Ok(Arc::new(Door::new(*party, listener)?))).collect();
+    let doors = doors.into_iter().collect::<io::Result<Vec<_>>>().map_err(in_words("no listeners"))?;
+    let killer = Arc::new(Killer::new(&settings.victims, settings.seed, |id| doors.get(id.get() as usize).cloned()));
     let watches: Vec<_> = camp.cluster.replicas().map(|_| Watch::default()).collect();
     let command = Command::default();
 
     std::thread::scope(|scope| {
-        let mut closing = Closing(Vec::new());
-        let mut soldiers = Vec::new();
-        for (party, listener) in parties.iter().zip(listeners) {
-            let post = Post::open(scope, *party, listener, &book, clock, weather).map_err(in_words("no threads"))?;
-            closing.0.push(post.switch());
-            soldiers.push((*party, post));
+        let closing = Closing(&doors);
+        for door in &doors {
+            let thread = Builder::new().name(door.party().to_string()).stack_size(network::STACK_BYTES);
+            thread.spawn_scoped(scope, || door.serve(scope)).map_err(in_words("no threads"))?;
         }
         let mut handles = Vec::new();
-        for (party, post) in soldiers {
-            let thread = Builder::new().name(party.to_string());
-            let handle = match party {
+        for door in &doors {
+            let thread = Builder::new().name(door.party().to_string());
+            let handle = match door.party() {
                 Party::Commander => {
+                    let post = Post::open(scope, door, &ground).map_err(in_words("no threads"))?.ok_or("closed before it began")?;
                     let commander = commander(camp, orders, post, &command)?;
                     thread.spawn_scoped(scope, move || commander.serve())
                 }
                 Party::General(id) => {
-                    let wal = FileWal::open(&folder.path().join(format!("general-{id}.log"))).map_err(in_words("no log"))?;
                     let watch = &watches[id.get() as usize];
-                    let soldier = enlist(settings, camp, id, wal, post)?;
-                    thread.spawn_scoped(scope, move || soldier.serve(watch))
+                    let quarters = Quarters { id, camp, folder: folder.path().join(format!("general-{id}")), door, ground: &ground };
+                    let doom = killer.doom(id);
+                    thread.spawn_scoped(scope, move || match settings.traitors.get(&id.get()) {
+                        None => lives::live(scope, &quarters, doom.as_ref(), watch),
+                        Some(behaviour) => betray(scope, settings, &quarters, *behaviour),
+                    })
                 }
             };
-            handles.push((party, handle.map_err(in_words("no threads"))?));
+            handles.push((door.party(), handle.map_err(in_words("no threads"))?));
         }
-        let trouble = watch_over(settings, orders.count(), clock, &watches, &command, &handles, &mut glance);
+        let trouble = watch_over(settings, orders.count(), &ground, &killer, &watches, &command, &handles, &mut glance);
         closing.close();
         if !come_to_an_end(&handles) {
             // Such a thread can't be left behind otherwise.
@@ -161,15 +186,13 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
         let mut common = CommonLog::default();
         let fork = loyal(settings, &watches).find_map(|(id, watch)| common.follow(id, &watch.look().entries));
         let stopped = loyal(settings, &watches).find_map(|(id, watch)| stopped(id, &watch.look()));
-        let traffic: Vec<_> = closing.0.iter().map(Switch::sent_and_lost).collect();
         Ok(Outcome {
             trouble: fork.or(stopped).or(fallen).or(trouble),
             completed: command.completed.load(Ordering::Acquire),
-            heard: camp.cluster.replicas().zip(closing.0.iter().map(Switch::heard)).collect(),
             generals: camp.cluster.replicas().zip(watches.iter().map(|watch| std::mem::take(&mut *watch.look()))).collect(),
+            torn: camp.cluster.replicas().filter_map(|id| Some((id, killer.doom(id)?.torn()))).collect(),
             tally: std::mem::take(&mut *command.tally.lock().unwrap_or_else(PoisonError::into_inner)),
-            sent: traffic.iter().map(|(sent, _)| sent).sum(),
-            lost: traffic.iter().map(|(_, lost)| lost).sum(),
+            traffic: doors.iter().map(|door| (door.party(), door.traffic())).collect(),
         })
     })
 }
@@ -182,52 +205,37 @@ fn is_traitor(settings: &Settings, party: Party) -> bool {
     matches!(party, Party::General(id) if settings.traitors.contains_key(&id.get()))
 }
 
-/// A general that is ready to serve, as one or the other.
-enum Soldier {
-    Loyal(Box<Node<FileWal, Ledger, SigningKey>>, Post),
-    Traitor(Box<(Node<FileWal, Ledger, Pen>, Traitor)>, Post),
-}
-
-impl Soldier {
-    fn serve(self, watch: &Watch) -> Result<(), String> {
-        match self {
-            Self::Loyal(node, post) => general::serve(*node, post, watch).map_err(|error| error.to_string()),
-            Self::Traitor(inside, post) => {
-                let (node, traitor) = *inside;
-                traitor::betray(node, traitor, post).map_err(|error| error.to_string())
-            }
-        }
-    }
-}
-
-fn enlist(settings: &Settings, camp: &Camp, id: ReplicaId, wal: FileWal, post: Post) -> Result<Soldier, String> {
-    let cluster = camp.cluster.clone();
-    let key = camp.keys[id.get() as usize].clone();
-    let tuning = Tuning::from_timeout(timeout(settings.generals));
-    let Some(behaviour) = settings.traitors.get(&id.get()).copied() else {
-        let node = Node::open(cluster, id, tuning, Start::New, wal, Ledger::new(true), key).map_err(|error| error.to_string())?;
-        return Ok(Soldier::Loyal(Box::new(node), post));
-    };
+/// A traitor's whole life: nobody kills him.
+fn betray<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    settings: &Settings,
+    quarters: &Quarters<'_>,
+    behaviour: Behaviour,
+) -> Result<(), String> {
+    let (id, camp) = (quarters.id, quarters.camp);
     let accomplice = |other: &ReplicaId| *other != id && settings.traitors.get(&other.get()) == Some(&behaviour);
     let traitor = Traitor {
         id,
-        key: key.clone(),
-        cluster: cluster.clone(),
+        key: camp.key(id),
+        cluster: camp.cluster.clone(),
         behaviour,
-        accomplices: cluster.replicas().filter(accomplice).collect(),
+        accomplices: camp.cluster.replicas().filter(accomplice).collect(),
         seed: settings.seed,
         // Just short of what the others bear.
         delay: timeout(settings.generals) * 9 / 10,
     };
-    let ledger = Ledger::new(behaviour != traitor::Behaviour::Forge);
-    let node = Node::open(cluster, id, tuning, Start::New, wal, ledger, Pen::new(key, behaviour)).map_err(|error| error.to_string())?;
-    Ok(Soldier::Traitor(Box::new((node, traitor)), post))
+    let ledger = Ledger::new(behaviour != Behaviour::Forge);
+    let node = quarters.open(Start::New, ledger, Pen::new(camp.key(id), behaviour), None)?;
+    match Post::open(scope, quarters.door, quarters.ground).map_err(in_words("no threads"))? {
+        Some(post) => traitor::betray(node, traitor, post).map_err(|error| error.to_string()),
+        None => Ok(()),
+    }
 }
 
 fn commander<'a>(camp: &'a Camp, orders: &'a Orders, post: Post, command: &'a Command) -> Result<Commander<'a>, String> {
     let id = ClientId::new(camp.commander.verifying_key().to_bytes());
-    // The backups should know of an order before they judge the primary by it.
-    let tuning = ClientTuning { retransmit_timeout: timeout(camp.cluster.size()) * 4 / 5, ..ClientTuning::default() };
+    // The backups should know of an order before they judge the primary by it. And who was dead should hear of it soon.
+    let tuning = ClientTuning { retransmit_timeout: timeout(camp.cluster.size()) * 4 / 5, backoff_max: 2, ..ClientTuning::default() };
     let client = Client::new(camp.cluster.clone(), id, tuning).map_err(|error| error.to_string())?;
     Ok(Commander { client, key: &camp.commander, cluster: camp.cluster.clone(), post, orders, command })
 }
@@ -252,27 +260,33 @@ fn loyal<'a>(settings: &'a Settings, watches: &'a [Watch]) -> impl Iterator<Item
 }
 
 /// Waits until all orders are completed and all loyal generals have executed them. Gives the reason if that will not be.
+#[allow(clippy::too_many_arguments)] // All there is to watch.
 fn watch_over(
     settings: &Settings,
     total: u64,
-    clock: Clock,
+    ground: &Ground,
+    killer: &Killer,
     watches: &[Watch],
     command: &Command,
     handles: &[(Party, ScopedJoinHandle<'_, Result<(), String>>)],
     glance: &mut impl FnMut(&Progress),
 ) -> Option<String> {
     let mut common = CommonLog::default();
-    let (mut known, mut since) = (0, clock.now());
+    let (mut known, mut since) = (0, ground.clock.now());
     loop {
         std::thread::sleep(GLANCE);
-        let now = clock.now();
+        let now = ground.clock.now();
         let completed = command.completed.load(Ordering::Acquire);
+        if completed == total {
+            // Now everybody is to catch up.
+            killer.rest();
+        }
         let mut progress = Progress { completed, view: View::default(), elapsed: now.since(Time::default()) };
         let mut executed = 0;
         let mut level = true;
         for (id, watch) in loyal(settings, watches) {
             let seen = watch.look();
-            let orders = seen.entries.last().map_or(0, |entry| entry.orders);
+            let orders = seen.now.map_or(0, |entry| entry.orders);
             executed += orders;
             level &= orders >= total;
             progress.view = seen.status.as_ref().map_or(progress.view, |status| progress.view.max(status.view));
@@ -302,35 +316,5 @@ fn watch_over(
                 false => format!("stalled: no order was completed for {patience} s, {completed} of {total} were"),
             });
         }
-    }
-}
-
-/// The log that all loyal generals share, as far as any of them has come, and who was first at each place.
-#[derive(Default)]
-struct CommonLog {
-    entries: Vec<(Entry, u32)>,
-    compared: BTreeMap<u32, usize>,
-}
-
-impl CommonLog {
-    /// Compares what is new in a general's log, at equal places; says where it differs.
-    fn follow(&mut self, id: u32, log: &[Entry]) -> Option<String> {
-        let compared = self.compared.entry(id).or_default();
-        for (place, entry) in log.iter().enumerate().skip(*compared) {
-            match self.entries.get(place) {
-                None => self.entries.push((*entry, id)),
-                Some((first, other)) if first != entry => {
-                    return Some(format!(
-                        "general {other} and general {id} decided differently at {}: {:?} and {:?}",
-                        place + 1,
-                        first.digest,
-                        entry.digest
-                    ));
-                }
-                Some(_) => {}
-            }
-            *compared = place + 1;
-        }
-        None
     }
 }

@@ -28,6 +28,8 @@ pub struct Tally {
     pub receipts: u64,
     pub receipts_checked: u64,
     pub receipts_false: u64,
+    /// Orders of whose result only the digest was left: the generals who had it were killed.
+    pub results_lost: u64,
     pub sent_again: u64,
     /// How far behind an order's completion each general's own answer was.
     pub lags: BTreeMap<Party, Vec<Duration>>,
@@ -172,6 +174,7 @@ impl Book {
         self.completed.push(now);
         self.tally.took = now.since(self.began);
         self.tally.latencies.push(completion.latency);
+        self.tally.results_lost += u64::from(matches!(completion.outcome, Outcome::ResultLost { .. }));
         if let Some(receipt) = completion.outcome.receipt() {
             self.tally.receipts += 1;
             if self.tally.receipts % RECEIPT_CHECKED_EVERY == 1 {

@@ -1,9 +1,10 @@
 //! Generals on real sockets with real logs agree on every line of a file, in order, while some of them lie.
 //!
-//! `cargo run --release --example generals -- [FILE] [--generals N] [--traitor ID=BEHAVIOUR]... [--loss PERCENT] [--seed S]`
+//! `cargo run --release --example generals -- [FILE] [--generals N] [--traitor ID=BEHAVIOUR]... [--kill ID]... [--loss PERCENT] [--seed S]`
 //!
-//! Where to look: `general.rs` is the loop that hosts a replica, `wal.rs` its log, `ledger.rs` what is replicated, `commander.rs` the
-//! client; `network.rs` and what it uses is TCP; `traitor.rs` and what it uses betrays; the rest sets up, watches and reports.
+//! Where to look: `general.rs` is the loop that hosts a replica, `wal.rs` its log, `ledger.rs` what is replicated, `store.rs` where its
+//! snapshots lie, `lives.rs` how it is started, and started again; `commander.rs` is the client; `network.rs` and what it uses is TCP;
+//! `traitor.rs` and what it uses betrays, `killer.rs` and `mortal.rs` kill; the rest sets up, watches and reports.
 
 // The library leaves clock and threads to its host. This is a host.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
@@ -12,17 +13,23 @@ mod args;
 mod campaign;
 mod clock;
 mod commander;
+mod common_log;
 mod dice;
+mod door;
 mod folder;
 mod forger;
 mod frames;
 mod general;
+mod killer;
 mod ledger;
+mod lives;
 mod mailbox;
+mod mortal;
 mod network;
 mod orders;
 mod report;
 mod route;
+mod store;
 mod traitor;
 mod two_faced;
 mod wal;

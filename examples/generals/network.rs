@@ -1,10 +1,11 @@
-//! A party's place in the network: a TCP listener for what comes, a route to every other party for what goes.
+//! A party's place in the network: a mailbox for what comes through its door, a route to every other party for what goes.
 //!
 //! Each pair of parties has two connections, one each way: whoever speaks dials. So an answer always goes to the address in the
 //! book, never back over a connection to someone who only says who he is.
 
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::door::Door;
 use crate::frames::{self, Party};
 use crate::mailbox::{Heard, Mail, Mailbox};
 use crate::route::Route;
@@ -18,9 +19,9 @@ use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 /// These threads only copy bytes, and at a hundred generals there are twenty thousand of them.
-const STACK_BYTES: usize = 128 * 1024;
+pub const STACK_BYTES: usize = 128 * 1024;
 /// So long a caller has to say who he is.
-const HELLO_PATIENCE: Duration = Duration::from_secs(2);
+pub const HELLO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everybody's address.
 pub type Book = BTreeMap<Party, SocketAddr>;
@@ -47,10 +48,10 @@ pub fn check_room(generals: u32) -> Result<(), String> {
         Some(allowed) if allowed < needed => Err(format!("--generals {generals}: takes {needed} {what}, and this system allows {allowed}")),
         _ => Ok(()),
     };
-    // Both ends of each connection, a listener and a log for each party, and some to spare.
+    // Both ends of each connection, a listener, a log and a snapshot for each party, and some to spare.
     let files =
         read("/proc/self/limits").lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
-    refuse_beyond(files, 2 * connections + 2 * parties + 32, "open files and sockets (see `ulimit -n`)")?;
+    refuse_beyond(files, 2 * connections + 4 * parties + 32, "open files and sockets (see `ulimit -n`)")?;
     // A thread at each end of each connection, and a few for each party; a thread has two stacks, and each of these a guard page.
     let maps = read("/proc/sys/vm/max_map_count").trim().parse().ok();
     refuse_beyond(maps, 4 * (2 * connections + 3 * parties) + 1000, "memory mappings for its threads (see `vm.max_map_count`)")
@@ -66,6 +67,36 @@ pub struct Weather {
     pub frame_bytes_max: u32,
 }
 
+/// What all posts of a run have in common.
+pub struct Ground {
+    /// Everybody's address.
+    pub book: Book,
+    pub clock: Clock,
+    pub weather: Weather,
+}
+
+/// What has gone out of a party's posts, and come in.
+#[derive(Clone, Default)]
+pub struct Traffic {
+    /// Messages to other parties, and those of them that the weather took.
+    pub sent: u64,
+    pub lost: u64,
+    /// What was heard of each party.
+    pub heard: BTreeMap<Party, Heard>,
+}
+
+impl Traffic {
+    pub fn add(&mut self, more: &Self) {
+        self.sent += more.sent;
+        self.lost += more.lost;
+        for (party, more) in &more.heard {
+            let heard = self.heard.entry(*party).or_default();
+            heard.frames += more.frames;
+            heard.last = heard.last.max(more.last);
+        }
+    }
+}
+
 /// The connections that others have opened to us.
 #[derive(Default)]
 struct Callers {
@@ -75,8 +106,7 @@ struct Callers {
 }
 
 /// What threads of one post share.
-struct Inbound {
-    address: SocketAddr,
+pub struct Inbound {
     parties: BTreeSet<Party>,
     /// More connections at once than this many are strangers' doing.
     callers_max: usize,
@@ -94,7 +124,7 @@ impl Inbound {
     }
 
     /// Gives a new connection its number; `None` once closed.
-    fn welcome(&self, stream: &Arc<TcpStream>) -> Option<u32> {
+    pub fn welcome(&self, stream: &Arc<TcpStream>) -> Option<u32> {
         let mut callers = self.lock();
         if callers.closed || callers.open.len() >= self.callers_max {
             return None;
@@ -106,7 +136,18 @@ impl Inbound {
     }
 
     /// The reader thread of one connection: until it ends, says what is no frame, or is closed.
-    fn read(&self, number: u32, stream: &TcpStream) -> io::Result<()> {
+    pub fn read(&self, number: u32, stream: &TcpStream) {
+        // How a connection ended is of no account: whoever has more to say calls again.
+        let _ = self.read_frames(number, stream);
+        self.forget(number);
+    }
+
+    /// The connection is over.
+    pub fn forget(&self, number: u32) {
+        self.lock().open.remove(&number);
+    }
+
+    fn read_frames(&self, number: u32, stream: &TcpStream) -> io::Result<()> {
         let mut input = BufReader::new(stream);
         stream.set_read_timeout(Some(HELLO_PATIENCE))?;
         let Some(from) = frames::read_hello(&mut input)?.filter(|from| self.parties.contains(from)) else { return Ok(()) };
@@ -128,39 +169,31 @@ pub struct Post {
 }
 
 impl Post {
-    /// Opens it, with its threads in `scope`.
+    /// Opens it behind its door, with its threads in `scope`. `None` if the door is closed for good.
     ///
     /// # Errors
     /// The machine has no more threads to give.
-    pub fn open<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        party: Party,
-        listener: TcpListener,
-        book: &Book,
-        clock: Clock,
-        weather: Weather,
-    ) -> io::Result<Self> {
+    pub fn open<'scope>(scope: &'scope Scope<'scope, '_>, door: &Door, ground: &Ground) -> io::Result<Option<Self>> {
+        let Ground { book, clock, weather } = ground;
+        let party = door.party();
         let thread = || Builder::new().name(party.to_string()).stack_size(STACK_BYTES);
-        let address = listener.local_addr()?;
         let inbound = Arc::new(Inbound {
-            address,
             parties: book.keys().copied().collect(),
             callers_max: 4 * book.len(),
-            mailbox: Mailbox::new(clock),
+            mailbox: Mailbox::new(*clock),
             callers: Mutex::default(),
             frame_bytes_max: weather.frame_bytes_max,
             sent: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         });
-        let dice = Dice::new(weather.seed, party.link(0).0);
-        let mut post = Self { party, clock, inbound: inbound.clone(), routes: BTreeMap::new(), dice, loss: weather.loss };
-        thread().spawn_scoped(scope, move || accept(scope, &inbound, &listener))?;
+        let dice = Dice::new(weather.seed, party.link(door.entered()).0);
+        let mut post = Self { party, clock: *clock, inbound, routes: BTreeMap::new(), dice, loss: weather.loss };
         for (to, address) in book.iter().filter(|(to, _)| **to != party) {
             let route = Arc::new(Route::new(party, *address));
             post.routes.insert(*to, route.clone());
             thread().spawn_scoped(scope, move || route.serve()).inspect_err(|_| post.switch().close())?;
         }
-        Ok(post)
+        Ok(door.enter(post.switch()).then_some(post))
     }
 
     pub fn now(&self) -> Time {
@@ -196,35 +229,9 @@ impl Post {
         }
     }
 
-    /// The switch that closes this post, for whoever ends the run.
-    pub fn switch(&self) -> Switch {
+    /// The switch that closes this post, for whoever ends the run or the general.
+    fn switch(&self) -> Switch {
         Switch { inbound: self.inbound.clone(), routes: self.routes.values().cloned().collect() }
-    }
-}
-
-/// The listener thread: until closed.
-fn accept<'scope>(scope: &'scope Scope<'scope, '_>, inbound: &Arc<Inbound>, listener: &TcpListener) {
-    for stream in listener.incoming() {
-        let Ok(stream) = stream.map(Arc::new) else {
-            // No more file descriptors, most likely: some may come free, and spinning would not help.
-            std::thread::sleep(HELLO_PATIENCE / 20);
-            continue;
-        };
-        let Some(number) = inbound.welcome(&stream) else {
-            if inbound.lock().closed {
-                return;
-            }
-            continue;
-        };
-        let reader = inbound.clone();
-        let spawned = Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || {
-            // How a connection ended is of no account: whoever has more to say calls again.
-            let _ = reader.read(number, &stream);
-            reader.lock().open.remove(&number);
-        });
-        if spawned.is_err() {
-            inbound.lock().open.remove(&number);
-        }
     }
 }
 
@@ -244,18 +251,19 @@ impl Switch {
             // It may have ended on its own.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        drop(callers);
-        // The listener thread waits for a caller: be one, so that it sees that all is closed.
-        let _ = TcpStream::connect(self.inbound.address);
     }
 
-    /// What this post has heard of each party.
-    pub fn heard(&self) -> BTreeMap<Party, Heard> {
-        self.inbound.mailbox.heard()
+    /// Where callers are let in.
+    pub fn inbound(&self) -> Arc<Inbound> {
+        self.inbound.clone()
     }
 
-    /// Messages that this post has sent, and how many of them the weather took.
-    pub fn sent_and_lost(&self) -> (u64, u64) {
-        (self.inbound.sent.load(Ordering::Relaxed), self.inbound.lost.load(Ordering::Relaxed))
+    /// What has gone through this post so far.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            sent: self.inbound.sent.load(Ordering::Relaxed),
+            lost: self.inbound.lost.load(Ordering::Relaxed),
+            heard: self.inbound.mailbox.heard(),
+        }
     }
 }

@@ -19,6 +19,16 @@ impl LogDigest {
     /// Of the empty log.
     pub const EMPTY: Self = Self([0; 32]);
 
+    /// One that was stored.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// To be stored.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Of this log with one operation more.
     #[must_use]
     pub fn and(self, operation: &[u8]) -> Self {

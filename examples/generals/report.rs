@@ -4,9 +4,11 @@ use crate::args::Settings;
 use crate::campaign::{self, Camp, Outcome, Progress};
 use crate::commander::Tally;
 use crate::frames::Party;
+use crate::killer::TOGETHER_MAX;
+use crate::ledger::Entry;
 use crate::orders::{LogDigest, Orders};
 use crate::watch::Seen;
-use logothete::{Evidence, ReplicaId, View};
+use logothete::{Evidence, ReplicaId, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -14,6 +16,9 @@ use std::time::Duration;
 /// A terminal's line is rewritten so often; elsewhere a line is added so often.
 const REWRITE: Duration = Duration::from_millis(100);
 const ADD: Duration = Duration::from_secs(2);
+
+/// Of a victim's many lives, where the first ones began.
+const POSITIONS_SHOWN: usize = 12;
 
 /// Prints a line. Where nobody reads any more, there is nobody to complain to.
 pub fn line(text: &str) {
@@ -42,7 +47,7 @@ impl<'a> Report<'a> {
 
     /// Before it begins.
     pub fn opening(&self) {
-        let Settings { generals, traitors, loss, seed, .. } = self.settings;
+        let Settings { generals, traitors, victims, loss, seed, .. } = self.settings;
         let bearable = self.camp.cluster.fault_threshold();
         line(&format!(
             "{generals} generals, of whom {bearable} may lie; {} orders from {}; {loss} % of messages between generals lost; seed {seed}",
@@ -50,6 +55,10 @@ impl<'a> Report<'a> {
         ));
         for (id, behaviour) in traitors {
             line(&format!("general {id} is a traitor: {}", behaviour.name()));
+        }
+        match (&victims.ids, victims.together) {
+            (_, true) => line(&format!("all loyal generals are killed at once, up to {TOGETHER_MAX} times, and started again")),
+            (ids, false) => ids.iter().for_each(|id| line(&format!("general {id} is killed and started again, over and over"))),
         }
         if traitors.len() > bearable as usize {
             line(&format!(
@@ -138,8 +147,9 @@ impl<'a> Report<'a> {
     fn observed_of(&self, id: ReplicaId, outcome: &Outcome) -> Vec<String> {
         let party = Party::General(id);
         let mut lines = Vec::new();
-        let heard: Vec<_> = outcome.heard.iter().filter(|(witness, _)| **witness != id && self.loyal(**witness)).collect();
-        if !heard.is_empty() && heard.iter().all(|(_, parties)| !parties.contains_key(&party)) {
+        let witness = |of: &Party| matches!(of, Party::General(witness) if *witness != id && self.loyal(*witness));
+        let heard: Vec<_> = outcome.traffic.iter().filter(|(of, _)| witness(of)).map(|(_, traffic)| &traffic.heard).collect();
+        if !heard.is_empty() && heard.iter().all(|parties| !parties.contains_key(&party)) {
             lines.push(format!("  general {id}: no loyal general ever heard from him"));
         }
         let counts = |pick: fn(&Seen) -> &BTreeMap<Party, u64>, at_commander: &BTreeMap<Party, u64>| -> u64 {
@@ -177,7 +187,7 @@ impl<'a> Report<'a> {
             if wishes.is_empty() { "" } else { "; wished for: " },
             wishes.join(", ")
         ));
-        let Tally { latencies, took, receipts, receipts_checked, sent_again, .. } = &outcome.tally;
+        let Tally { latencies, took, receipts, receipts_checked, results_lost, sent_again, .. } = &outcome.tally;
         let speed = outcome.completed as f64 / took.as_secs_f64().max(1e-6);
         let of = |percent| quantile(latencies, percent).map_or_else(|| "-".to_owned(), milliseconds);
         line(&format!(
@@ -187,20 +197,32 @@ impl<'a> Report<'a> {
             of(50),
             of(99)
         ));
+        let (sent, lost) = outcome.traffic.values().fold((0, 0), |(sent, lost), of| (sent + of.sent, lost + of.lost));
+        let without = if *results_lost > 0 { format!("; {results_lost} results known by their digest alone") } else { String::new() };
         line(&format!(
-            "{receipts} receipts ({receipts_checked} checked); {sent_again} orders sent again; {} messages sent, {} lost",
-            outcome.sent, outcome.lost
+            "{receipts} receipts ({receipts_checked} checked){without}; {sent_again} orders sent again; {sent} messages sent, {lost} lost"
+        ));
+        let stable: BTreeSet<_> = seen().flat_map(|seen| &seen.stable).collect();
+        if stable.is_empty() {
+            return;
+        }
+        line(&format!(
+            "{} stable checkpoints, one every {} batches; {} states transferred",
+            stable.len(),
+            self.camp.cluster.checkpoint_interval(),
+            seen().map(|seen| seen.transferred.len()).sum::<usize>()
         ));
     }
 
     fn logs(&self, outcome: &Outcome) {
         for (id, seen) in outcome.generals.iter().filter(|(id, _)| self.loyal(**id)) {
-            let last = seen.entries.last();
-            let orders = last.map_or(0, |entry| entry.orders);
-            let log = last.map_or(LogDigest::EMPTY, |entry| entry.log);
+            let Entry { number, orders, log, .. } = seen.now.unwrap_or(Entry::BEGINNING);
             let view = seen.status.as_ref().map(|status| status.view).unwrap_or_default();
             let stopped = seen.stopped.as_ref().map(|why| format!("; stopped: {why}")).unwrap_or_default();
-            line(&format!("general {id}: {orders} orders in {} batches, view {view}, log {log}{stopped}", seen.entries.len()));
+            line(&format!("general {id}: {orders} orders in {} batches, view {view}, log {log}{stopped}", number.get()));
+            if self.settings.victims.ids.contains(&id.get()) {
+                line(&format!("  {}", lives(seen, outcome.torn.get(id).copied().unwrap_or_default())));
+            }
             if let (Some(_), Some(status)) = (&outcome.trouble, &seen.status) {
                 line(&format!("  knows: {status:?}"));
             }
@@ -218,7 +240,9 @@ impl<'a> Report<'a> {
             return Err("no general was loyal: there is nobody to agree".to_owned());
         }
         for (id, seen) in loyal {
-            let (orders, log) = seen.entries.last().map_or((0, LogDigest::EMPTY), |entry| (entry.orders, entry.log));
+            let Some(Entry { orders, log, .. }) = seen.now else {
+                return Err(format!("general {id} was killed and is still dead"));
+            };
             if orders != self.total {
                 return Err(format!("general {id} has executed {orders} orders, not {}", self.total));
             }
@@ -239,6 +263,25 @@ impl<'a> Report<'a> {
         }
         Ok(expected)
     }
+}
+
+/// How a victim fared.
+fn lives(seen: &Seen, torn: u64) -> String {
+    let at = |numbers: &[SequenceNumber]| {
+        let mut numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+        let more = numbers.len().saturating_sub(POSITIONS_SHOWN);
+        numbers.truncate(POSITIONS_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        if numbers.is_empty() { String::new() } else { format!(" at {}{more}", numbers.join(", ")) }
+    };
+    format!(
+        "killed {} times, {torn} of them in the middle of a write; started again {} times{}; given a state {} times{}",
+        seen.killed,
+        seen.recovered.len(),
+        at(&seen.recovered),
+        seen.transferred.len(),
+        at(&seen.transferred)
+    )
 }
 
 /// All evidence that loyal generals and the commander hold, by culprit, and who holds some.

@@ -4,10 +4,9 @@
 
 use crate::dice::Dice;
 use crate::forger::Forger;
-use crate::ledger::Ledger;
 use crate::network::Post;
 use crate::two_faced::TwoFaced;
-use logothete::{Bytes, Cluster, Envelope, Node, NodeError, Recipients, ReplicaId, Signature, Signer, SigningKey, Time, Wal};
+use logothete::{Application, Bytes, Cluster, Envelope, Node, NodeError, Recipients, ReplicaId, Signature, Signer, SigningKey, Time, Wal};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,7 +181,7 @@ impl Signer<Signature> for Pen {
 ///
 /// # Errors
 /// The general inside could not go on.
-pub fn betray<W: Wal>(mut node: Node<W, Ledger, Pen>, traitor: Traitor, mut post: Post) -> Result<(), NodeError<W::Error>> {
+pub fn betray<W: Wal, A: Application>(mut node: Node<W, A, Pen>, traitor: Traitor, mut post: Post) -> Result<(), NodeError<W::Error>> {
     let mut twist = Twist::new(traitor);
     let mut words = Vec::new();
     while let Some(mail) = post.wait(node.deadline().into_iter().chain(twist.deadline()).min()) {

@@ -1,80 +1,157 @@
-//! A general's log on disk: one file, appended to and synced.
+//! A general's log on disk: a folder of segments, each a file named by its first record's index. The oldest go when nobody needs them.
 
-use logothete::{Bytes, Wal};
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use logothete::{Bytes, Frames, Wal};
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 
-/// Before each record: its index (8 bytes) and its length (4 bytes).
-const HEADER: u64 = 12;
+/// A segment that is longer than this gets a successor. Where more is written than in a short run, some MiB are better.
+const SEGMENT_BYTES: u64 = 256 * 1024;
+
+/// Where the last record begins that was found: if it was cut off, the log is cut here before another is written.
+struct Tail {
+    index: u64,
+    offset: u64,
+}
 
 pub struct FileWal {
-    file: File,
+    folder: PathBuf,
+    /// The first index of each segment, in order.
+    segments: VecDeque<u64>,
+    /// The last segment, open for appending, and its length.
+    last: Option<(File, u64)>,
+    tail: Option<Tail>,
     /// Appended, not yet handed to the file: all records of one sync go down in one write.
     pending: Vec<u8>,
+    pending_first: u64,
 }
 
 impl FileWal {
-    /// Opens the log at `path`, which is made if it isn't there. A torn tail, where a crash cut the last write, is cut off:
-    /// what stands there was never synced, so nothing was ever promised on it.
+    /// Opens the log in `folder`, which is made if it isn't there.
     ///
     /// # Errors
-    /// The file's own.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        let mut whole = 0;
-        let mut input = BufReader::new(&file);
-        while let Some((_, record)) = next_record(&mut input)? {
-            whole += HEADER + record.len() as u64;
+    /// The file system's own.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        make_folder(folder)?;
+        let mut segments = Vec::new();
+        for file in fs::read_dir(folder)? {
+            let name = file?.file_name();
+            segments.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()));
         }
-        file.set_len(whole)?;
-        file.sync_all()?;
-        // The file's name must be as durable as what is written under it.
-        if let Some(folder) = path.parent() {
-            File::open(folder)?.sync_all()?;
+        segments.sort_unstable();
+        let mut wal =
+            Self { folder: folder.to_owned(), segments: segments.into(), last: None, tail: None, pending: Vec::new(), pending_first: 0 };
+        if let Some(first) = wal.segments.back() {
+            let file = OpenOptions::new().append(true).open(wal.path(*first))?;
+            let length = file.metadata()?.len();
+            wal.last = Some((file, length));
         }
-        Ok(Self { file, pending: Vec::new() })
+        Ok(wal)
+    }
+
+    fn path(&self, first: u64) -> PathBuf {
+        self.folder.join(format!("{first:020}.log"))
+    }
+
+    /// All segments are one stream: a record that was cut off is handed out like the others, and the replica judges it.
+    fn records(&mut self) -> io::Result<Vec<(u64, Bytes)>> {
+        let mut stream: Box<dyn Read> = Box::new(io::empty());
+        let mut earlier = 0;
+        for (place, first) in self.segments.iter().enumerate() {
+            let file = File::open(self.path(*first))?;
+            if place + 1 < self.segments.len() {
+                earlier += file.metadata()?.len();
+            }
+            stream = Box::new(stream.chain(BufReader::new(file)));
+        }
+        let mut frames = Frames::new(stream);
+        let mut records = Vec::new();
+        loop {
+            let begins = frames.offset();
+            let Some(record) = frames.next().transpose()? else { break };
+            // In an earlier segment it is whole, or the replica will refuse the log.
+            self.tail = begins.checked_sub(earlier).map(|offset| Tail { index: record.0, offset });
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// What was appended goes into a new segment if the last one is long enough.
+    fn make_room(&mut self) -> io::Result<&mut (File, u64)> {
+        if self.last.as_ref().is_none_or(|(_, length)| *length >= SEGMENT_BYTES) {
+            let file = OpenOptions::new().append(true).create_new(true).open(self.path(self.pending_first))?;
+            // The file's name must be as durable as what is written under it.
+            File::open(&self.folder)?.sync_all()?;
+            self.segments.push_back(self.pending_first);
+            self.last = Some((file, 0));
+        }
+        self.last.as_mut().ok_or_else(|| io::Error::other("no segment"))
+    }
+
+    /// Bytes that are appended and not yet synced.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// What a crash in the middle of [`sync`](Wal::sync) leaves behind: only the first `kept` bytes of what was to be written.
+    pub fn tear(&mut self, kept: usize) -> io::Result<()> {
+        self.pending.truncate(kept);
+        self.sync()
     }
 }
 
-/// The next record, or `None` where no whole one follows.
-fn next_record(input: &mut impl Read) -> io::Result<Option<(u64, Bytes)>> {
-    let mut header = Vec::new();
-    input.by_ref().take(HEADER).read_to_end(&mut header)?;
-    let Some((index, length)) = header.split_first_chunk::<8>() else { return Ok(None) };
-    let Some((length, _)) = length.split_first_chunk::<4>() else { return Ok(None) };
-    let length = u32::from_le_bytes(*length);
-    let mut record = Vec::new();
-    input.by_ref().take(length.into()).read_to_end(&mut record)?;
-    let whole = record.len() as u64 == u64::from(length);
-    Ok(whole.then(|| (u64::from_le_bytes(*index), Bytes::from(record))))
+/// Makes a folder whose name outlives a crash.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 impl Wal for FileWal {
     type Error = io::Error;
 
     fn read(&mut self) -> impl Iterator<Item = io::Result<(u64, Bytes)>> {
-        let failed = self.file.seek(SeekFrom::Start(0)).err();
-        let mut input = BufReader::new(&self.file);
-        failed.map(Err).into_iter().chain(std::iter::from_fn(move || next_record(&mut input).transpose()))
+        let (records, error) = match self.records() {
+            Ok(records) => (records, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        records.into_iter().map(Ok).chain(error)
     }
 
     fn append(&mut self, index: u64, record: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(record.len()).map_err(io::Error::other)?;
-        self.pending.extend_from_slice(&index.to_le_bytes());
-        self.pending.extend_from_slice(&length.to_le_bytes());
+        if let Some(tail) = self.tail.take().filter(|tail| index <= tail.index) {
+            let Some((file, length)) = self.last.as_mut().filter(|_| index == tail.index) else {
+                return Err(io::Error::other(format!("record {index} would replace more than the last one, {}", tail.index)));
+            };
+            // Durable before anything is written: a crash must not leave a mixture of the old bytes and the new.
+            file.set_len(tail.offset)?;
+            file.sync_all()?;
+            *length = tail.offset;
+        }
+        if self.pending.is_empty() {
+            self.pending_first = index;
+        }
         self.pending.extend_from_slice(record);
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.pending)?;
-        self.pending.clear();
-        self.file.sync_data()
+        let pending = std::mem::take(&mut self.pending);
+        let (file, length) = self.make_room()?;
+        file.write_all(&pending)?;
+        file.sync_data()?;
+        *length += pending.len() as u64;
+        Ok(())
     }
 
-    fn truncate_before(&mut self, _index: u64) -> io::Result<()> {
-        // One file can't be shortened at its front, and forgetting is never urgent.
+    fn truncate_before(&mut self, index: u64) -> io::Result<()> {
+        // A segment can go when the next one begins at or below `index`.
+        while let (Some(first), true) = (self.segments.front(), self.segments.get(1).is_some_and(|next| *next <= index)) {
+            fs::remove_file(self.path(*first))?;
+            self.segments.pop_front();
+            // One after the other: if a later one were gone and an earlier one back after a crash, the log would have a hole.
+            File::open(&self.folder)?.sync_all()?;
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::frames::Party;
 use crate::ledger::{Entry, Ledger};
-use logothete::{DecodeError, Event, Evidence, PeerLink, ReplicaId, Status, VerifyError, View};
+use logothete::{DecodeError, Event, Evidence, PeerLink, ReplicaId, SequenceNumber, Status, VerifyError, View};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +13,20 @@ const EVIDENCE_KEPT: usize = 3;
 #[derive(Default)]
 pub struct Seen {
     pub status: Option<Status>,
-    /// What it executed, a line for each sequence number.
+    /// What it executed or was given as a state, in all its lives: an entry for each time.
     pub entries: Vec<Entry>,
+    /// Where its log stands in its present life; `None` while it is dead.
+    pub now: Option<Entry>,
+    /// How many entries of its present life are known.
+    copied: usize,
+    /// How often it was killed.
+    pub killed: u64,
+    /// Where it stood when it was started again.
+    pub recovered: Vec<SequenceNumber>,
+    /// Positions of the states that it was given by others.
+    pub transferred: Vec<SequenceNumber>,
+    /// Checkpoints that it saw become stable.
+    pub stable: BTreeSet<SequenceNumber>,
     /// Views above 0 that it took part in.
     pub views: BTreeSet<View>,
     /// How often it wished for another view, and why.
@@ -52,8 +64,22 @@ impl Watch {
     pub fn status(&self, status: Status, ledger: &Ledger) {
         let mut seen = self.look();
         seen.status = Some(status);
-        let known = seen.entries.len();
+        seen.now = Some(ledger.last());
+        let known = std::mem::replace(&mut seen.copied, ledger.entries().len());
         seen.entries.extend_from_slice(&ledger.entries()[known..]);
+    }
+
+    /// It has been started again.
+    pub fn recovered(&self, status: &Status) {
+        self.look().recovered.push(status.decided);
+    }
+
+    /// It was killed.
+    pub fn killed(&self) {
+        let mut seen = self.look();
+        seen.killed += 1;
+        seen.now = None;
+        seen.copied = 0;
     }
 
     pub fn event(&self, event: Event) {
@@ -69,7 +95,15 @@ impl Watch {
                 }
             }
             Event::Refused { .. } => seen.refused += 1,
-            Event::WindowClosed { .. } | Event::Halted { .. } | Event::Impersonated { .. } => seen.stopped = Some(event.to_string()),
+            Event::StateInstalled { sequence_number } => seen.transferred.push(sequence_number),
+            Event::Stable { sequence_number, .. } => drop(seen.stable.insert(sequence_number)),
+            // Of a loyal general none of this may be said.
+            Event::Halted { .. }
+            | Event::Impersonated { .. }
+            | Event::Diverged { .. }
+            | Event::NoAgreement { .. }
+            | Event::SnapshotDamaged { .. }
+            | Event::SnapshotTooLarge { .. } => seen.stopped = Some(event.to_string()),
             _ => {}
         }
     }
