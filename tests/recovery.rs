@@ -89,6 +89,21 @@ fn c3_a_replica_that_was_away_past_the_retention_fetches_the_state() {
 }
 
 #[test]
+fn t2_a_replica_that_comes_back_asks_at_once() {
+    let mut net = net(3, 0);
+    orders(&mut net, 10, &ALL);
+    net.crash(3);
+    orders(&mut net, 100, &ALL);
+    net.settle(LONG, &[0, 1, 2]);
+    net.run_for(Duration::from_secs(3));
+    // The others have gone on beyond its window, and nothing that they say to each other tells it so. An idle network's status comes after 4 T.
+    net.restart(3, Start::Recovering).expect("recovers");
+    net.run_for(T * 3);
+    let decided = |net: &Net, at: usize| net.hosts[at].replica.status().decided;
+    assert_eq!(decided(&net, 3), decided(&net, 0));
+}
+
+#[test]
 fn c3_up_to_the_retention_catching_up_is_by_chain() {
     let mut net = net(3, 16);
     orders(&mut net, 10, &ALL);

@@ -150,6 +150,8 @@ impl Replica {
                 replica.write_state(said);
                 let (view, decided) = (replica.promises.view(), replica.chain.decided());
                 replica.event(Event::Recovered { view, decided });
+                // T2: while it was away the others may have gone on beyond its window, and then nothing that they say to each other tells it so.
+                replica.timers.status_due = true;
             }
         }
         replica.compare_snapshot_with_stable().map_err(|_| RecoverError::OtherHistory(replica.stable().number))?;

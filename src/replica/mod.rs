@@ -229,8 +229,10 @@ impl Replica {
         }
         if !self.timers.started {
             // The host's clock may show anything: patience counts from the first time heard.
+            let status_due = self.timers.status_due;
             self.timers = Timers::new(now);
             self.timers.started = true;
+            self.timers.status_due = status_due;
         }
         self.now = self.now.max(now);
         let step = match input {
