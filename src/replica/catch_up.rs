@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 struct Peer {
     /// The highest ordinal heard in a status, and in a fetch: a replayed one draws no answer.
     /// Apart, so that a status which a fetch has overtaken is still heard: it carries votes.
-    status_ordinal: u64,
+    /// With the view before the ordinal: it never falls either, and it rises when a replica that has lost its log comes back.
+    status_heard: (View, u64),
     fetch_ordinal: u64,
     want: View,
     /// Above this position it holds the decided blocks, as its last status said.
@@ -75,14 +76,9 @@ impl CatchUp {
     }
 
     // D2
-    /// A replica without a log counts its ordinals anew. (Old ones of its may be replayed then: they draw answers, within the budgets.)
-    pub(super) fn note_loss(&mut self, replica: ReplicaId, loss: Loss, is_new: bool) {
+    pub(super) fn note_loss(&mut self, replica: ReplicaId, loss: Loss) {
         if let Some(peer) = self.peers.get_mut(&replica) {
             peer.loss = Some(loss);
-            if is_new {
-                peer.status_ordinal = 0;
-                peer.fetch_ordinal = 0;
-            }
         }
     }
 
@@ -103,12 +99,22 @@ impl CatchUp {
         self.missing.clear();
     }
 
-    /// True once for each ordinal of a member's, upwards, where `heard` keeps the highest.
-    fn is_fresh(&mut self, replica: ReplicaId, ordinal: u64, heard: impl Fn(&mut Peer) -> &mut u64) -> bool {
+    /// True once for each status of a member's, upwards. A replica without a log counts its ordinals anew: until it is heard of in a view that it
+    /// can't have been in before, each is taken, replayed ones too, or these would drown the others. They draw answers, within the budgets.
+    fn is_fresh_status(&mut self, replica: ReplicaId, heard: (View, u64)) -> bool {
         self.peers.get_mut(&replica).is_some_and(|peer| {
-            let highest = heard(peer);
-            let fresh = ordinal > *highest;
-            *highest = ordinal.max(*highest);
+            let lost = peer.loss.is_some_and(|loss| heard.0 <= loss.want());
+            let fresh = heard > peer.status_heard || lost;
+            peer.status_heard = heard.max(peer.status_heard);
+            fresh
+        })
+    }
+
+    /// The same for fetches, which don't say in which view they were sent.
+    fn is_fresh_fetch(&mut self, replica: ReplicaId, ordinal: u64) -> bool {
+        self.peers.get_mut(&replica).is_some_and(|peer| {
+            let fresh = ordinal > peer.fetch_ordinal || peer.loss.is_some();
+            peer.fetch_ordinal = ordinal.max(peer.fetch_ordinal);
             fresh
         })
     }
@@ -172,7 +178,7 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh(peer, status.ordinal, |peer| &mut peer.status_ordinal) {
+        if !self.catch_up.is_fresh_status(peer, (status.view, status.ordinal)) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         self.catch_up.raise_want(peer, status.want.max(status.view));
@@ -306,7 +312,7 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh(peer, fetch.ordinal, |peer| &mut peer.fetch_ordinal) {
+        if !self.catch_up.is_fresh_fetch(peer, fetch.ordinal) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         let message = match fetch.wanted {

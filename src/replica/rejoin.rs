@@ -28,6 +28,12 @@ pub(super) struct Loss {
     helped: Time,
 }
 
+impl Loss {
+    pub(super) fn want(self) -> View {
+        self.want
+    }
+}
+
 impl Replica {
     /// Still silent after the loss of its log?
     pub(super) fn is_rejoining(&self) -> bool {
@@ -69,7 +75,7 @@ impl Replica {
         let helps = known.is_none_or(|loss| now.since(loss.helped) >= self.tuning.rejoin_interval);
         let want = known.filter(|_| !is_new).map_or(want, |loss| loss.want);
         let helped = known.filter(|_| !helps).map_or(now, |loss| loss.helped);
-        self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped }, is_new);
+        self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped });
         let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
         self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
         // A view above what was answered lets it in; and as long as it asks, others may have answered with a higher one, and it needs the view

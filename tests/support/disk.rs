@@ -1,7 +1,7 @@
 //! What a host keeps on its disk, in memory: the log, the snapshots, and what can go wrong with them. And a service that remembers everything.
 
 use logothete::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -95,16 +95,25 @@ pub struct Done {
     pub operation: Vec<u8>,
 }
 
+/// A defect of a host's service: with each of the next so many executions it adds this byte to its state.
+pub type Flaw = Rc<Cell<(u8, u64)>>;
+
 /// Remembers every operation, in order; the result is the operation.
 #[derive(Clone, Debug, Default)]
 pub struct Diary {
     pub done: Vec<Done>,
-    /// A defect: what it adds to its state that the others don't have.
+    /// What a defect has added to its state that the others don't have.
     pub quirk: Vec<u8>,
+    pub flaw: Flaw,
 }
 
 impl Service for Diary {
     fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
+        let (byte, times) = self.flaw.get();
+        if times > 0 {
+            self.quirk.push(byte);
+            self.flaw.set((byte, times - 1));
+        }
         decision
             .requests()
             .map(|request| {

@@ -2,7 +2,9 @@
 
 use super::prng::Prng;
 use super::{client_key, replica_key};
-use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, ForgedViewChange, Kind, Position, Seen};
+use logothete::sim::forge::{
+    Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedStatus, ForgedViewChange, Kind, Position, Seen,
+};
 use logothete::{Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +40,9 @@ pub struct Gang {
     certificates: VecDeque<ForgedCertificate>,
     /// The latest that they put together themselves.
     made: VecDeque<(Position, ForgedCertificate)>,
+    /// The latest heard of.
+    checkpoints: VecDeque<ForgedCheckpoint>,
+    stables: VecDeque<ForgedStable>,
     view: View,
     ordinal: u64,
 }
@@ -66,6 +71,8 @@ impl Gang {
             view_changes: BTreeMap::new(),
             certificates: VecDeque::new(),
             made: VecDeque::new(),
+            checkpoints: VecDeque::new(),
+            stables: VecDeque::new(),
             view: View::default(),
             ordinal: 0,
         }))
@@ -111,6 +118,18 @@ impl Gang {
                 }
             }
             Ok(Seen::Certificate(certificate)) => self.keep(certificate),
+            Ok(Seen::Checkpoint { checkpoint, .. }) => {
+                if self.checkpoints.len() >= 20 {
+                    self.checkpoints.pop_front();
+                }
+                self.checkpoints.push_back(checkpoint);
+            }
+            Ok(Seen::Stable(stable)) => {
+                if self.stables.len() >= 20 {
+                    self.stables.pop_front();
+                }
+                self.stables.push_back(stable);
+            }
             Ok(Seen::Chain(blocks)) => self.blocks.extend(blocks.into_iter().map(|block| (block.digest(), block))),
             _ => {}
         }
@@ -236,6 +255,9 @@ impl Gang {
             (MessageKind::NewView, _) => self.new_view(forge).map(|(_, bytes)| bytes),
             (MessageKind::Status, _) => Some(self.status(id, &key, forge)),
             (MessageKind::Chain, _) => Some(self.junk(forge)),
+            (MessageKind::Checkpoint, _) => self.checkpoint(id, &key, forge),
+            (MessageKind::Manifest | MessageKind::Chunk, _) => Some(forge.chunk(&[self.random.next() as u8; 40])),
+            (MessageKind::Welcome, _) => Some(self.welcome(id, &key, forge)),
             _ => None,
         }
     }
@@ -258,8 +280,45 @@ impl Gang {
         let view = View::new(self.random.between(0, self.view.get() + 2));
         let want = View::new(self.random.between(0, self.view.get() + 3));
         let want = if self.random.percent(10) { View::new(u64::MAX) } else { want };
-        let decided = SequenceNumber::new(self.random.between(0, 40));
-        forge.status((id, key), self.ordinal, view, want, decided)
+        let mut number = || SequenceNumber::new(self.random.between(0, 40));
+        let (stable, floor, decided) = (number(), number(), number());
+        let checkpoint = self.checkpoints.back().copied().filter(|_| self.random.percent(30));
+        let head = (decided, forge.genesis());
+        let status =
+            ForgedStatus { ordinal: self.ordinal, view, want, stable, floor, decided, head, checkpoint, ..ForgedStatus::default() };
+        forge.status_of((id, key), &status)
+    }
+
+    /// A vote on a checkpoint that others vote on: for another state, or the same state elsewhere.
+    fn checkpoint(&mut self, id: ReplicaId, key: &SigningKey, forge: &Forge) -> Option<Vec<u8>> {
+        let which = self.below(self.checkpoints.len());
+        let mut checkpoint = *self.checkpoints.get(which)?;
+        match self.below(3) {
+            0 => checkpoint.state = Digest::new([self.random.between(0, 2) as u8; 32]),
+            1 => checkpoint.position.0 = SequenceNumber::new(self.random.between(1, 40)),
+            _ => {}
+        }
+        Some(forge.checkpoint((id, key), checkpoint))
+    }
+
+    /// An answer to a replica that has lost its log: any view at all. The nonces of these tests are no secret.
+    fn welcome(&mut self, id: ReplicaId, key: &SigningKey, forge: &Forge) -> Vec<u8> {
+        let to = ReplicaId::new(self.below(self.replicas) as u32);
+        let nonce = [self.random.between(1, 4) as u8; 32];
+        let far = if self.random.percent(30) { u64::MAX - 1 } else { self.view.get() + 3 };
+        forge.welcome((id, key), to, nonce, View::new(self.random.between(0, far)))
+    }
+
+    /// Questions for snapshots, whether there are such or not.
+    fn question(&mut self, id: ReplicaId, key: &SigningKey, forge: &Forge) -> Option<Vec<u8>> {
+        self.ordinal += 1;
+        let which = self.below(self.checkpoints.len());
+        let checkpoint = *self.checkpoints.get(which)?;
+        Some(match self.below(3) {
+            0 => forge.fetch_manifest((id, key), self.ordinal, checkpoint.position.0, checkpoint.state),
+            1 => forge.fetch_chunk((id, key), self.ordinal, checkpoint.position.0, self.random.between(0, 3) as u32, checkpoint.state),
+            _ => forge.rejoin((id, key), [self.random.between(1, 4) as u8; 32]),
+        })
     }
 
     fn junk(&mut self, forge: &Forge) -> Vec<u8> {
@@ -307,7 +366,7 @@ impl Gang {
 
     fn mischief(&mut self, me: usize, forge: &Forge) -> Sent {
         let (id, key) = self.a_traitor();
-        let bytes = match self.below(12) {
+        let bytes = match self.below(16) {
             0 | 1 => {
                 let which = self.below(self.heard.len());
                 self.heard.get(which).cloned()
@@ -333,6 +392,13 @@ impl Gang {
                 Some(self.own_view_change(me, view, forge))
             }
             10 => self.new_view(forge).map(|(_, bytes)| bytes),
+            11 => self.checkpoint(id, &key, forge),
+            12 => Some(self.welcome(id, &key, forge)),
+            13 => self.question(id, &key, forge),
+            14 => {
+                let which = self.below(self.stables.len());
+                self.stables.get(which).map(|stable| forge.stable_message(stable))
+            }
             _ => self.proposal(forge),
         };
         let Some(bytes) = bytes else { return Vec::new() };

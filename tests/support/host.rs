@@ -1,10 +1,10 @@
 //! One host: a replica, its log, its service, and how they end and begin again.
 
 use super::Net;
-use super::disk::{Diary, Disk, Done};
+use super::disk::{Diary, Disk, Done, Flaw};
 use logothete::{
-    AppCommand, AppError, Application, Bytes, Decision, Event, Input, Outbox, Output, RecoverError, Replica, ReplicaId, SigningKey,
-    Snapshots, Start, Time, Write,
+    AppCommand, AppError, Application, Bytes, Decision, Event, Input, MessageKind, Outbox, Output, RecoverError, Replica, ReplicaId,
+    SigningKey, Snapshots, Start, Time, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,6 +14,10 @@ pub struct Host {
     /// Outlives the process.
     pub disk: Disk,
     pub app: Snapshots<Diary, Disk>,
+    /// What is wrong with its service; it stays so when the process starts again.
+    pub flaw: Flaw,
+    /// Parts of snapshots that its service had to store at one time, at most.
+    pub storing_max: usize,
     /// Records written, over all restarts.
     pub writes: u64,
     /// It crashes at this one of them.
@@ -54,7 +58,9 @@ impl Host {
             replica,
             key,
             disk,
+            flaw: app.service().flaw.clone(),
             app,
+            storing_max: 0,
             writes: 0,
             crash_at: None,
             crashes: 0,
@@ -86,7 +92,8 @@ impl Host {
 
 impl Net {
     pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
-        let mut app = Snapshots::new(Diary::default(), disk.clone());
+        let flaw = self.hosts.get(index).map(|host| host.flaw.clone()).unwrap_or_default();
+        let mut app = Snapshots::new(Diary { flaw, ..Diary::default() }, disk.clone());
         let state = app.state().expect("a whole disk");
         let mut outbox = Outbox::new();
         let id = ReplicaId::new(index as u32);
@@ -208,7 +215,11 @@ impl Net {
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
         let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
         if !self.twists.contains_key(&at) {
-            envelopes.iter().for_each(|envelope| self.oracle.released(at, &envelope.encode(), &self.forge));
+            for envelope in &envelopes {
+                let is_new = self.oracle.released(at, &envelope.encode(), &self.forge);
+                let votes = !matches!(envelope.kind(), MessageKind::ViewChange | MessageKind::NewView);
+                assert!(!(is_new && votes && self.is_silent(at)), "C4: R{at} has diverged and votes: {envelope}");
+            }
         }
         envelopes.iter().for_each(|envelope| self.send(at, envelope));
         self.step(at, Input::Persisted(receipt));
@@ -219,6 +230,8 @@ impl Net {
         let host = &mut self.hosts[at];
         let after = host.lane.back().map_or(self.now, |(due, _)| *due);
         host.lane.push_back((after.max(Time(self.now.0 + delay)), command));
+        let storing = host.lane.iter().filter(|(_, command)| matches!(command, AppCommand::StoreChunk { .. })).count();
+        host.storing_max = host.storing_max.max(storing);
     }
 
     /// Whatever disk and service are done with by now, each in its own order.

@@ -16,8 +16,8 @@ use disk::Disk;
 pub use host::{Fate, Host, Slowness};
 use logothete::sim::forge::Forge;
 use logothete::{
-    Cluster, ClusterBuilder, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, Request, RequestNumber, SigningKey, Start,
-    Time, Tuning, Unverified, Verifier,
+    Cluster, ClusterBuilder, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, Request, RequestNumber,
+    SigningKey, Start, Time, Tuning, Unverified, Verifier,
 };
 use oracle::Oracle;
 use prng::Prng;
@@ -79,8 +79,14 @@ pub struct Net {
     /// What is delivered to traitors, for those who plot with them.
     pub tap: Option<gang::Shared>,
     pub messages: usize,
-    /// Encoded once for each message that a correct host sends.
-    pub sent_bytes: u64,
+    /// How many of each kind were put on the wire, and their bytes.
+    pub sent_kinds: BTreeMap<MessageKind, (u64, u64)>,
+    /// Everything that correct hosts send, and who, if kept.
+    pub record: Option<Vec<(usize, Vec<u8>)>>,
+    /// Kinds of which nothing arrives.
+    pub mute: BTreeSet<MessageKind>,
+    /// How much longer what a host sends is on its way, in microseconds.
+    pub lag: BTreeMap<usize, u64>,
     verifier: Verifier,
     queue: BTreeMap<(Time, u64), (usize, Vec<u8>)>,
     sent: u64,
@@ -119,7 +125,10 @@ impl Net {
             trace: None,
             tap: None,
             messages: 0,
-            sent_bytes: 0,
+            sent_kinds: BTreeMap::new(),
+            record: None,
+            mute: BTreeSet::new(),
+            lag: BTreeMap::new(),
             verifier: Verifier::new(cluster.clone()),
             queue: BTreeMap::new(),
             sent: 0,
@@ -179,7 +188,8 @@ impl Net {
         }
         let copies = if self.random.percent(self.duplication) { 2 } else { 1 };
         for _ in 0..copies {
-            let delay = self.random.between(self.delay.0, self.delay.1);
+            let lag = from.and_then(|from| self.lag.get(&from)).copied().unwrap_or_default();
+            let delay = self.random.between(self.delay.0, self.delay.1) + lag;
             self.sent += 1;
             self.queue.insert((Time(self.now.0 + delay), self.sent), (to, bytes.clone()));
         }
@@ -228,6 +238,9 @@ impl Net {
             let remark = if disposition == Disposition::Applied { String::new() } else { format!("  ({disposition:?})") };
             self.say(format!("{heading}{remark}"));
         }
+        if self.messages % 64 == 0 {
+            self.check_usage(to);
+        }
         self.serve(to, outbox);
         disposition
     }
@@ -235,6 +248,25 @@ impl Net {
     /// Does nothing: it has crashed, or is held up.
     pub fn is_off(&self, at: usize) -> bool {
         self.down.contains(&at) || self.dead.contains(&at)
+    }
+
+    // C4
+    /// With a state that nobody shares a replica answers nobody and votes for nothing: it says again what it has said before a restart, and no more.
+    /// (What it promised before it knew may still be on its way to the disk.)
+    fn check_diverged(&self, from: usize, kind: MessageKind) {
+        let speaks = matches!(kind, MessageKind::Reply | MessageKind::Answered);
+        assert!(!speaks || !self.is_silent(from), "C4: R{from} has diverged and sends a {kind:?}");
+    }
+
+    fn is_silent(&self, at: usize) -> bool {
+        self.slow.disk.1 == 0 && self.hosts[at].replica.status().diverged.is_some()
+    }
+
+    // I18
+    fn check_usage(&self, at: usize) {
+        for (name, used) in self.hosts[at].replica.status().usage.entries() {
+            assert!(used.bytes <= used.limit, "I18: R{at} holds {used} of {name}");
+        }
     }
 
     fn send(&mut self, from: usize, envelope: &Envelope) {
@@ -252,7 +284,17 @@ impl Net {
         }
         let bytes = envelope.encode();
         self.oracle.sent(from, &bytes, &self.forge);
-        self.sent_bytes += bytes.len() as u64;
+        self.check_diverged(from, envelope.kind());
+        let copies = if envelope.to() == Recipients::AllReplicas { self.hosts.len() as u64 - 1 } else { 1 };
+        let (count, sum) = self.sent_kinds.entry(envelope.kind()).or_default();
+        *count += copies;
+        *sum += copies * bytes.len() as u64;
+        if let Some(record) = &mut self.record {
+            record.push((from, bytes.to_vec()));
+        }
+        if self.mute.contains(&envelope.kind()) {
+            return;
+        }
         self.dispatch(from, envelope.to(), &bytes);
     }
 

@@ -123,13 +123,15 @@ impl Oracle {
         assert_eq!(known, state, "I12: R{replica} holds another state at {number:?} stable");
     }
 
-    /// A record is durable, and this message waited for it.
-    pub fn released(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
-        let Ok(seen) = forge.read(bytes) else { return };
+    /// A record is durable, and this message waited for it. True if it was never said before.
+    pub fn released(&mut self, replica: usize, bytes: &[u8], forge: &Forge) -> bool {
+        let Ok(seen) = forge.read(bytes) else { return false };
+        let mut is_new = false;
         for (slot, content) in statements(replica, &seen, self.size) {
             self.say(replica, slot, content);
-            self.released.insert((replica, slot));
+            is_new |= self.released.insert((replica, slot));
         }
+        is_new
     }
 
     /// I3: no two different statements. I10: who has left a view says nothing more in it. I17: nothing that binds before its record is durable.

@@ -1,0 +1,314 @@
+//! C1–C4 against traitors and bad luck: states that are fetched from liars, that move on meanwhile, or that nobody shares.
+
+mod support;
+
+use logothete::sim::forge::Forge;
+use logothete::{Envelope, Event, Limits, MessageKind, Recipients, SequenceNumber, Start, Tuning};
+use std::time::Duration;
+use support::{Net, Slowness, builder};
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const LONG: Duration = Duration::from_secs(300);
+const T: Duration = Duration::from_millis(200);
+/// Bytes of one part of a snapshot.
+const PART: u32 = 256;
+
+/// Checkpoints every `interval` batches, and nothing kept for those who lag: they have to fetch the state, in small parts.
+fn net(replicas: usize, seed: u64, interval: u64) -> Net {
+    let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: PART, ..Limits::default() };
+    let builder = builder(replicas, 4).checkpoint_interval(interval).log_window(2 * interval).pipeline(2).limits(limits);
+    let cluster = builder.build().expect("a valid cluster");
+    Net::tuned(cluster, seed, Tuning { retention: 0, ..Tuning::from_timeout(T) })
+}
+
+/// Operations of 64 bytes: with its client and number each takes 108 in the state.
+fn orders(net: &mut Net, count: u32, replicas: &[usize]) {
+    for order in 0..count {
+        let mut operation = [0; 64];
+        operation[..4].copy_from_slice(&order.to_le_bytes());
+        net.submit_to(order as usize % 4, &operation, replicas);
+        net.run_for(Duration::from_millis(3));
+    }
+}
+
+fn events(net: &Net, at: usize, pick: impl Fn(&Event) -> bool) -> usize {
+    net.count_events(at, pick)
+}
+
+fn installs(net: &Net, at: usize) -> usize {
+    events(net, at, |event| matches!(event, Event::StateInstalled { .. }))
+}
+
+fn chunks_sent(net: &Net) -> u64 {
+    net.sent_kinds.get(&MessageKind::Chunk).map_or(0, |(count, _)| *count)
+}
+
+/// Parts in the snapshot that the others have.
+fn parts(net: &Net, at: usize) -> u64 {
+    net.hosts[at].disk.with(|content| content.files.keys().filter(|name| name.starts_with("part-")).count() as u64)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lie {
+    /// A manifest of other parts.
+    Manifest,
+    /// Parts that are no parts.
+    Chunk,
+    /// Parts of other snapshots, or other parts of this one.
+    Other,
+    Silence,
+    /// The truth, but each answer takes a minute.
+    Drip,
+    /// The first question is answered, and no other.
+    Stops,
+}
+
+/// What a traitor makes of the answers to questions for a state; all else it does as it should.
+fn lie(net: &mut Net, at: usize, lie: Lie) {
+    let mut before: Vec<Vec<u8>> = Vec::new();
+    let mut answers = 0;
+    let twist = move |envelope: &Envelope, forge: &Forge| -> Vec<(Recipients, Vec<u8>)> {
+        let bytes = envelope.encode().to_vec();
+        let kind = envelope.kind();
+        if !matches!(kind, MessageKind::Manifest | MessageKind::Chunk) {
+            return vec![(envelope.to(), bytes)];
+        }
+        answers += 1;
+        let other = match lie {
+            Lie::Manifest if kind == MessageKind::Manifest => {
+                let digest = forge.genesis();
+                Some(forge.manifest_message(&forge.manifest((SequenceNumber::new(8), digest), &[digest], &[digest; 3])))
+            }
+            Lie::Chunk if kind == MessageKind::Chunk => Some(forge.chunk(&[7; PART as usize])),
+            Lie::Other if kind == MessageKind::Chunk => before.first().cloned(),
+            Lie::Silence => return Vec::new(),
+            Lie::Stops if answers > 2 => return Vec::new(),
+            _ => None,
+        };
+        if kind == MessageKind::Chunk {
+            before.push(bytes.clone());
+        }
+        vec![(envelope.to(), other.unwrap_or(bytes))]
+    };
+    net.twists.insert(at, Box::new(twist));
+    if lie == Lie::Drip {
+        net.lag.insert(at, 60_000_000);
+    }
+}
+
+#[test]
+fn c3_liars_and_sluggards_only_delay_a_transfer() {
+    for what in [Lie::Manifest, Lie::Chunk, Lie::Other, Lie::Silence, Lie::Drip, Lie::Stops] {
+        // R1 comes right after the fetcher in its list; R0 is everybody's primary.
+        for traitor in [0, 1] {
+            let mut net = net(4, 1, 4);
+            orders(&mut net, 8, &ALL);
+            net.crash(3);
+            orders(&mut net, 150, &ALL);
+            net.settle(LONG, &[0, 1, 2]);
+            net.run_for(Duration::from_secs(1));
+            lie(&mut net, traitor, what);
+            let before = net.now;
+            net.restart(3, Start::Recovering).expect("recovers");
+            net.settle(LONG, &[2, 3]);
+            assert!(installs(&net, 3) >= 1, "{what:?}");
+            let took = net.now.since(before);
+            assert!(took < Duration::from_secs(20), "{what:?} by R{traitor}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn c3_as_many_liars_as_there_can_be_only_delay_a_transfer() {
+    for (seed, lies) in [(1, [Lie::Silence, Lie::Chunk]), (2, [Lie::Other, Lie::Manifest]), (3, [Lie::Drip, Lie::Stops])] {
+        let mut net = net(7, seed, 4);
+        orders(&mut net, 8, &[0, 1]);
+        net.crash(6);
+        orders(&mut net, 150, &[0, 1]);
+        net.settle(LONG, &[0, 1, 2, 3, 4, 5]);
+        net.run_for(Duration::from_secs(1));
+        lie(&mut net, 4, lies[0]);
+        lie(&mut net, 5, lies[1]);
+        net.restart(6, Start::Recovering).expect("recovers");
+        net.settle(LONG, &[0, 1, 2, 3, 6]);
+        assert!(installs(&net, 6) >= 1, "{lies:?}");
+    }
+}
+
+#[test]
+fn c3_a_state_that_moves_on_is_caught_up_with() {
+    for seed in 0..4 {
+        let mut net = net(4, seed, 8);
+        orders(&mut net, 8, &ALL);
+        net.crash(3);
+        orders(&mut net, 300, &ALL);
+        net.settle(LONG, &[0, 1, 2]);
+        // What the others say takes its time to get here: a transfer lasts longer than a snapshot.
+        net.delay = (5_000, 8_000);
+        net.restart(3, Start::Recovering).expect("recovers");
+        let mut others = 0;
+        for round in 0..400 {
+            orders(&mut net, 4, &ALL);
+            others = net.hosts[0].replica.status().stable.get();
+            let status = net.hosts[3].replica.status();
+            if round > 20 && status.transfer.is_none() && status.executed.get() + 16 >= others {
+                break;
+            }
+        }
+        let status = net.hosts[3].replica.status();
+        assert!(status.executed.get() + 16 >= others, "seed {seed}: others at {others}, {}", net.describe());
+        net.settle(LONG, &ALL);
+    }
+}
+
+#[test]
+fn c3_a_crash_in_the_middle_of_a_transfer_does_not_start_it_anew() {
+    for crash_after in [1, 10, 40] {
+        let mut net = net(4, 5, 4);
+        orders(&mut net, 8, &ALL);
+        net.crash(3);
+        orders(&mut net, 150, &ALL);
+        net.settle(LONG, &[0, 1, 2]);
+        net.run_for(Duration::from_secs(1));
+        let before = chunks_sent(&net);
+        net.restart(3, Start::Recovering).expect("recovers");
+        let mut crashes = 0;
+        while installs(&net, 3) == 0 {
+            let done = net.hosts[3].replica.status().transfer.map_or(0, |(_, done, _)| done);
+            if crashes < 3 && done > (crashes + 1) * crash_after {
+                net.crash(3);
+                crashes += 1;
+                net.run_for(Duration::from_millis(100));
+                net.restart(3, Start::Recovering).expect("recovers");
+            }
+            let until = net.now.after(Duration::from_millis(1));
+            while net.tick(until) {}
+            assert!(net.now.0 < 1_000_000_000, "{}", net.describe());
+        }
+        net.settle(LONG, &ALL);
+        let (sent, all) = (chunks_sent(&net) - before, parts(&net, 3));
+        // What was on its way at a crash is asked for again: a window for each.
+        assert!(crashes >= 1 && sent <= all + 8 * u64::from(crashes), "{sent} parts of {all} were sent, with {crashes} crashes");
+    }
+}
+
+#[test]
+fn c3_a_fetcher_never_holds_the_state() {
+    let mut net = net(4, 6, 4);
+    orders(&mut net, 8, &ALL);
+    net.crash(3);
+    orders(&mut net, 300, &ALL);
+    net.settle(LONG, &[0, 1, 2]);
+    net.run_for(Duration::from_secs(1));
+    // A slow disk must not make parts pile up before it.
+    net.slow = Slowness { disk: (0, 0), service: (5_000, 50_000) };
+    net.restart(3, Start::Recovering).expect("recovers");
+    let (mut fullest, mut total) = (0, 0);
+    while installs(&net, 3) == 0 {
+        let status = net.hosts[3].replica.status();
+        fullest = fullest.max(status.usage.transfer.bytes);
+        if let Some((_, done, all)) = status.transfer {
+            assert!(done <= all);
+            total = total.max(u64::from(all));
+        }
+        net.run_for(Duration::from_millis(1));
+        assert!(net.now.0 < 1_000_000_000, "{}", net.describe());
+    }
+    // The manifest, and what is known of each part of it.
+    assert!(total > 100 && fullest <= total * 48 + 8 * u64::from(PART), "{fullest} bytes for {total} parts");
+    assert!(net.hosts[3].storing_max <= 8, "{} parts wait for the disk", net.hosts[3].storing_max);
+}
+
+#[test]
+fn c2_checkpoint_votes_that_are_lost_are_said_again() {
+    for seed in 0..6 {
+        let mut net = net(4, seed, 3);
+        net.mute.insert(MessageKind::Checkpoint);
+        net.mute.insert(MessageKind::Stable);
+        net.loss = 20;
+        net.crash(3);
+        orders(&mut net, 60, &ALL);
+        // Some stand at n, some a checkpoint further: whoever comes back votes where the others are.
+        net.restart(3, Start::Recovering).expect("recovers");
+        net.crash((seed % 3) as usize);
+        orders(&mut net, 20, &ALL);
+        net.mute.remove(&MessageKind::Stable);
+        net.restart((seed % 3) as usize, Start::Recovering).expect("recovers");
+        net.settle(LONG, &ALL);
+        for host in &net.hosts {
+            let status = host.replica.status();
+            assert!(status.stable.get() + 6 >= status.decided.get(), "{}", net.describe());
+        }
+    }
+}
+
+#[test]
+fn c4_a_state_that_nobody_shares_is_replaced_and_its_replica_votes_again() {
+    for seed in 0..6 {
+        let mut net = net(4, seed, 4);
+        net.hosts[2].flaw.set((1, 1));
+        net.oracle.odd.insert(2);
+        // In half the runs it ends and begins again as soon as it knows.
+        let crashes = seed % 2 == 1;
+        for _ in 0..40 {
+            orders(&mut net, 1, &ALL);
+            let diverged = net.hosts[2].replica.status().diverged.is_some();
+            if crashes && diverged && net.hosts[2].crashes == 0 {
+                net.crash(2);
+                net.restart(2, Start::Recovering).expect("recovers");
+                assert!(net.hosts[2].replica.status().diverged.is_some(), "C4: it has forgotten that its state is wrong");
+            }
+        }
+        net.settle(LONG, &ALL);
+        net.run_for(Duration::from_secs(2));
+        assert!(events(&net, 2, |event| matches!(event, Event::Diverged { .. })) >= 1, "seed {seed}");
+        assert!(installs(&net, 2) >= 1 && net.hosts[2].app.service().quirk.is_empty(), "seed {seed}: {}", net.describe());
+        assert!([0, 1, 3].iter().all(|at| events(&net, *at, |event| matches!(event, Event::Diverged { .. })) == 0));
+        // Without its votes nothing can be decided now.
+        net.crash(1);
+        orders(&mut net, 20, &[0, 2, 3]);
+        net.settle(LONG, &[0, 2, 3]);
+    }
+}
+
+#[test]
+fn c4_a_divergence_while_the_window_moves_on_is_repaired_too() {
+    // Everything late: checkpoints are stable long after more was decided, and the state that is fetched is not the latest.
+    for seed in 0..20 {
+        let mut net = net(4, seed, 2 + seed % 3);
+        net.slow = Slowness { disk: (0, 0), service: (0, 60_000) };
+        net.hosts[2].flaw.set((1, 1 + seed % 4));
+        net.oracle.odd.insert(2);
+        orders(&mut net, 60, &ALL);
+        net.hosts[2].flaw.set((0, 0));
+        net.settle(LONG, &ALL);
+        net.slow = Slowness::default();
+        orders(&mut net, 20, &ALL);
+        net.settle(LONG, &ALL);
+        net.run_for(Duration::from_secs(2));
+        assert!(net.hosts[2].app.service().quirk.is_empty(), "seed {seed}: {}", net.describe());
+    }
+}
+
+#[test]
+fn c4_where_all_states_differ_everybody_stops_and_says_so_and_nobody_forks() {
+    // Each its own state; or two against two.
+    for (seed, flaws) in [(1, [1, 2, 3, 4]), (2, [1, 1, 2, 2])] {
+        let mut net = net(4, seed, 4);
+        for at in ALL {
+            net.hosts[at].flaw.set((flaws[at], 1));
+            net.oracle.odd.insert(at);
+        }
+        orders(&mut net, 60, &ALL);
+        net.run_for(Duration::from_secs(30));
+        for at in ALL {
+            let status = net.hosts[at].replica.status();
+            assert!(events(&net, at, |event| matches!(event, Event::NoAgreement { .. })) >= 1, "{}", net.describe());
+            assert!(events(&net, at, |event| matches!(event, Event::WindowClosed { .. } | Event::EnteredView { .. })) <= 1 + 2);
+            assert!(status.stable.get() == 0 && status.decided.get() <= 8 && !status.halted, "{}", net.describe());
+            // A window that is closed for want of a checkpoint is not the primary's fault. (T1)
+            assert_eq!(status.view.get(), 0, "{}", net.describe());
+        }
+        net.oracle.check();
+    }
+}

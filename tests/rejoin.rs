@@ -1,0 +1,152 @@
+//! D2: replicas whose logs are lost, and who must not be able to keep them out.
+
+mod support;
+
+use logothete::{MessageKind, ReplicaId, SequenceNumber, Start, Tuning, View};
+use std::time::Duration;
+use support::{Net, builder, replica_key};
+
+const ALL: [usize; 4] = [0, 1, 2, 3];
+const LONG: Duration = Duration::from_secs(120);
+const T: Duration = Duration::from_millis(200);
+
+fn net(replicas: usize, seed: u64) -> Net {
+    let cluster = builder(replicas, 2).checkpoint_interval(4).log_window(16).pipeline(4).build().expect("a valid cluster");
+    Net::tuned(cluster, seed, Tuning { retention: 4, ..Tuning::from_timeout(T) })
+}
+
+fn orders(net: &mut Net, count: u32, replicas: &[usize]) {
+    for order in 0..count {
+        net.submit_to(order as usize % 2, &order.to_le_bytes(), replicas);
+        net.run_for(Duration::from_millis(3));
+    }
+}
+
+fn lose(net: &mut Net, at: usize, nonce: u8, with_store: bool) {
+    net.crash(at);
+    net.hosts[at].disk.with(|disk| {
+        disk.log.clear();
+        if with_store {
+            disk.files.clear();
+        }
+    });
+    net.restart(at, Start::Rejoining { nonce: [nonce; 32] }).expect("rejoins");
+}
+
+fn rejoined(net: &mut Net, at: usize) {
+    net.run_until(LONG, "it has rejoined", |net| !net.hosts[at].replica.status().rejoining);
+}
+
+/// Nobody hears or is heard by `at`.
+fn isolate(net: &mut Net, at: usize) {
+    for other in (0..net.hosts.len()).filter(|other| *other != at) {
+        net.cut.insert((at, other));
+        net.cut.insert((other, at));
+    }
+}
+
+#[test]
+fn d2_with_or_without_its_snapshots_a_replica_rejoins_and_counts() {
+    for with_store in [false, true] {
+        for at in ALL {
+            let mut net = net(4, 1);
+            orders(&mut net, 50, &ALL);
+            net.settle(LONG, &ALL);
+            lose(&mut net, at, 1, with_store);
+            orders(&mut net, 20, &ALL);
+            net.settle(LONG, &ALL);
+            rejoined(&mut net, at);
+            // Without it nothing can be decided now.
+            let other = (at + 1) % 4;
+            net.crash(other);
+            let three: Vec<usize> = ALL.into_iter().filter(|index| *index != other).collect();
+            orders(&mut net, 20, &three);
+            net.settle(LONG, &three);
+        }
+    }
+}
+
+#[test]
+fn d2_one_after_the_other_all_lose_their_logs() {
+    let mut net = net(4, 2);
+    for round in 0..8 {
+        orders(&mut net, 10, &ALL);
+        net.settle(LONG, &ALL);
+        let at = round % 4;
+        lose(&mut net, at, round as u8 + 1, round >= 4);
+        rejoined(&mut net, at);
+    }
+    orders(&mut net, 20, &ALL);
+    net.settle(LONG, &ALL);
+    net.oracle.claims.check(net.cluster.quorum() as usize);
+}
+
+#[test]
+fn d2_a_wish_that_one_replica_has_alone_keeps_nobody_out() {
+    let mut net = net(4, 3);
+    orders(&mut net, 20, &ALL);
+    net.settle(LONG, &ALL);
+    // R2 loses patience with a primary that does not hear of its client.
+    isolate(&mut net, 2);
+    net.submit_to(0, b"unheard", &[2]);
+    net.run_until(LONG, "R2 wishes", |net| net.hosts[2].replica.status().wish > View::new(0));
+    net.cut.clear();
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.hosts[0].replica.status().view, View::new(0));
+    lose(&mut net, 3, 1, false);
+    rejoined(&mut net, 3);
+}
+
+#[test]
+fn d2_who_missed_a_loss_hears_the_replica_all_the_same() {
+    // Five others of seven answer; R1 hears of nothing.
+    let mut net = net(7, 5);
+    let all: Vec<usize> = (0..7).collect();
+    orders(&mut net, 200, &all);
+    net.settle(LONG, &all);
+    isolate(&mut net, 1);
+    lose(&mut net, 6, 1, true);
+    rejoined(&mut net, 6);
+    net.cut.clear();
+    orders(&mut net, 4, &all);
+    net.settle(LONG, &all);
+    // Two are gone, the primary among them. Five are a quorum, R1 and R6 among them. What they say at once is lost, all of it: only statuses tell of it.
+    net.mute.insert(MessageKind::ViewChange);
+    let primary = net.cluster.primary(net.hosts[1].replica.status().view).get() as usize;
+    let gone: Vec<usize> = [primary, 0, 2, 3].into_iter().filter(|at| ![1, 6].contains(at)).take(2).collect();
+    gone.iter().for_each(|at| net.crash(*at));
+    let rest: Vec<usize> = all.into_iter().filter(|at| !gone.contains(at)).collect();
+    orders(&mut net, 20, &rest);
+    net.settle(LONG, &rest);
+}
+
+#[test]
+fn d2_words_from_before_the_loss_do_not_drown_those_after_it() {
+    // Somebody on the network has kept what R3 said with its old log, which was long, and says it again all the time.
+    let mut net = net(4, 6);
+    orders(&mut net, 200, &ALL);
+    net.settle(LONG, &ALL);
+    let (id, key) = (ReplicaId::new(3), replica_key(3));
+    let (zero, genesis) = (View::new(0), net.forge.genesis());
+    let mut old = Vec::new();
+    for ordinal in 1_u64..200 {
+        let ordinal = (1 << 40) + ordinal;
+        let decided = SequenceNumber::new(ordinal % 100);
+        old.push(net.forge.status((id, &key), ordinal, zero, zero, decided));
+        old.push(net.forge.fetch((id, &key), ordinal, SequenceNumber::new(0), (SequenceNumber::new(1), genesis)));
+    }
+    lose(&mut net, 3, 1, true);
+    let mut turn = old.into_iter().cycle();
+    let mut waited = 0;
+    while net.hosts[3].replica.status().rejoining || net.hosts[3].replica.status().executed < net.hosts[0].replica.status().executed {
+        for to in [0, 1, 2] {
+            for bytes in turn.by_ref().take(2) {
+                net.post(None, to, bytes);
+            }
+        }
+        net.run_for(Duration::from_millis(10));
+        waited += 1;
+        assert!(waited < 6000, "R3 is not heard: {}", net.describe());
+    }
+}
