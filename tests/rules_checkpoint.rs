@@ -401,17 +401,21 @@ fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_a
 #[test]
 fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
     let mut solo = backup();
-    let status = |solo: &mut Solo, ordinal: u64| {
-        let bytes = solo.forge.status_of(solo.as_traitor(3), &ForgedStatus { ordinal, ..ForgedStatus::default() });
+    let status = |solo: &mut Solo, in_view: u64, ordinal: u64| {
+        let forged = ForgedStatus { ordinal, view: view(in_view), ..ForgedStatus::default() };
+        let bytes = solo.forge.status_of(solo.as_traitor(3), &forged);
         solo.feed(&bytes)
     };
-    assert_eq!(status(&mut solo, 1 << 60), Disposition::Applied);
-    assert_eq!(status(&mut solo, 1), Disposition::Ignored(Why::Stale));
+    assert_eq!(status(&mut solo, 0, 1 << 60), Disposition::Applied);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Ignored(Why::Stale));
     let bytes = solo.forge.rejoin(solo.as_traitor(3), [1; 32]);
     solo.feed(&bytes);
-    assert_eq!(status(&mut solo, 1), Disposition::Applied);
-    solo.feed(&bytes);
-    assert_eq!(status(&mut solo, 1), Disposition::Ignored(Why::Stale), "once for each nonce");
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied, "what is said again of before must not drown it");
+    // Above the view that it may have been in, its ordinals count again.
+    assert_eq!(status(&mut solo, 2, 7), Disposition::Applied);
+    assert_eq!(status(&mut solo, 2, 7), Disposition::Ignored(Why::Stale));
+    assert_eq!(status(&mut solo, 2, 8), Disposition::Applied);
 }
 
 #[test]

@@ -210,7 +210,9 @@ impl Net {
     fn synced(&mut self, at: usize) {
         let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
         let disk = self.hosts[at].disk.clone();
-        self.say(format!("    (R{at} has #{})", write.index()));
+        if self.slow.disk.1 > 0 {
+            self.say(format!("    (R{at} has #{})", write.index()));
+        }
         disk.append(write.index(), Bytes::from(write.record().as_bytes()));
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
         let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");

@@ -211,7 +211,10 @@ impl Net {
                 return None;
             }
         };
-        if self.hosts[to].replica.screen().admit(&unverified).is_err() {
+        if let Err(why) = self.hosts[to].replica.screen().admit(&unverified) {
+            if self.trace.is_some() {
+                self.say(format!("{:?} R{to} <- {unverified}  (screened: {why})", self.now));
+            }
             return None;
         }
         match self.verifier.verify(unverified) {
