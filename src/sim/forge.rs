@@ -2,6 +2,14 @@
 //!
 //! It needs the keys of those in whose name it writes, so it can do what real traitors can and no more.
 
+mod checkpoints;
+mod records;
+mod seen;
+
+pub use checkpoints::{ForgedCheckpoint, ForgedStable, ForgedStatus};
+pub use records::{Kept, KeptState};
+pub use seen::Seen;
+
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::evidence::Evidence;
@@ -9,10 +17,9 @@ use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::merkle;
 use crate::message::{
-    Answered, Block, Chain, Claim, Fetch, Header, Message, Mode, NewView, PrePrepare, Rank, Reply, Request, SignedClaim, Statement,
-    StatusMessage, ViewChange, Vote, VoteKind, Wanted, executed_leaf,
+    Answered, Block, Chain, Claim, Header, Message, NewView, PrePrepare, Rank, Reply, Request, SignedClaim, Statement, ViewChange, Vote,
+    VoteKind, executed_leaf,
 };
-use crate::record::{Record, RecordBody};
 use crate::wire::{self, Bounded, DecodeError};
 use ed25519_dalek::{Signer, SigningKey};
 use std::sync::Arc;
@@ -79,46 +86,6 @@ pub struct ForgedCertificate(Certificate);
 #[derive(Clone, Debug)]
 pub struct ForgedViewChange(ViewChange);
 
-/// What a record keeps.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Kept<'a> {
-    /// The log's first record.
-    Started,
-    /// A Prepare and the blocks that no earlier record holds.
-    Prepare {
-        /// Its view.
-        view: View,
-        /// What was prepared.
-        position: Position,
-        /// Lowest first.
-        blocks: &'a [ForgedBlock],
-    },
-    /// A Commit, by the certificate that allowed it.
-    Commit(&'a ForgedCertificate),
-    /// A ViewChange.
-    ViewChange(&'a ForgedViewChange),
-    /// A NewView, as its message's bytes.
-    NewView(&'a [u8]),
-    /// A view entered or left, or its base moved.
-    Base {
-        /// The view.
-        view: View,
-        /// Taking part in it, or waiting for it.
-        entered: bool,
-        /// Where it starts.
-        base: Position,
-        /// The highest position prepared in it.
-        top: Option<SequenceNumber>,
-        /// The highest certificate.
-        high: Option<&'a ForgedCertificate>,
-    },
-    /// A higher certificate alone.
-    High(&'a ForgedCertificate),
-    /// Blocks of the next Prepare.
-    Blocks(&'a [ForgedBlock]),
-}
-
 impl ForgedViewChange {
     /// The view that it leads to.
     pub fn view(&self) -> View {
@@ -128,38 +95,11 @@ impl ForgedViewChange {
     pub fn replica(&self) -> ReplicaId {
         self.0.replica
     }
-}
-
-/// What stands in a message.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Seen {
-    /// A proposal.
-    PrePrepare {
-        /// Its view.
-        view: View,
-        /// Its block.
-        block: ForgedBlock,
-    },
-    /// A vote.
-    Vote {
-        /// Which kind.
-        kind: Kind,
-        /// Whose.
-        replica: ReplicaId,
-        /// In which view.
-        view: View,
-        /// For what.
-        position: Position,
-    },
-    /// A certificate.
-    Certificate(ForgedCertificate),
-    /// A view change.
-    ViewChange(ForgedViewChange),
-    /// Blocks that answer a question, highest first.
-    Chain(Vec<ForgedBlock>),
-    /// Anything else, in words.
-    Other(String),
+    /// Rank and digest of the certificate that it claims as the highest: view, and position.
+    pub fn claim(&self) -> (View, Position) {
+        let Claim { rank, digest } = self.0.claim;
+        (rank.view, (rank.sequence_number, digest))
+    }
 }
 
 /// Writes messages for one cluster.
@@ -306,36 +246,6 @@ impl Forge {
         self.finish(Message::NewView(Box::new(new_view)), key)
     }
 
-    /// A status that claims to stand in `view`, to want `want` and to have decided `decided`.
-    pub fn status(&self, traitor: Traitor<'_>, ordinal: u64, view: View, want: View, decided: SequenceNumber) -> Vec<u8> {
-        let status = StatusMessage {
-            replica: traitor.0,
-            ordinal,
-            view,
-            mode: Mode::Normal,
-            want,
-            stable: SequenceNumber::default(),
-            floor: SequenceNumber::default(),
-            decided,
-            committed: Rank::default(),
-            high: Rank::default(),
-            head_number: decided,
-            head_digest: self.cluster.genesis(),
-            signature: RawSignature::ZERO,
-            prepare: None,
-            commit: None,
-            checkpoint: None,
-            view_change: None,
-        };
-        self.finish(Message::Status(Box::new(status)), traitor.1)
-    }
-
-    /// A question for the chain that ends at `position`.
-    pub fn fetch(&self, traitor: Traitor<'_>, ordinal: u64, above: SequenceNumber, position: Position) -> Vec<u8> {
-        let wanted = Wanted::Chain { above, sequence_number: position.0, digest: position.1 };
-        self.finish(Message::Fetch(Fetch { replica: traitor.0, ordinal, wanted, signature: RawSignature::ZERO }), traitor.1)
-    }
-
     /// An answer with these blocks, highest first.
     pub fn chain(&self, certificate: Option<&ForgedCertificate>, blocks: &[ForgedBlock]) -> Vec<u8> {
         wire::encode(&Message::Chain(Chain {
@@ -405,31 +315,6 @@ impl Forge {
         )
     }
 
-    /// Reads a message as an adversary on the wire would.
-    ///
-    /// # Errors
-    /// [`DecodeError`] if the bytes are no message within the cluster's limits.
-    pub fn read(&self, bytes: &[u8]) -> Result<Seen, DecodeError> {
-        let group = self.cluster.id();
-        Ok(match Message::decode(bytes, self.cluster.limits())? {
-            Message::PrePrepare(mut proposal) => {
-                Arc::make_mut(&mut proposal.block).compute_digests(&group);
-                Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block) }
-            }
-            Message::Prepare(vote) => seen_vote(Kind::Prepare, &vote),
-            Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
-            Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
-            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(*view_change)),
-            Message::Chain(mut chain) => {
-                chain.blocks.0.iter_mut().for_each(|block| {
-                    Arc::make_mut(block).compute_digests(&group);
-                });
-                Seen::Chain(chain.blocks.0.into_iter().map(ForgedBlock).collect())
-            }
-            other => Seen::Other(other.to_string()),
-        })
-    }
-
     /// A header's digest, for those who lay out bytes themselves.
     pub fn header_digest(&self, position: SequenceNumber, parent: Digest, payload: Digest) -> Digest {
         crate::message::header_digest(&self.cluster.id(), &Header { sequence_number: position, parent, payload })
@@ -442,41 +327,4 @@ impl Forge {
     pub fn reencode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Message::decode(bytes, self.cluster.limits()).map(|message| wire::encode(&message))
     }
-
-    /// A record of `replica`'s log, framed as the core frames it.
-    ///
-    /// # Errors
-    /// [`DecodeError`] if a new view's bytes are none.
-    pub fn record(&self, replica: ReplicaId, index: u64, kept: &Kept<'_>) -> Result<Record, DecodeError> {
-        let body = match kept {
-            Kept::Started => RecordBody::Started,
-            Kept::Prepare { view, position, blocks } => RecordBody::Prepare {
-                view: *view,
-                sequence_number: position.0,
-                digest: position.1,
-                blocks: blocks.iter().map(|block| block.0.clone()).collect(),
-            },
-            Kept::Commit(certificate) => RecordBody::Commit { certificate: certificate.0.clone() },
-            Kept::ViewChange(view_change) => RecordBody::ViewChange { promise: view_change.0.clone() },
-            Kept::NewView(bytes) => match Message::decode(bytes, self.cluster.limits())? {
-                Message::NewView(promise) => RecordBody::NewView { promise: *promise },
-                _ => return Err(DecodeError::Malformed),
-            },
-            Kept::Base { view, entered, base, top, high } => RecordBody::Base {
-                view: *view,
-                mode: if *entered { Mode::Normal } else { Mode::ViewChange },
-                base_number: base.0,
-                base_digest: base.1,
-                top: *top,
-                high: high.map(|certificate| certificate.0.clone()),
-            },
-            Kept::High(certificate) => RecordBody::High { certificate: certificate.0.clone() },
-            Kept::Blocks(blocks) => RecordBody::Blocks { blocks: blocks.iter().map(|block| block.0.clone()).collect() },
-        };
-        Ok(Record::new(&self.cluster.id(), replica, index, &body))
-    }
-}
-
-fn seen_vote(kind: Kind, vote: &Vote) -> Seen {
-    Seen::Vote { kind, replica: vote.replica, view: vote.view, position: (vote.sequence_number, vote.digest) }
 }
