@@ -64,6 +64,8 @@ pub struct KeptState<'a> {
     pub view: View,
     /// It waits for that view to begin.
     pub waits: bool,
+    /// The highest view that it has wished for.
+    pub wish: View,
     /// Where the view starts.
     pub base: Position,
     /// The highest position prepared in it.
@@ -129,6 +131,7 @@ impl Forge {
             keeps_from: kept.keeps_from,
             view: kept.view,
             mode: if kept.waits { Mode::ViewChange } else { Mode::Normal },
+            wish: kept.wish,
             base: kept.base,
             top: kept.top,
             high: kept.high.map(|certificate| certificate.0.clone()),
