@@ -1,7 +1,7 @@
 //! From decisions to answers: results, their tree, and one signature for all of them. (S2)
 
 use super::Replica;
-use super::reply_cache::ReplyCache;
+use super::reply_cache::{ReplyCache, cost};
 use super::usage::Use;
 use crate::cluster::Cluster;
 use crate::hash::{Domain, hash};
@@ -19,10 +19,13 @@ struct Unreleased {
     batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
     /// What is answered in `batches`: until that leaves, no other answer may.
     answered: BTreeSet<(ClientId, RequestNumber)>,
+    /// What all of `batches` cost.
+    bytes: u64,
 }
 
 impl Unreleased {
     fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Reply>, index: u64) {
+        self.bytes += replies.iter().map(cost).sum::<u64>();
         self.answered.extend(replies.iter().map(|reply| (reply.client, reply.number)));
         self.batches.insert(sequence_number, (replies, index));
     }
@@ -32,13 +35,14 @@ impl Unreleased {
         let entry = self.batches.first_entry().filter(|entry| entry.get().1 <= durable_below)?;
         let (replies, _) = entry.remove();
         for reply in &replies {
+            self.bytes -= cost(reply);
             self.answered.remove(&(reply.client, reply.number));
         }
         Some(replies)
     }
 }
 
-/// Bound: the cache has its own; decisions not yet executed are part of the log anyway.
+/// Bound: the cache has its own; the service is given nothing while more than 8 `message_bytes_max` wait for their records.
 pub(super) struct Replies {
     /// All records below this index are durable.
     durable_below: u64,
@@ -53,6 +57,11 @@ impl Replies {
 
     pub(super) fn usage(&self) -> Use {
         self.cache.usage()
+    }
+
+    /// Bytes of replies that wait for their records.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.ready.bytes
     }
 
     /// What was computed from a state that is replaced, or may be wrong, is not said any more.
@@ -133,6 +142,10 @@ impl Replica {
         }
         let cached = self.replies.cache.get(&client, number).cloned();
         let result_digest = self.sessions.table.result(&client, number).filter(|_| self.checkpoints.diverged.is_none());
+        let is_answered = cached.is_some() || result_digest.is_some();
+        if is_answered && !self.replies.cache.may_repeat(client, number, self.now, self.tuning.status_interval) {
+            return;
+        }
         if let Some(mut reply) = cached {
             reply.view = self.promises.view();
             self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));
