@@ -12,6 +12,7 @@ use crate::tuning::Tuning;
 use crate::verify::{PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
 use ed25519_dalek::{Signature, Signer};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -55,13 +56,19 @@ pub struct Counters {
     pub verified: u64,
     /// Dropped because the inbox was full.
     pub overflowed: u64,
+    /// Events that nobody asked for in time.
+    pub events_lost: u64,
 }
 
-/// Bytes of messages that wait for [`Node::run`]; what comes beyond is dropped, as a network may drop it.
+/// Bytes of messages that wait for [`Node::run`], each with its [`Unverified::size`]; what comes beyond is dropped, as a network may drop it.
 const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Refusals kept for a host that never asks for them.
+/// What is verified at once, and one message more: a signature takes some hundreds of bytes while it is checked.
+const PORTION_BYTES: usize = 1024 * 1024;
+
+/// Refusals, and events, kept for a host that never asks for them.
 const REFUSALS_MAX: usize = 1024;
+const EVENTS_MAX: usize = 4096;
 
 /// A replica with its log, its service and its signer, for hosts with one thread.
 pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
@@ -79,7 +86,7 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     unsigned: Vec<Outgoing>,
     /// What was signed in a run that then failed.
     envelopes: Vec<Envelope>,
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     counters: Counters,
     refusals: Vec<(PeerLink, VerifyError)>,
     stopped: bool,
@@ -123,7 +130,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             released: Vec::new(),
             unsigned: Vec::new(),
             envelopes: Vec::new(),
-            events: Vec::new(),
+            events: VecDeque::new(),
             counters: Counters::default(),
             refusals: Vec::new(),
             stopped: false,
@@ -141,7 +148,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         }
         match Unverified::decode(link, bytes, self.cluster.limits()) {
             Ok(unverified) => {
-                self.inbox_bytes += bytes.len();
+                self.inbox_bytes = self.inbox_bytes.saturating_add(unverified.size());
                 self.inbox.push(unverified);
                 Ok(())
             }
@@ -184,7 +191,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                     self.replica.step(now, input, &mut self.outbox);
                 }
             }
-            self.events.extend(self.outbox.events());
+            self.keep_events();
         }
         // Whichever step of this run it was that found the state broken.
         if self.replica.is_halted() {
@@ -205,21 +212,48 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 self.counters.screened += waiting.len() as u64;
                 waiting.clear();
             }
-            let links: Vec<_> = triage.needed.iter().map(Unverified::link).collect();
-            for (link, verdict) in links.into_iter().zip(self.verifier.verify_all(triage.needed)) {
-                match verdict {
-                    Ok(verified) => {
-                        self.counters.verified += 1;
-                        self.replica.step(now, Input::Message(verified), &mut self.outbox);
-                    }
-                    Err(error) => {
-                        self.counters.refused += 1;
-                        if self.refusals.len() < REFUSALS_MAX {
-                            self.refusals.push((link, error));
-                        }
+            let mut needed = triage.needed.into_iter().peekable();
+            while needed.peek().is_some() {
+                let mut bytes = 0_usize;
+                let portion = std::iter::from_fn(|| {
+                    let next = needed.next_if(|_| bytes < PORTION_BYTES)?;
+                    bytes = bytes.saturating_add(next.size());
+                    Some(next)
+                });
+                self.verify_and_step(now, portion.collect());
+            }
+        }
+    }
+
+    fn verify_and_step(&mut self, now: Time, portion: Vec<Unverified>) {
+        let links: Vec<_> = portion.iter().map(Unverified::link).collect();
+        for (link, verdict) in links.into_iter().zip(self.verifier.verify_all(portion)) {
+            match verdict {
+                Ok(verified) => {
+                    self.counters.verified += 1;
+                    self.replica.step(now, Input::Message(verified), &mut self.outbox);
+                }
+                Err(error) => {
+                    self.counters.refused += 1;
+                    if self.refusals.len() < REFUSALS_MAX {
+                        self.refusals.push((link, error));
                     }
                 }
             }
+        }
+    }
+
+    /// Beyond their bound the oldest events go; but none for a refused request, of which any client can cause any number.
+    fn keep_events(&mut self) {
+        for event in self.outbox.events() {
+            if self.events.len() >= EVENTS_MAX {
+                self.counters.events_lost += 1;
+                if matches!(event, Event::Refused { .. }) {
+                    continue;
+                }
+                self.events.pop_front();
+            }
+            self.events.push_back(event);
         }
     }
 
@@ -266,9 +300,9 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     pub fn deadline(&self) -> Option<Time> {
         self.replica.deadline()
     }
-    /// Takes what happened since the last call.
+    /// Takes what happened since the last call. At most 4096 are kept, the latest; [`counters`](Self::counters) counts those that were lost.
     pub fn events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        std::mem::take(&mut self.events).into()
     }
     /// Takes what verification refused since the last call, and over which connection it came: whoever is there lies, or passes lies on.
     /// At most 1024 are kept; [`counters`](Self::counters) counts all.

@@ -22,6 +22,7 @@ pub struct PeerLink(pub u64);
 #[derive(Clone, Debug)]
 pub struct Unverified {
     link: PeerLink,
+    length: usize,
     pub(crate) message: Message,
 }
 
@@ -31,7 +32,7 @@ impl Unverified {
     /// # Errors
     /// [`DecodeError`] says what is wrong; the peer on `from` is to blame.
     pub fn decode(from: PeerLink, bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
-        Message::decode(bytes, limits).map(|message| Self { link: from, message })
+        Message::decode(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message })
     }
     /// What it says it is.
     pub fn kind(&self) -> MessageKind {
@@ -44,6 +45,10 @@ impl Unverified {
     /// The client that it is from or for, as claimed.
     pub fn client(&self) -> Option<ClientId> {
         self.message.client()
+    }
+    /// How many bytes it takes while it waits: about what it was long, and the value itself, which a short message is smaller than.
+    pub fn size(&self) -> usize {
+        self.length.saturating_add(size_of::<Self>())
     }
     /// The connection that it came over.
     pub fn link(&self) -> PeerLink {

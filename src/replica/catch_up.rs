@@ -1,9 +1,8 @@
 //! Status, fetch and their answers: all the retransmission there is. (T2)
 
-use super::chain::Gap;
+use super::chain::{Gap, block_size, held_size};
 use super::promises::Position;
 use super::rejoin::Loss;
-use super::usage::BLOCK_OVERHEAD;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -302,7 +301,7 @@ impl Replica {
             return Vec::new();
         }
         let blocks = self.chain.downwards(top, above, self.answer_bytes());
-        self.may_send_bytes(peer, blocks.iter().map(|block| super::chain::block_size(block)).sum());
+        self.may_send_bytes(peer, blocks.iter().map(|block| block_size(block)).sum());
         blocks
     }
 
@@ -351,13 +350,13 @@ impl Replica {
         for (position, is_certified) in self.missing_roots() {
             *wanted.entry(position).or_default() |= is_certified;
         }
-        let room = self.proposed_bytes_max();
+        let (room, most) = (self.proposed_bytes_max(), self.undecided_bytes_max());
         let mut taken = false;
         for block in chain.blocks.0 {
             let at = Position { number: block.header.sequence_number, digest: block.digest };
             let is_held = self.chain.holds(&block.digest);
             let Some(is_certified) = wanted.remove(&at).or(is_held.then_some(false)) else { continue };
-            if is_held || is_certified || self.chain.bytes().0 + super::chain::block_size(&block) <= room {
+            if is_held || self.chain.bytes().0 + held_size(&block) <= if is_certified { most } else { room } {
                 wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent }, is_certified);
                 taken |= !is_held;
                 self.chain.insert(block);
@@ -369,9 +368,9 @@ impl Replica {
     // I18
     /// Bytes of undecided blocks beyond which none is taken because a primary alone voted for it: twice what the open positions can hold.
     pub(super) fn proposed_bytes_max(&self) -> u64 {
-        let (_, high) = self.vote_bounds();
-        let positions = high.get() - self.chain.decided().get() + 2 * self.cluster.pipeline();
-        positions.saturating_mul(2 * (u64::from(self.cluster.limits().batch_bytes_max) + BLOCK_OVERHEAD))
+        let (low, high) = self.vote_bounds();
+        let positions = high.get() - low.get() + 1 + 2 * self.cluster.pipeline();
+        positions.saturating_mul(2 * self.block_bytes_max())
     }
 
     /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.

@@ -2,6 +2,7 @@
 
 use super::log_use::Place;
 use super::promises::Position;
+use super::usage::BLOCK_OVERHEAD;
 use crate::ids::{Digest, SequenceNumber};
 use crate::message::{Block, batch_size};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,9 +14,14 @@ struct Held {
     recorded: Option<Place>,
 }
 
-/// What a block counts against limits.
+/// What a block takes at most in a message or a record.
 pub(super) fn block_size(block: &Block) -> u64 {
-    batch_size(&block.batch) + super::usage::BLOCK_OVERHEAD
+    batch_size(&block.batch) + 88
+}
+
+/// What a block counts while it is held.
+pub(super) fn held_size(block: &Block) -> u64 {
+    batch_size(&block.batch) + BLOCK_OVERHEAD
 }
 
 /// Whether a position's chain is held down to the decided log.
@@ -36,7 +42,7 @@ pub(super) enum Gap {
 pub(super) struct ChainStore {
     blocks: BTreeMap<Digest, Held>,
     /// Those of them that stand above the decided end.
-    open: BTreeMap<SequenceNumber, BTreeSet<Digest>>,
+    open: BTreeSet<Position>,
     /// The decided blocks above this position are held.
     floor: SequenceNumber,
     /// The decided digests from the floor on; never empty.
@@ -55,7 +61,7 @@ impl ChainStore {
     pub(super) fn new(decided: Position) -> Self {
         Self {
             blocks: BTreeMap::new(),
-            open: BTreeMap::new(),
+            open: BTreeSet::new(),
             floor: decided.number,
             log: VecDeque::from([decided.digest]),
             whole: BTreeSet::new(),
@@ -89,8 +95,8 @@ impl ChainStore {
 
     pub(super) fn insert(&mut self, block: Arc<Block>) {
         if block.header.sequence_number > self.decided() && !self.holds(&block.digest) {
-            self.open.entry(block.header.sequence_number).or_default().insert(block.digest);
-            self.open_bytes += block_size(&block);
+            self.open.insert(Position { number: block.header.sequence_number, digest: block.digest });
+            self.open_bytes += held_size(&block);
             self.blocks.insert(block.digest, Held { block, recorded: None });
         }
     }
@@ -102,7 +108,7 @@ impl ChainStore {
         if number > self.decided() {
             self.insert(block);
         } else if number == self.floor && self.log.front() == Some(&digest) {
-            self.decided_bytes += block_size(&block);
+            self.decided_bytes += held_size(&block);
             self.blocks.insert(digest, Held { block, recorded: None });
             self.log.push_front(parent);
             self.floor = number.minus(1);
@@ -203,15 +209,11 @@ impl ChainStore {
     }
 
     // D1
-    /// The blocks of the chain that ends at `to`, above `stable`, which no record holds yet, lowest first; they count as recorded from now on,
-    /// at `place` or after it.
-    pub(super) fn take_unrecorded(&mut self, to: Position, stable: SequenceNumber, place: Place) -> Vec<Arc<Block>> {
+    /// The blocks of the chain that ends at `to`, above `stable`, which no record holds yet, lowest first.
+    pub(super) fn unrecorded(&self, to: Position, stable: SequenceNumber) -> Vec<Arc<Block>> {
         let mut blocks = Vec::new();
         let mut next = to.digest;
-        while let Some(held) =
-            self.blocks.get_mut(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable)
-        {
-            held.recorded = Some(place);
+        while let Some(held) = self.blocks.get(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable) {
             next = held.block.header.parent;
             blocks.push(held.block.clone());
         }
@@ -219,21 +221,31 @@ impl ChainStore {
         blocks
     }
 
+    /// These count as recorded from now on, at `place` or after it.
+    pub(super) fn recorded(&mut self, blocks: &[Arc<Block>], place: Place) {
+        for block in blocks {
+            if let Some(held) = self.blocks.get_mut(&block.digest) {
+                held.recorded = Some(place);
+            }
+        }
+    }
+
     /// Appends to the decided log. What else stood at that position can never be decided, and goes.
     pub(super) fn decide(&mut self, digest: Digest) {
         self.log.push_back(digest);
         self.whole.clear();
-        for other in self.open.remove(&self.decided()).unwrap_or_default() {
-            let size = self.blocks.get(&other).map_or(0, |held| block_size(&held.block));
+        let decided = self.decided();
+        let later = self.open.split_off(&Position::lowest_at(decided.next()));
+        for other in std::mem::replace(&mut self.open, later) {
+            let size = self.blocks.get(&other.digest).map_or(0, |held| held_size(&held.block));
             self.open_bytes -= size;
-            if other == digest {
+            if other.digest == digest {
                 self.decided_bytes += size;
             } else {
-                self.blocks.remove(&other);
+                self.blocks.remove(&other.digest);
             }
         }
         // I18: nobody asks for these any more; a replica that lags through a long view would gather them.
-        let decided = self.decided();
         self.gaps.retain(|root, _| root.number > decided);
     }
 
@@ -256,17 +268,14 @@ impl ChainStore {
         // What was learnt about a root may rest on a block that goes now.
         self.gaps.clear();
         let (blocks, bytes) = (&mut self.blocks, &mut self.open_bytes);
-        self.open.retain(|_, digests| {
-            digests.retain(|digest| {
-                let Some(held) = blocks.get(digest) else { return false };
-                let kept = keeps(digest, held);
-                if !kept {
-                    *bytes -= block_size(&held.block);
-                    blocks.remove(digest);
-                }
-                kept
-            });
-            !digests.is_empty()
+        self.open.retain(|Position { digest, .. }| {
+            let Some(held) = blocks.get(digest) else { return false };
+            let kept = keeps(digest, held);
+            if !kept {
+                *bytes -= held_size(&held.block);
+                blocks.remove(digest);
+            }
+            kept
         });
     }
 
@@ -290,7 +299,7 @@ impl ChainStore {
             self.log.pop_front();
             self.floor = self.floor.next();
             if let Some(held) = self.log.front().and_then(|digest| self.blocks.remove(digest)) {
-                self.decided_bytes -= block_size(&held.block);
+                self.decided_bytes -= held_size(&held.block);
             }
         }
     }
@@ -306,17 +315,17 @@ impl ChainStore {
                 let number = self.decided();
                 let Some(digest) = self.log.pop_back() else { break };
                 if let Some(held) = self.blocks.get(&digest) {
-                    let size = block_size(&held.block);
+                    let size = held_size(&held.block);
                     self.decided_bytes -= size;
                     self.open_bytes += size;
-                    self.open.entry(number).or_default().insert(digest);
+                    self.open.insert(Position { number, digest });
                 }
             }
             return;
         }
         self.blocks.retain(|_, held| held.block.header.sequence_number > position.number);
-        self.open = self.open.split_off(&position.number.next());
-        self.open_bytes = self.blocks.values().map(|held| block_size(&held.block)).sum();
+        self.open = self.open.split_off(&Position::lowest_at(position.number.next()));
+        self.open_bytes = self.blocks.values().map(|held| held_size(&held.block)).sum();
         self.decided_bytes = 0;
         self.floor = position.number;
         self.log = VecDeque::from([position.digest]);
@@ -328,18 +337,11 @@ impl ChainStore {
     }
 
     // I18
-    /// Blocks whose records are to go: they are to be recorded anew, at `place` or after it.
-    pub(super) fn rerecord(&mut self, place: Place, is_old: impl Fn(Place) -> bool) -> Vec<Arc<Block>> {
-        if !self.oldest_record().is_some_and(is_old) {
-            return Vec::new();
-        }
-        let mut blocks = Vec::new();
-        for held in self.blocks.values_mut().filter(|held| held.recorded.is_some()) {
-            held.recorded = Some(place);
-            blocks.push(held.block.clone());
-        }
-        blocks.sort_by_key(|block| block.header.sequence_number);
-        blocks
+    /// Blocks whose records are to go, those in the oldest first: they are to be recorded anew.
+    pub(super) fn in_old_records(&self, is_old: impl Fn(Place) -> bool) -> Vec<Arc<Block>> {
+        let mut old: Vec<_> = self.blocks.values().filter(|held| held.recorded.is_some_and(&is_old)).collect();
+        old.sort_by_key(|held| (held.recorded, held.block.header.sequence_number));
+        old.into_iter().map(|held| held.block.clone()).collect()
     }
 
     /// Bytes of blocks above the decided end, and of decided ones.
@@ -349,7 +351,7 @@ impl ChainStore {
 
     /// The blocks above the decided end.
     pub(super) fn open(&self) -> impl Iterator<Item = Digest> {
-        self.open.values().flatten().copied()
+        self.open.iter().map(|position| position.digest)
     }
 
     pub(super) fn len(&self) -> usize {

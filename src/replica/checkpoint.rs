@@ -14,7 +14,7 @@ use std::sync::Arc;
 type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
 
 /// Bound: one vote per member for each checkpoint of the log window, at most 1024 of them; the manifests of the own snapshots from the
-/// last but one stable checkpoint on.
+/// last but one stable checkpoint on, which are at most two windows' and two.
 #[derive(Default)]
 pub(super) struct Checkpoints {
     votes: BTreeMap<SequenceNumber, Ballots>,
@@ -205,10 +205,11 @@ impl Replica {
         own.map_or(Ok(()), |own| self.compare_with_stable(&own))?;
         // The snapshot before this one stays for those who are fetching it.
         self.checkpoints.snapshots = self.checkpoints.snapshots.split_off(&before);
+        self.execution.ordered = self.execution.ordered.split_off(&number);
         self.outputs.push(Output::App(AppCommand::DiscardBefore(before)));
         self.ordering.window_closed = false;
         self.forget_blocks();
-        self.write_state(Vec::new());
+        self.promises.log.restate_soon();
         Ok(Disposition::Applied)
     }
 
@@ -258,34 +259,33 @@ impl Replica {
 
     /// Writes one record that restates all that binds, and lets older ones go.
     pub(super) fn write_state(&mut self, say: Vec<Message>) {
-        let place = self.promises.log.next();
         let log = &self.promises.log;
-        let blocks = self.chain.rerecord(place, |place| log.is_old(place));
-        for part in self.record_parts(blocks) {
-            let write = self.promises.record_blocks(part);
-            self.outputs.push(Output::Write(write));
-        }
+        let (open, decided) = self.chain.bytes();
+        let old = self.chain.in_old_records(|place| log.is_old(place, open + decided));
+        // I18: a part each time, as the disk follows.
+        let is_last = self.record_part(&old);
         let keeps_from = self.chain.oldest_record().map_or(u64::MAX, |place| place.index);
         let write = self.promises.restate(keeps_from, say);
         self.outputs.push(Output::Write(write));
+        if !is_last {
+            self.promises.log.restate_soon();
+        }
     }
 
-    /// Blocks in parts of at most a message's length: one record need not hold them all.
-    pub(super) fn record_parts(&self, blocks: Vec<Arc<Block>>) -> Vec<Vec<Arc<Block>>> {
+    /// Writes a record of the first of these blocks, as many as are within a message's length. Were these all?
+    pub(super) fn record_part(&mut self, blocks: &[Arc<Block>]) -> bool {
         let most = u64::from(self.cluster.limits().message_bytes_max);
-        let mut parts: Vec<Vec<Arc<Block>>> = Vec::new();
         let mut bytes = 0;
-        for block in blocks {
-            let size = super::chain::block_size(&block);
-            match parts.last_mut().filter(|_| bytes + size <= most) {
-                Some(part) => part.push(block),
-                None => {
-                    parts.push(vec![block]);
-                    bytes = 0;
-                }
-            }
-            bytes += size;
+        let count = blocks.iter().take_while(|block| {
+            bytes += super::chain::block_size(block);
+            bytes <= most
+        });
+        let (part, rest) = blocks.split_at(count.count());
+        if !part.is_empty() {
+            self.chain.recorded(part, self.promises.log.next());
+            let write = self.promises.record_blocks(part.to_vec());
+            self.outputs.push(Output::Write(write));
         }
-        parts
+        rest.is_empty()
     }
 }

@@ -1,5 +1,6 @@
 //! From decisions to the service and back: in order, each once, and a snapshot whenever the checkpoint interval says so. (P5, C1, S2)
 
+use super::reply_cache::REPLY_OVERHEAD;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, Digest, SequenceNumber};
@@ -12,16 +13,16 @@ use std::sync::Arc;
 /// A decision, and the index below which all records must be durable before its replies leave. (D1)
 type Queued = (Decision, u64);
 
-/// Decisions that the service has at a time.
-const GIVEN_MAX: usize = 64;
-
-/// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then.
+/// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then. Of these the service has
+/// at most one pipeline, and gets none while too many replies wait for the disk: what it answers is to be held too.
 pub(super) struct Execution {
     executed: SequenceNumber,
     /// Decided, and not yet given to the service.
     queue: VecDeque<Queued>,
     /// Given to it, in order.
     given: VecDeque<Queued>,
+    /// It has as much as it may have: it gets more when it is through with all of that.
+    is_full: bool,
     /// Results that came before those of an earlier decision.
     results: BTreeMap<SequenceNumber, Vec<Bytes>>,
     /// Nothing more is given before this is executed: its snapshot is to be of this very state.
@@ -38,6 +39,7 @@ impl Execution {
             executed,
             queue: VecDeque::new(),
             given: VecDeque::new(),
+            is_full: false,
             results: BTreeMap::new(),
             barrier: None,
             ordered: BTreeMap::new(),
@@ -54,16 +56,14 @@ impl Execution {
         *self = Self { ordered: std::mem::take(&mut self.ordered), ..Self::new(number) };
     }
 
-    /// Results of all that the service may have at a time.
-    pub(super) fn results_bytes_max(&self, cluster: &crate::cluster::Cluster) -> u64 {
-        let limits = cluster.limits();
-        let reply = u64::from(limits.result_bytes_max) + 1300;
-        (GIVEN_MAX as u64 + 1) * u64::from(limits.batch_requests_max).saturating_mul(reply)
+    /// Bytes of batches that are decided and not executed.
+    pub(super) fn backlog(&self) -> u64 {
+        self.queue.iter().chain(&self.given).map(|(decision, _)| super::chain::held_size(&decision.block)).sum()
     }
 
-    /// Batches that are decided and not executed, and their bytes.
-    pub(super) fn backlog(&self) -> u64 {
-        self.queue.iter().chain(&self.given).map(|(decision, _)| super::chain::block_size(&decision.block)).sum()
+    /// Bytes of results that wait for those of an earlier batch.
+    pub(super) fn result_bytes(&self) -> u64 {
+        self.results.values().flatten().map(|result| REPLY_OVERHEAD + result.len() as u64).sum()
     }
 }
 
@@ -76,13 +76,15 @@ impl Replica {
     /// Gives the service what it may have: up to the next position where a snapshot is due.
     pub(super) fn feed_service(&mut self) {
         let interval = self.cluster.checkpoint_interval();
-        // I18: results that wait for a slow disk are not added to without end.
-        let owed_max = self.tuning.reply_cache_bytes_max;
-        while self.execution.barrier.is_none()
-            && !self.execution.installing
-            && self.execution.given.len() < GIVEN_MAX
-            && self.replies.unreleased_bytes() <= owed_max
-        {
+        let room = self.cluster.pipeline() as usize;
+        let most = 8 * u64::from(self.cluster.limits().message_bytes_max);
+        self.execution.is_full &= !self.execution.given.is_empty();
+        while self.execution.barrier.is_none() && !self.execution.installing {
+            // I18: a result may be far longer than the operation that asked for it.
+            self.execution.is_full |= self.execution.given.len() >= room;
+            if self.execution.is_full || self.replies.waiting_bytes() > most {
+                return;
+            }
             let Some(queued) = self.execution.queue.pop_front() else { return };
             let number = queued.0.sequence_number();
             if number.get() % interval == 0 {

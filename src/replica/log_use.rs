@@ -18,6 +18,8 @@ pub(super) const RESTATE_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) struct LogUse {
     next: Place,
     restated: Place,
+    /// All that binds is to be restated as soon as the disk has caught up.
+    due: bool,
     /// Written and not yet reported durable: index and bytes.
     waiting: VecDeque<(u64, u64)>,
     waiting_bytes: u64,
@@ -65,15 +67,54 @@ impl LogUse {
 
     pub(super) fn restated(&mut self) {
         self.restated = self.next;
+        self.due = false;
     }
 
-    /// So many bytes were written since all that binds was restated.
-    pub(super) fn is_long(&self) -> bool {
-        self.next.offset - self.restated.offset > RESTATE_BYTES
+    pub(super) fn restate_soon(&mut self) {
+        self.due = true;
     }
 
-    /// A block that was recorded there keeps too much of the log alive.
-    pub(super) fn is_old(&self, place: Place) -> bool {
-        self.next.offset - place.offset > RESTATE_BYTES
+    /// There is reason to restate all that binds: something happened, or so many bytes were written since the last time.
+    pub(super) fn is_due(&self) -> bool {
+        self.due || self.next.offset - self.restated.offset > RESTATE_BYTES
+    }
+
+    /// A block that was recorded there keeps too much of the log alive. `held`: bytes of all blocks that are held. What is written anew for
+    /// one block must not make another old, or it would never end.
+    pub(super) fn is_old(&self, place: Place, held: u64) -> bool {
+        self.next.offset - place.offset > held.saturating_mul(2).saturating_add(RESTATE_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i18_what_is_written_anew_does_not_make_itself_old() {
+        let mut log = LogUse::default();
+        let (first, held) = (log.next(), 10 * RESTATE_BYTES);
+        log.wrote(held);
+        assert!(!log.is_old(first, held), "all that is held, written once, is not to be written again at once");
+        log.wrote(held);
+        log.wrote(RESTATE_BYTES);
+        assert!(!log.is_old(first, held));
+        log.wrote(1);
+        assert!(log.is_old(first, held));
+        assert!(!log.is_old(log.next(), held));
+    }
+
+    #[test]
+    fn i18_a_state_is_due_once_for_each_reason() {
+        let mut log = LogUse::default();
+        assert!(!log.is_due());
+        log.restate_soon();
+        assert!(log.is_due());
+        log.restated();
+        assert!(!log.is_due());
+        log.wrote(RESTATE_BYTES + 1);
+        assert!(log.is_due());
+        log.restated();
+        assert!(!log.is_due());
     }
 }

@@ -390,8 +390,13 @@ impl Replica {
     // D1, D2, C4
     /// May anything be voted for? Not after a lost log, not with a wrong state, and not while the disk is far behind.
     fn may_vote(&self) -> bool {
-        let owed = self.promises.log.waiting_bytes();
-        !self.is_rejoining() && self.checkpoints.diverged.is_none() && owed <= 8 * u64::from(self.cluster.limits().message_bytes_max)
+        !self.is_rejoining() && self.checkpoints.diverged.is_none() && !self.disk_is_behind()
+    }
+
+    // I18
+    /// The host owes so many records that no more are made: nothing is voted for, decided, entered or left before it has caught up.
+    fn disk_is_behind(&self) -> bool {
+        self.promises.log.waiting_bytes() > 8 * u64::from(self.cluster.limits().message_bytes_max)
     }
 
     fn quorum(&self) -> usize {

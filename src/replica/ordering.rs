@@ -1,6 +1,6 @@
 //! The normal case: proposals, votes, decisions. (P1–P5)
 
-use super::chain::Gap;
+use super::chain::{Gap, block_size, held_size};
 use super::promises::Position;
 use super::votes::Counted;
 use super::{Broken, Disposition, Replica, Step, Why};
@@ -48,7 +48,7 @@ impl Ordering {
 impl Ordering {
     /// Bytes of proposals for the next view.
     pub(super) fn early_bytes(&self) -> u64 {
-        self.early.iter().map(|proposal| super::chain::block_size(&proposal.block)).sum()
+        self.early.iter().map(|proposal| held_size(&proposal.block)).sum()
     }
 }
 
@@ -97,7 +97,7 @@ impl Replica {
         let is_first =
             self.votes.slot(number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(voted, _)| voted == digest);
         // I18: where there is no room, it is fetched when there is.
-        let has_room = self.chain.bytes().0 + super::chain::block_size(&proposal.block) <= self.proposed_bytes_max();
+        let has_room = self.chain.bytes().0 + held_size(&proposal.block) <= self.proposed_bytes_max();
         if is_first && has_room && number > self.chain.decided() && !self.chain.holds(&digest) {
             self.chain.insert(proposal.block);
             return Ok(Disposition::Applied);
@@ -113,7 +113,7 @@ impl Replica {
         now.into_iter().try_for_each(|proposal| self.on_pre_prepare(proposal).map(|_| ()))
     }
 
-    /// The positions whose votes are kept. Below, all is settled; above, votes are told again (T2) when their time has come.
+    /// The positions whose votes are counted. Below, all is settled; above, votes are told again (T2) when their time has come.
     pub(super) fn vote_bounds(&self) -> (SequenceNumber, SequenceNumber) {
         let decided = self.chain.decided();
         let certified = self.ordering.certified.as_ref().map(|certificate| certificate.sequence_number);
@@ -123,7 +123,22 @@ impl Replica {
         if self.promises.is_normal() {
             reach = reach.max(self.promises.base().number);
         }
-        (low, reach.plus(2 * self.cluster.pipeline()))
+        // I18: who voted for a certified position had a stable checkpoint within a window below it, so all below that is settled: also for one
+        // who lags, and would else hold votes for everything between its log's end and what is certified.
+        (low.max(reach.minus(self.cluster.log_window())), reach.plus(2 * self.cluster.pipeline()))
+    }
+
+    /// Votes are kept from here on: some below those that are counted can still prove something. (E)
+    fn votes_from(&self) -> SequenceNumber {
+        self.vote_bounds().0.minus(2 * self.cluster.pipeline() + 1)
+    }
+
+    // I18
+    /// Drops votes, and what is known of own ones, that nothing hangs on any more.
+    pub(super) fn forget_settled(&mut self) {
+        let (low, _) = self.vote_bounds();
+        self.promises.forget_commits_to(self.chain.decided().max(low.minus(1)));
+        self.votes.forget_below(self.votes_from());
     }
 
     /// Upon receiving a vote.
@@ -164,17 +179,23 @@ impl Replica {
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
         let view = self.promises.view();
         let mut prunes = false;
-        if certificate.view > view || (certificate.view == view && !self.promises.is_normal()) {
+        let enters = certificate.view > view || (certificate.view == view && !self.promises.is_normal());
+        if self.disk_is_behind() && (enters || self.rebases(certificate)) {
+            // I18: told again (T2), since `high` stays what it is.
+            return Ok(Disposition::Ignored(Why::FarAhead));
+        }
+        if enters {
             // V4
             self.enter(certificate.view, Position::of(certificate), Some(certificate))?;
         }
         if certificate.view == self.promises.view() {
-            if !self.votes.certify(certificate) {
+            // I18: of a long view there are many old certificates, and anybody may send them all again.
+            if certificate.sequence_number >= self.votes_from() && !self.votes.certify(certificate) {
                 return Err(Broken("I2: two certificates at one position of one view: more than f replicas are faulty"));
             }
-            let is_highest = self.ordering.certified.as_ref().is_none_or(|held| held.sequence_number < certificate.sequence_number);
-            if is_highest {
+            if self.is_highest(certificate) {
                 let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
+                self.forget_settled();
                 self.follow(Position::of(certificate))?;
                 prunes = is_first;
             }
@@ -194,11 +215,27 @@ impl Replica {
         Ok(Disposition::Applied)
     }
 
+    fn is_highest(&self, certificate: &Certificate) -> bool {
+        self.ordering.certified.as_ref().is_none_or(|held| held.sequence_number < certificate.sequence_number)
+    }
+
+    /// Would this certificate move the base?
+    fn rebases(&self, certificate: &Certificate) -> bool {
+        let (head, at) = (self.ordering.head, Position::of(certificate));
+        let leads_on = if at.number > head.number {
+            !self.chain.path(head, at).is_empty()
+        } else {
+            self.chain.ancestor(head, at.number) == Some(at.digest)
+        };
+        certificate.view == self.promises.view() && self.is_highest(certificate) && !leads_on
+    }
+
     // P3
     fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
         let number = certificate.sequence_number;
         // A decided position needs no vote of ours: its commit certificate is what we answer with (T2).
-        let is_wanted = certificate.kind == VoteKind::Prepare && number > self.chain.decided() && !self.promises.has_committed(number);
+        let is_open = number > self.chain.decided() && number >= self.vote_bounds().0;
+        let is_wanted = certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number);
         if is_wanted && self.promises.is_normal() && self.may_vote() {
             let write = self.promises.promise_commit(certificate)?;
             self.outputs.push(Output::Write(write));
@@ -258,6 +295,10 @@ impl Replica {
 
     /// Accepts, prepares and proposes as far as the rules allow now.
     pub(super) fn advance(&mut self) -> Result<(), Broken> {
+        if self.promises.log.is_due() && !self.disk_is_behind() {
+            // I18: views that decide nothing write records too.
+            self.write_state(Vec::new());
+        }
         // A body that was missing may have arrived.
         self.decide()?;
         self.feed_service();
@@ -269,10 +310,6 @@ impl Replica {
         // What could not be committed when its certificate came, for want of a disk or a right to vote, may be committed now.
         if let Some(certified) = self.ordering.certified.clone() {
             self.may_commit(&certified)?;
-        }
-        if self.promises.log.is_long() {
-            // I18: views that decide nothing write records too.
-            self.write_state(Vec::new());
         }
         self.prepare_base()?;
         // What was accepted before its chain was held may be held now.
@@ -360,18 +397,28 @@ impl Replica {
     }
 
     fn prepare(&mut self, at: Position, proposal: Option<Arc<Block>>) -> Result<(), Broken> {
-        let (stable, place) = (self.stable().number, self.promises.log.next());
-        // A replica that was away may have much to record before its first vote.
-        let blocks = self.chain.take_unrecorded(at, stable, place);
-        let mut parts = self.record_parts(blocks);
-        let last = parts.pop().unwrap_or_default();
-        for part in parts {
-            let write = self.promises.record_blocks(part);
-            self.outputs.push(Output::Write(write));
-        }
-        let write = self.promises.promise_prepare(at, last, proposal)?;
+        let most = u64::from(self.cluster.limits().message_bytes_max);
+        let Some(blocks) = self.record_chain(at, most) else { return Ok(()) };
+        self.chain.recorded(&blocks, self.promises.log.next());
+        let write = self.promises.promise_prepare(at, blocks, proposal)?;
         self.outputs.push(Output::Write(write));
         Ok(())
+    }
+
+    // D1
+    /// Records the chain that ends at `at`, part by part, but for its last `rest` bytes of blocks, which it gives. None while the disk does not
+    /// follow: a replica that was away may have much to record before its first vote.
+    fn record_chain(&mut self, at: Position, rest: u64) -> Option<Vec<Arc<Block>>> {
+        loop {
+            let blocks = self.chain.unrecorded(at, self.stable().number);
+            if blocks.iter().map(|block| block_size(block)).sum::<u64>() <= rest {
+                return Some(blocks);
+            }
+            self.record_part(&blocks);
+            if !self.may_vote() {
+                return None;
+            }
+        }
     }
 
     /// The primary's part: at once while the pipeline has room, else requests gather into larger batches.
@@ -382,6 +429,13 @@ impl Replica {
         while self.may_vote() && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
             let head = self.ordering.head;
             if self.chain.gap(head) != Gap::Whole || !self.is_anchored(head) || self.promises.top().is_some_and(|top| head.number < top) {
+                return Ok(());
+            }
+            if self.chain.bytes().0 + self.block_bytes_max() > self.undecided_bytes_max() {
+                return Ok(());
+            }
+            // A proposal is promised in the step that makes it, or it would be prepared later without being proposed.
+            if self.record_chain(head, 0).is_none() {
                 return Ok(());
             }
             self.rebuild_proposed();
@@ -438,8 +492,10 @@ impl Replica {
             };
         }
         // I18: a service that is a whole window behind is not given more to do, and while its state is replaced it is given nothing.
-        let room = self.execution.executed().plus(self.cluster.log_window());
-        if self.chain.decided() >= room || self.execution.installing || self.checkpoints.diverged.is_some() {
+        // Nor does it decide beyond its own window, since nothing that is decided above a stable checkpoint may be dropped: it hears of the next one.
+        let room = self.execution.executed().plus(self.cluster.log_window()).min(self.cluster.window_end(self.stable().number));
+        let may_decide = !self.execution.installing && self.checkpoints.diverged.is_none() && !self.disk_is_behind();
+        if self.chain.decided() >= room || !may_decide {
             return Ok(());
         }
         match self.chain.gap(end) {
@@ -461,8 +517,7 @@ impl Replica {
             self.decide_block(block);
         }
         let decided = self.chain.decided();
-        self.promises.forget_commits_to(decided);
-        self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
+        self.forget_settled();
         self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
         self.prune();
         Ok(())

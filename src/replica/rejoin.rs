@@ -72,7 +72,7 @@ impl Replica {
         let now = self.now;
         let known = self.catch_up.loss_of(peer);
         let is_new = known.is_none_or(|loss| loss.nonce != rejoin.nonce);
-        let helps = known.is_none_or(|loss| now.since(loss.helped) >= self.tuning.rejoin_interval);
+        let helps = known.is_none_or(|loss| now.since(loss.helped) >= self.tuning.rejoin_interval) && !self.disk_is_behind();
         let want = known.filter(|_| !is_new).map_or(want, |loss| loss.want);
         let helped = known.filter(|_| !helps).map_or(now, |loss| loss.helped);
         self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped });

@@ -19,6 +19,7 @@ struct Unreleased {
     batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
     /// What is answered in `batches`: until that leaves, no other answer may.
     answered: BTreeSet<(ClientId, RequestNumber)>,
+    /// What all of `batches` cost.
     bytes: u64,
 }
 
@@ -41,7 +42,7 @@ impl Unreleased {
     }
 }
 
-/// Bound: the cache has its own; decisions not yet executed are part of the log anyway.
+/// Bound: the cache has its own; the service is given nothing while more than 8 `message_bytes_max` wait for their records.
 pub(super) struct Replies {
     /// All records below this index are durable.
     durable_below: u64,
@@ -59,7 +60,7 @@ impl Replies {
     }
 
     /// Bytes of replies that wait for their records.
-    pub(super) fn unreleased_bytes(&self) -> u64 {
+    pub(super) fn waiting_bytes(&self) -> u64 {
         self.ready.bytes
     }
 
@@ -141,6 +142,10 @@ impl Replica {
         }
         let cached = self.replies.cache.get(&client, number).cloned();
         let result_digest = self.sessions.table.result(&client, number).filter(|_| self.checkpoints.diverged.is_none());
+        let is_answered = cached.is_some() || result_digest.is_some();
+        if is_answered && !self.replies.cache.may_repeat(client, number, self.now, self.tuning.status_interval) {
+            return;
+        }
         if let Some(mut reply) = cached {
             reply.view = self.promises.view();
             self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));

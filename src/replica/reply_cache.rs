@@ -4,10 +4,12 @@ use super::usage::{Quota, Use};
 use crate::cluster::{Cluster, Limits};
 use crate::ids::{ClientId, RequestNumber};
 use crate::message::Reply;
+use crate::time::Time;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What a reply costs beside its result and path.
-const REPLY_OVERHEAD: u64 = 250;
+pub(super) const REPLY_OVERHEAD: u64 = 250;
 const DIGEST_BYTES: u64 = 32;
 
 pub(super) fn cost(reply: &Reply) -> u64 {
@@ -15,7 +17,7 @@ pub(super) fn cost(reply: &Reply) -> u64 {
 }
 
 /// What the largest possible reply costs: a result of `result_bytes_max` in a full batch.
-fn cost_max(limits: &Limits) -> u64 {
+pub(super) fn cost_max(limits: &Limits) -> u64 {
     let path = limits.batch_requests_max.next_power_of_two().trailing_zeros();
     REPLY_OVERHEAD + u64::from(limits.result_bytes_max) + DIGEST_BYTES * u64::from(path)
 }
@@ -26,9 +28,13 @@ struct Kept {
     replies: BTreeMap<RequestNumber, Reply>,
     /// What all of `replies` cost.
     bytes: u64,
+    /// Since when `repeated` counts.
+    since: Time,
+    /// Which of its numbers, modulo the window, were answered again since then: a bit for each.
+    repeated: Vec<u64>,
 }
 
-/// Bound: for each client its quota in bytes, and `client_window` replies.
+/// Bound: for each client its quota in bytes, and `client_window` replies; and as many bits.
 pub(super) struct ReplyCache {
     window: u64,
     quota: Quota,
@@ -59,6 +65,25 @@ impl ReplyCache {
 
     pub(super) fn get(&self, client: &ClientId, number: RequestNumber) -> Option<&Reply> {
         self.clients.get(client)?.replies.get(&number)
+    }
+
+    // I18
+    /// May this number be answered again? Once in each `interval`: anybody may send a client's old requests, and a reply is longer than they are.
+    pub(super) fn may_repeat(&mut self, client: ClientId, number: RequestNumber, now: Time, interval: Duration) -> bool {
+        let kept = self.clients.entry(client).or_default();
+        if now.since(kept.since) >= interval || kept.repeated.is_empty() {
+            kept.since = now;
+            kept.repeated.clear();
+            kept.repeated.resize(usize::try_from(self.window.div_ceil(64)).unwrap_or_default(), 0);
+        }
+        let place = number.get() % self.window;
+        let bit = 1 << (place % 64);
+        let word = usize::try_from(place / 64).ok().and_then(|place| kept.repeated.get_mut(place));
+        word.is_some_and(|word| {
+            let is_first = *word & bit == 0;
+            *word |= bit;
+            is_first
+        })
     }
 
     /// Keeps it in the place of older ones of its client's.

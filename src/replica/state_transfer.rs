@@ -322,8 +322,7 @@ impl Replica {
         let decided = self.chain.decided();
         self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
         self.ordering.proposed_is_current = false;
-        self.promises.forget_commits_to(decided);
-        self.votes.forget_below(decided.minus(2 * self.cluster.pipeline()));
+        self.forget_settled();
         for client in self.sessions.clients() {
             self.pool.settle(client, self.sessions.last(&client), self.now);
         }
@@ -338,8 +337,12 @@ impl Replica {
         match wanted {
             Wanted::Manifest { sequence_number, state } => {
                 let group = self.cluster.id();
+                // I18: counted first, since to compare it costs a hash over all of it.
+                if !self.checkpoints.holds_snapshot(sequence_number) || !self.may_answer(peer) {
+                    return Ok(Disposition::Ignored(Why::NotNeeded));
+                }
                 let held = self.checkpoints.snapshot(sequence_number).filter(|manifest| manifest.state(&group) == state).cloned();
-                let Some(manifest) = held.filter(|_| self.may_answer(peer)) else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+                let Some(manifest) = held else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
                 if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }

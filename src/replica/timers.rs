@@ -128,7 +128,7 @@ impl Replica {
 
     /// Everything that is due now.
     pub(super) fn on_time(&mut self) -> Result<(), Broken> {
-        if self.overdue_at().is_some_and(|due| due <= self.now) {
+        if self.overdue_at().is_some_and(|due| due <= self.now) && !self.disk_is_behind() {
             let next = self.promises.view().next();
             self.wish_for(next, "the oldest outstanding item is overdue")?;
             self.consider_wishes()?;
@@ -148,8 +148,9 @@ impl Replica {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        // Once wished, being overdue asks for nothing more.
-        let overdue = self.overdue_at().filter(|_| self.promises.want() <= self.promises.view() && !self.is_rejoining());
+        // Once wished, being overdue asks for nothing more; and while the disk is behind, its next receipt comes first.
+        let may_wish = self.promises.want() <= self.promises.view() && !self.is_rejoining() && !self.disk_is_behind();
+        let overdue = self.overdue_at().filter(|_| may_wish);
         [overdue, self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
             .into_iter()
             .flatten()

@@ -1,11 +1,13 @@
 //! How full the buffers are that others can fill, and how much of each is whose. (SPEC 6)
 
 use super::Replica;
-use crate::cluster::Cluster;
+use super::reply_cache::cost_max;
+use crate::cluster::{Cluster, REQUEST_OVERHEAD};
 use std::fmt;
 
-/// What a block counts beside its batch; a vote; a checkpoint vote.
-pub(super) const BLOCK_OVERHEAD: u64 = 88;
+/// What a block counts beside its batch; a position with votes; a vote; a checkpoint vote.
+pub(super) const BLOCK_OVERHEAD: u64 = 320;
+pub(super) const SLOT_BYTES: u64 = 200;
 pub(super) const VOTE_BYTES: u64 = 112;
 pub(super) const CHECKPOINT_VOTE_BYTES: u64 = 176;
 
@@ -39,6 +41,8 @@ pub struct Usage {
     pub decided: Use,
     /// Decided blocks that the service has not executed; most of them are among `decided` too.
     pub execution: Use,
+    /// Results that wait for those of earlier batches, and replies that wait for their records.
+    pub results: Use,
     /// Prepares and Commits.
     pub votes: Use,
     /// Proposals for the next view.
@@ -49,8 +53,6 @@ pub struct Usage {
     pub transfer: Use,
     /// The session table.
     pub sessions: Use,
-    /// Replies that wait for records to be durable.
-    pub unreleased: Use,
     /// Records that the host has not reported durable.
     pub log: Use,
 }
@@ -59,19 +61,19 @@ impl Usage {
     /// All of them by name, for metrics.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, Use)> + use<> {
         // Taken apart, so that a new field is not forgotten here.
-        let Self { pool, replies, undecided, decided, execution, votes, early, checkpoints, transfer, sessions, unreleased, log } = *self;
+        let Self { pool, replies, undecided, decided, execution, results, votes, early, checkpoints, transfer, sessions, log } = *self;
         let entries = [
             ("pool", pool),
             ("replies", replies),
             ("undecided", undecided),
             ("decided", decided),
             ("execution", execution),
+            ("results", results),
             ("votes", votes),
             ("early", early),
             ("checkpoints", checkpoints),
             ("transfer", transfer),
             ("sessions", sessions),
-            ("unreleased", unreleased),
             ("log", log),
         ];
         entries.into_iter()
@@ -106,36 +108,53 @@ impl Quota {
 }
 
 impl Replica {
+    /// What one block counts at most.
+    pub(super) fn block_bytes_max(&self) -> u64 {
+        u64::from(self.cluster.limits().batch_bytes_max) + BLOCK_OVERHEAD
+    }
+
+    fn windows(&self, count: u64) -> u64 {
+        self.cluster.log_window().saturating_mul(count).saturating_mul(self.block_bytes_max())
+    }
+
+    /// Bytes of undecided blocks beyond which none is taken, whoever stands behind it: twice what a primary may ever have proposed, and two
+    /// windows that are certified.
+    pub(super) fn undecided_bytes_max(&self) -> u64 {
+        let proposed = (8 * self.cluster.pipeline() + 2) * self.block_bytes_max();
+        self.windows(4).saturating_add(proposed)
+    }
+
+    /// The positions at which votes can be held at one time.
+    fn slots_max(&self) -> u64 {
+        self.cluster.log_window().saturating_add(4 * self.cluster.pipeline() + 2)
+    }
+
     pub(super) fn usage(&self) -> Usage {
-        let cluster = &self.cluster;
+        let (cluster, tuning) = (&self.cluster, &self.tuning);
         let (n, pipeline, window) = (u64::from(cluster.size()), cluster.pipeline(), cluster.log_window());
-        let block = u64::from(cluster.limits().batch_bytes_max) + BLOCK_OVERHEAD;
-        let message = u64::from(cluster.limits().message_bytes_max);
-        let checkpoints = window / cluster.checkpoint_interval() + 2;
+        let (block, message) = (self.block_bytes_max(), u64::from(cluster.limits().message_bytes_max));
+        let intervals = window / cluster.checkpoint_interval();
         let (undecided, decided) = self.chain.bytes();
-        let (_, high) = self.vote_bounds();
-        let positions = high.get() - self.chain.decided().get() + 4 * pipeline;
-        let windows = |count: u64| window.saturating_mul(count).saturating_mul(block);
+        let requests = u64::from(cluster.limits().batch_requests_max).min(u64::from(cluster.limits().batch_bytes_max) / REQUEST_OVERHEAD);
+        let certificates = 16 * 1024 + 1024 * n;
         let of = |bytes: u64, limit: u64| Use { bytes, limit };
         Usage {
             pool: self.pool.usage(),
             replies: self.replies.usage(),
-            undecided: of(undecided, self.proposed_bytes_max().saturating_add(windows(2))),
-            decided: of(decided, self.tuning.retention_bytes_max.saturating_add(windows(1))),
-            execution: of(self.execution.backlog(), windows(1)),
-            votes: of(self.votes.len() as u64 * VOTE_BYTES, positions.saturating_mul(2 * n * VOTE_BYTES)),
-            early: of(self.ordering.early_bytes(), 2 * pipeline * block),
-            checkpoints: of(
-                self.checkpoints.bytes(),
-                checkpoints.saturating_mul(n * CHECKPOINT_VOTE_BYTES).saturating_add(checkpoints.saturating_mul(message)),
+            // One window more for what was decided with a state that nobody shares, and is decided again. (C4)
+            undecided: of(undecided, self.undecided_bytes_max().saturating_add(self.windows(1))),
+            decided: of(decided, tuning.retention_bytes_max.saturating_add(self.windows(1))),
+            execution: of(self.execution.backlog(), self.windows(1)),
+            results: of(
+                self.replies.waiting_bytes() + self.execution.result_bytes(),
+                8 * message + pipeline * requests * cost_max(cluster.limits()),
             ),
+            votes: of(self.votes.bytes(), self.slots_max().saturating_mul(SLOT_BYTES + 2 * n * VOTE_BYTES)),
+            early: of(self.ordering.early_bytes(), 2 * pipeline * block),
+            checkpoints: of(self.checkpoints.bytes(), intervals * n * CHECKPOINT_VOTE_BYTES + (2 * intervals + 2) * (message + 1024)),
             transfer: of(self.transfer.bytes(), message / 32 * 48),
             sessions: of(self.sessions.table.bytes(), self.sessions.table.bytes_max(cluster)),
-            unreleased: of(
-                self.replies.unreleased_bytes(),
-                self.tuning.reply_cache_bytes_max.saturating_add(self.execution.results_bytes_max(cluster)),
-            ),
-            log: of(self.promises.log.waiting_bytes(), 8 * message + windows(1)),
+            log: of(self.promises.log.waiting_bytes(), 10 * message + certificates + window.saturating_mul(40) + intervals * 80),
         }
     }
 }

@@ -37,6 +37,10 @@ impl Replica {
     // V1, V2
     /// Joins wishes that at least one correct replica has; leaves when a quorum wants to.
     pub(super) fn consider_wishes(&mut self) -> Result<(), Broken> {
+        if self.disk_is_behind() {
+            // I18: wants stay known, and each status brings them up again.
+            return Ok(());
+        }
         self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it")?;
         let wanted = self.kth_want(self.quorum());
         if wanted > self.promises.view() && !self.is_rejoining() {
@@ -172,6 +176,9 @@ impl Replica {
     pub(super) fn on_new_view(&mut self, new_view: NewView) -> Step {
         let view = self.promises.view();
         if new_view.view > view || (new_view.view == view && !self.promises.is_normal()) {
+            if self.disk_is_behind() {
+                return Ok(Disposition::Ignored(Why::FarAhead));
+            }
             self.enter_by(&new_view)?;
             return Ok(Disposition::Applied);
         }
@@ -205,6 +212,7 @@ impl Replica {
         }
         self.timers.entered_view(self.now);
         self.jump_to(base);
+        self.forget_settled();
         self.event(Event::EnteredView { view, base: base.number });
         // A certificate from elsewhere may be a commit of a lower view.
         if let Some(certificate) = certificate.filter(|certificate| certificate.view < view) {

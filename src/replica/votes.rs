@@ -1,5 +1,6 @@
 //! One vote per member, kind and position of the own view: counted into certificates, kept against double votes. (P2, P3, E)
 
+use super::usage::{SLOT_BYTES, VOTE_BYTES};
 use crate::certificate::Certificate;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Vote, VoteKind};
@@ -7,7 +8,29 @@ use crate::wire::Bounded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-type Ballots = BTreeMap<ReplicaId, (Digest, RawSignature)>;
+/// In the order of their members. Not a map: of one vote at each of many positions a map would take ten times the bytes.
+#[derive(Clone, Debug, Default)]
+struct Ballots(Vec<(ReplicaId, (Digest, RawSignature))>);
+
+impl Ballots {
+    fn place(&self, replica: ReplicaId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&replica, |(member, _)| *member)
+    }
+    fn get(&self, replica: ReplicaId) -> Option<&(Digest, RawSignature)> {
+        self.place(replica).ok().and_then(|place| self.0.get(place)).map(|(_, ballot)| ballot)
+    }
+    fn insert(&mut self, replica: ReplicaId, ballot: (Digest, RawSignature)) {
+        if let Err(place) = self.place(replica) {
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact(1 + self.0.len() / 4);
+            }
+            self.0.insert(place, (replica, ballot));
+        }
+    }
+    fn of<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = (ReplicaId, RawSignature)> + 'a {
+        self.0.iter().filter(move |(_, (voted, _))| voted == digest).map(|(replica, (_, signature))| (*replica, *signature))
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot {
@@ -35,10 +58,10 @@ impl Slot {
     }
     /// How many voted for `digest`.
     pub(crate) fn count(&self, kind: VoteKind, digest: &Digest) -> usize {
-        self.ballots(kind).values().filter(|(voted, _)| voted == digest).count()
+        self.ballots(kind).of(digest).count()
     }
     pub(crate) fn vote_of(&self, kind: VoteKind, replica: ReplicaId) -> Option<(Digest, RawSignature)> {
-        self.ballots(kind).get(&replica).copied()
+        self.ballots(kind).get(replica).copied()
     }
 }
 
@@ -51,7 +74,7 @@ pub(super) enum Counted {
     Added(Option<Certificate>),
 }
 
-/// Bound: 2 votes per member for each position from a little below the decided end to two pipelines above what is certified.
+/// Bound: 2 votes per member for each position within [`retained`](super::Replica::forget_settled): a log window and six pipelines.
 #[derive(Clone, Debug)]
 pub(super) struct Votes {
     view: View,
@@ -89,21 +112,15 @@ impl Votes {
             VoteKind::Prepare => &mut slot.prepares,
             VoteKind::Commit => &mut slot.commits,
         };
-        match ballots.get(&vote.replica) {
+        match ballots.get(vote.replica) {
             Some((digest, _)) if *digest == vote.digest => return Counted::Duplicate,
             Some((digest, signature)) => return Counted::Contradiction(*digest, *signature),
             None => ballots.insert(vote.replica, (vote.digest, vote.signature)),
-        };
+        }
         if slot.certified(kind) == Some(vote.digest) {
             return Counted::Added(None);
         }
-        let signatures: Vec<_> = slot
-            .ballots(kind)
-            .iter()
-            .filter(|(_, (digest, _))| *digest == vote.digest)
-            .map(|(replica, (_, signature))| (*replica, *signature))
-            .take(quorum)
-            .collect();
+        let signatures: Vec<_> = slot.ballots(kind).of(&vote.digest).take(quorum).collect();
         if signatures.len() < quorum {
             return Counted::Added(None);
         }
@@ -127,9 +144,9 @@ impl Votes {
         !other
     }
 
-    /// How many votes are held.
-    pub(super) fn len(&self) -> usize {
-        self.slots.values().map(|slot| slot.prepares.len() + slot.commits.len()).sum()
+    pub(super) fn bytes(&self) -> u64 {
+        let votes: usize = self.slots.values().map(|slot| slot.prepares.0.len() + slot.commits.0.len()).sum();
+        self.slots.len() as u64 * SLOT_BYTES + votes as u64 * VOTE_BYTES
     }
 
     pub(super) fn forget_below(&mut self, number: SequenceNumber) {

@@ -1,0 +1,363 @@
+//! What only those who lag, who are slow or who are asked too often would hold too much of. The flood itself is in `flood.rs`. (I18)
+
+mod support;
+
+use logothete::sim::forge::{Forge, ForgedBlock, Kind};
+use logothete::{
+    AppCommand, Bytes, Cluster, Digest, Disposition, Event, Input, Limits, MessageKind, Node, Outbox, PeerLink, Receipt, Replica,
+    ReplicaId, RequestNumber, Snapshots, Start, Time, Tuning, Unverified, Usage, Verifier, Wal, Why, Write,
+};
+use std::sync::Arc;
+use support::disk::{Diary, Disk};
+use support::solo::{Solo, T, at, view};
+use support::{builder, client_key, replica_key};
+
+const LARGE: usize = 1000;
+const P: u64 = 2;
+const K: u64 = 4;
+const L: u64 = 8;
+
+/// Four replicas with small numbers: P = 2, K = 4, L = 8.
+fn cluster() -> Cluster {
+    let limits = Limits {
+        message_bytes_max: 70_000,
+        batch_bytes_max: 4000,
+        operation_bytes_max: LARGE as u32,
+        result_bytes_max: LARGE as u32,
+        client_window: 32,
+        ..Limits::default()
+    };
+    builder(4, 2).limits(limits).pipeline(P).checkpoint_interval(K).log_window(L).build().expect("a valid cluster")
+}
+
+fn backup() -> Solo {
+    Solo::with(cluster(), 1, Tuning::from_timeout(T))
+}
+
+fn usage(replica: &Replica) -> Usage {
+    let usage = replica.status().usage;
+    for (name, part) in usage.entries() {
+        assert!(part.bytes <= part.limit, "{name}: {part}");
+    }
+    usage
+}
+
+/// A chain on genesis, each block with the client's next request.
+fn chain(forge: &Forge, count: u64, length: usize) -> Vec<ForgedBlock> {
+    let mut parent = forge.genesis();
+    let blocks = (1..=count).map(|number| {
+        let request = forge.request(&client_key(0), RequestNumber::new(number), &vec![7; length]);
+        let block = forge.block(at(number), parent, vec![request]);
+        parent = block.digest();
+        block
+    });
+    blocks.collect()
+}
+
+/// Tells that these blocks are decided.
+fn decided(solo: &Solo, block: &ForgedBlock) -> Vec<u8> {
+    let certificate = solo.certificate(&[0, 2, 3], Kind::Commit, 0, (block.sequence_number(), block.digest()));
+    solo.forge.chain(Some(&certificate), std::slice::from_ref(block))
+}
+
+fn verified(cluster: &Arc<Cluster>, bytes: &[u8]) -> Input {
+    let unverified = Unverified::decode(PeerLink(0), bytes, cluster.limits()).expect("decodes");
+    Input::Message(Verifier::new(cluster.clone()).verify(unverified).expect("verifies"))
+}
+
+#[test]
+fn i18_who_lags_keeps_no_votes_for_everything_in_between() {
+    let mut solo = backup();
+    let far = solo.certificate(&[0, 2, 3], Kind::Prepare, 0, (at(100_000), Digest::new([1; 32])));
+    assert_eq!(solo.vote(3, Kind::Commit, 0, (at(1), Digest::new([2; 32]))), Disposition::Applied);
+    solo.feed_certificate(&far);
+    let before = usage(&solo.replica).votes;
+    for number in (1..=300).chain(99_000..100_000 - L) {
+        let disposition = solo.vote(3, Kind::Commit, 0, (at(number), Digest::new([2; 32])));
+        assert_eq!(disposition, Disposition::Ignored(Why::Stale), "{number}");
+    }
+    assert_eq!(usage(&solo.replica).votes, before, "a traitor's votes below the window of what is certified count for nothing");
+    assert_eq!(solo.vote(3, Kind::Commit, 0, (at(100_000 - L), Digest::new([2; 32]))), Disposition::Applied);
+}
+
+#[test]
+fn i18_old_certificates_of_a_long_view_leave_nothing() {
+    let mut solo = backup();
+    let certificate = |solo: &Solo, number: u64| solo.certificate(&[0, 2, 3], Kind::Prepare, 0, (at(number), Digest::new([1; 32])));
+    let far = certificate(&solo, 100_000);
+    solo.feed_certificate(&far);
+    let before = usage(&solo.replica);
+    solo.records.clear();
+    for number in 1..500 {
+        let old = certificate(&solo, number);
+        solo.feed_certificate(&old);
+    }
+    assert_eq!(usage(&solo.replica), before);
+    assert_eq!(solo.records, [] as [String; 0], "and are not committed any more");
+}
+
+#[test]
+fn p5_nothing_is_decided_beyond_the_window_before_its_checkpoint_is_known() {
+    let mut solo = backup();
+    let blocks = chain(&solo.forge, 3 * L, 10);
+    for block in &blocks[..L as usize + 4] {
+        let proposal = solo.forge.pre_prepare(&solo.keys[0], view(0), block);
+        solo.feed(&proposal);
+        let chain = decided(&solo, block);
+        solo.feed(&chain);
+        usage(&solo.replica);
+    }
+    assert_eq!(solo.replica.status().decided, at(L), "what is above no checkpoint that it knows can't be dropped");
+    let orders: Vec<_> = std::mem::take(&mut solo.commands)
+        .into_iter()
+        .filter_map(|command| match command {
+            AppCommand::TakeCheckpoint(order) => Some(order),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(orders.iter().map(|order| order.sequence_number()).collect::<Vec<_>>(), [at(K), at(2 * K)]);
+    let manifest = orders[1].manifest([]);
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    solo.feed(&solo.forge.stable_message(&stable));
+    assert_eq!(solo.replica.status().stable, at(2 * K));
+    assert_eq!(solo.replica.status().decided, at(L + 4), "it goes on from what it holds");
+}
+
+/// Backup 1 with a host that does nothing by itself.
+struct Slow {
+    solo: Solo,
+    outbox: Outbox,
+}
+
+impl Slow {
+    fn hear(&mut self, bytes: &[u8]) -> Disposition {
+        let input = verified(&self.solo.cluster, bytes);
+        self.step(input)
+    }
+    fn step(&mut self, input: Input) -> Disposition {
+        let disposition = self.solo.replica.step(self.solo.now, input, &mut self.outbox);
+        usage(&self.solo.replica);
+        disposition
+    }
+    fn given(&mut self) -> Vec<u64> {
+        let executes = |command| match command {
+            AppCommand::Execute(decision) => Some(decision.sequence_number().get()),
+            _ => None,
+        };
+        self.outbox.app().into_iter().filter_map(executes).collect()
+    }
+    fn executed(&mut self, number: u64, length: usize) {
+        self.step(Input::Executed { sequence_number: at(number), results: vec![Bytes::from(vec![7; length])] });
+    }
+    fn receipts(&mut self) -> Vec<Receipt> {
+        let writes: Vec<Write> = self.outbox.writes();
+        writes.into_iter().map(|write| write.persisted().sign(&replica_key(1)).expect("signed").1).collect()
+    }
+}
+
+#[test]
+fn i18_the_service_is_given_a_pipeline_at_a_time() {
+    let mut slow = Slow { solo: backup(), outbox: Outbox::new() };
+    for block in &chain(&slow.solo.forge, L, LARGE)[..] {
+        let chain = decided(&slow.solo, block);
+        slow.hear(&chain);
+    }
+    assert_eq!(slow.given(), [1, 2]);
+    assert_eq!(slow.solo.replica.status().decided, at(L));
+    slow.executed(2, LARGE);
+    assert_eq!(usage(&slow.solo.replica).results.bytes, LARGE as u64 + 250, "a result that came too early is counted");
+    assert_eq!(slow.given(), [] as [u64; 0], "it still has the first");
+    slow.executed(1, LARGE);
+    assert_eq!(slow.given(), [3, 4], "then it gets more");
+    let waiting = usage(&slow.solo.replica).results.bytes;
+    assert_eq!(waiting, 2 * (LARGE as u64 + 250), "replies that wait for the disk");
+    for receipt in slow.receipts() {
+        slow.step(Input::Persisted(receipt));
+    }
+    assert_eq!(usage(&slow.solo.replica).results.bytes, 0);
+}
+
+#[test]
+fn i18_while_the_disk_is_behind_no_more_is_recorded_and_then_it_goes_on() {
+    let mut slow = Slow { solo: backup(), outbox: Outbox::new() };
+    let blocks = chain(&slow.solo.forge, 300, 10);
+    let (mut number, mut receipts) = (0, Vec::new());
+    // Views without end, each entered by a certificate of its own and decided in; and checkpoints on the way. The disk does nothing.
+    for in_view in 0..4000 {
+        let block = &blocks[number];
+        let position = (block.sequence_number(), block.digest());
+        let certificate = slow.solo.certificate(&[0, 2, 3], Kind::Commit, in_view, position);
+        let chain = slow.solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+        slow.hear(&chain);
+        slow.given().into_iter().for_each(|given| slow.executed(given, 10));
+        if slow.solo.replica.status().decided > at(number as u64) && number as u64 % L != L - 1 {
+            number += 1;
+        }
+        if slow.solo.replica.status().view.get() + 10 < in_view {
+            break;
+        }
+    }
+    let log = usage(&slow.solo.replica).log;
+    let status = slow.solo.replica.status();
+    assert!(log.bytes > 8 * 70_000 && log.bytes < 9 * 70_000, "{log}");
+    receipts.append(&mut slow.receipts());
+    for receipt in receipts {
+        slow.step(Input::Persisted(receipt));
+    }
+    // What it would not hear is told again.
+    let again = slow.solo.certificate(&[0, 2, 3], Kind::Commit, 5000, (at(number as u64 + 1), blocks[number].digest()));
+    let again = slow.solo.forge.chain(Some(&again), std::slice::from_ref(&blocks[number]));
+    slow.hear(&again);
+    assert!(slow.solo.replica.status().view.get() == 5000 && slow.solo.replica.status().decided >= status.decided);
+}
+
+#[test]
+fn i18_while_the_disk_is_behind_nothing_is_decided() {
+    let mut slow = Slow { solo: backup(), outbox: Outbox::new() };
+    let blocks = chain(&slow.solo.forge, 1500, 10);
+    for block in &blocks {
+        let proposal = slow.solo.forge.pre_prepare(&slow.solo.keys[0], view(0), block);
+        slow.hear(&proposal);
+        let chain = decided(&slow.solo, block);
+        slow.hear(&chain);
+        if slow.solo.replica.status().decided < block.sequence_number() {
+            break;
+        }
+        slow.executed(block.sequence_number().get(), 10);
+        for command in slow.outbox.app() {
+            if let AppCommand::TakeCheckpoint(order) = command {
+                let manifest = order.manifest([]);
+                let stable = slow.solo.forge.stable(&slow.solo.members(&[0, 2, 3]), slow.solo.forge.checkpoint_of(&manifest));
+                slow.step(Input::CheckpointTaken(manifest));
+                let stable = slow.solo.forge.stable_message(&stable);
+                slow.hear(&stable);
+            }
+        }
+    }
+    let status = slow.solo.replica.status();
+    assert!(status.usage.log.bytes > 8 * 70_000 && status.usage.log.bytes < 9 * 70_000, "{}", status.usage.log);
+    assert!(status.decided > at(100) && status.decided < at(1500), "{status:?}");
+    for receipt in slow.receipts() {
+        slow.step(Input::Persisted(receipt));
+    }
+    assert_eq!(slow.solo.replica.status().decided, status.decided.next(), "what it held meanwhile is decided when the disk has caught up");
+}
+
+#[test]
+fn s2_an_old_request_is_answered_once_in_an_interval() {
+    let mut solo = backup();
+    let blocks = chain(&solo.forge, 3, LARGE);
+    for block in &blocks {
+        let chain = decided(&solo, block);
+        solo.feed(&chain);
+    }
+    let answers = |solo: &mut Solo, number: usize| {
+        solo.sent.clear();
+        for _ in 0..100 {
+            let old = solo.forge.request_message(&blocks[number].requests()[0]);
+            solo.feed(&old);
+        }
+        solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Reply).count()
+    };
+    assert_eq!((answers(&mut solo, 0), answers(&mut solo, 1)), (1, 1), "each number has its own");
+    assert_eq!(answers(&mut solo, 0), 0);
+    solo.pass(T / 8);
+    assert_eq!(answers(&mut solo, 0), 1, "and again after a status interval");
+}
+
+#[test]
+fn c3_questions_for_a_manifest_are_counted_before_they_cost_anything() {
+    let mut solo = backup();
+    for block in &chain(&solo.forge, K, 10) {
+        let chain = decided(&solo, block);
+        solo.feed(&chain);
+    }
+    let order = std::mem::take(&mut solo.commands).into_iter().find_map(|command| match command {
+        AppCommand::TakeCheckpoint(order) => Some(order),
+        _ => None,
+    });
+    let manifest = order.expect("a snapshot was ordered").manifest([Digest::new([1; 32])]);
+    let state = solo.forge.checkpoint_of(&manifest).state;
+    solo.step(Input::CheckpointTaken(manifest));
+    let ask = |solo: &mut Solo, ordinal: u64, state: Digest| {
+        let question = solo.forge.fetch_manifest(solo.as_traitor(3), ordinal, at(K), state);
+        solo.sent.clear();
+        solo.feed(&question);
+        solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Manifest).count()
+    };
+    assert_eq!(ask(&mut solo, 1, state), 1);
+    for ordinal in 2..=64 {
+        assert_eq!(ask(&mut solo, ordinal, Digest::new([2; 32])), 0);
+    }
+    assert_eq!(ask(&mut solo, 65, state), 0, "64 answers are looked for in an interval, found or not");
+    solo.pass(T / 8);
+    assert_eq!(ask(&mut solo, 66, state), 1);
+}
+
+struct Nowhere;
+
+impl Wal for Nowhere {
+    type Error = std::convert::Infallible;
+    fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>> {
+        std::iter::empty()
+    }
+    fn append(&mut self, _index: u64, _record: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn truncate_before(&mut self, _index: u64) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn node(cluster: &Arc<Cluster>) -> Node<Nowhere, Snapshots<Diary, Disk>, logothete::SigningKey> {
+    let app = Snapshots::new(Diary::default(), Disk::default());
+    // Two requests of each client may wait.
+    let tuning = Tuning { pool_bytes_max: 5000, ..Tuning::from_timeout(T) };
+    Node::open(cluster.clone(), ReplicaId::new(1), tuning, Start::New, Nowhere, app, replica_key(1)).expect("opens")
+}
+
+#[test]
+fn i18_an_inbox_counts_what_tiny_messages_take() {
+    let cluster = Arc::new(cluster());
+    let mut node = node(&cluster);
+    // A part of a snapshot without content: nothing shorter decodes, and nobody need have signed it.
+    let tiny = Forge::new(cluster.clone()).chunk(b"");
+    let size = Unverified::decode(PeerLink(0), &tiny, cluster.limits()).expect("decodes").size();
+    assert!(size > 10 * tiny.len(), "{size}");
+    let room = 64 * 1024 * 1024 / size;
+    for _ in 0..room + 1000 {
+        node.receive(PeerLink(0), &tiny).expect("decodes");
+    }
+    assert!((999..=1001).contains(&node.counters().overflowed), "{:?}", node.counters());
+    node.run(Time(1)).expect("runs");
+    node.receive(PeerLink(0), &tiny).expect("decodes");
+    assert_eq!(node.counters().overflowed, 1000, "and it is empty again");
+}
+
+#[test]
+fn i18_events_that_nobody_asks_for_are_bounded_and_refusals_cost_no_other() {
+    let cluster = Arc::new(cluster());
+    let forge = Forge::new(cluster.clone());
+    let mut node = node(&cluster);
+    let lie = |digest: u8| forge.vote((ReplicaId::new(3), &replica_key(3)), Kind::Prepare, view(0), (at(1), Digest::new([digest; 32])));
+    for bytes in [lie(1), lie(2)] {
+        node.receive(PeerLink(3), &bytes).expect("decodes");
+    }
+    node.run(Time(1)).expect("runs");
+    let mut time = 1;
+    for _ in 0..100 {
+        for number in 2..=64 {
+            let request = forge.request(&client_key(0), RequestNumber::new(number), &[7; LARGE]);
+            node.receive(PeerLink(9), &forge.request_message(&request)).expect("decodes");
+        }
+        time += 1;
+        node.run(Time(time)).expect("runs");
+    }
+    let events = node.events();
+    assert_eq!(events.len(), 4096);
+    assert!(node.counters().events_lost > 1000, "{:?}", node.counters());
+    assert!(events.iter().any(|event| matches!(event, Event::Evidence(_))), "the proof is still among them");
+}
