@@ -85,7 +85,7 @@ fn kills(text: &str, general: u32) -> u32 {
 #[test]
 fn killed_general_catches_up_with_those_who_went_on() {
     let text = agrees("kill", 1000, &["--traitor", "none", "--kill", "2"]);
-    assert!(kills(&text, 2) > 1, "{text}");
+    assert!(kills(&text, 2) > 0, "{text}");
     assert!(text.contains(" stable checkpoints"), "{text}");
     assert!(!text.contains("general 1: killed"), "{text}");
 }

@@ -133,7 +133,7 @@ pub fn fight(settings: &Settings, camp: &Camp, orders: &Orders, mut glance: impl
     let ground = Ground { book, clock, weather };
     let doors: Vec<_> = parties.iter().zip(listeners).map(|(party, listener)| Ok(Arc::new(Door::new(*party, listener)?))).collect();
     let doors = doors.into_iter().collect::<io::Result<Vec<_>>>().map_err(in_words("no listeners"))?;
-    let killer = Arc::new(Killer::new(&settings.victims, settings.seed, |id| doors.get(id.get() as usize).cloned()));
+    let killer = Arc::new(Killer::new(&settings.victims, settings.seed, orders.count(), |id| doors.get(id.get() as usize).cloned()));
     let watches: Vec<_> = camp.cluster.replicas().map(|_| Watch::default()).collect();
     let command = Command::default();
 
@@ -277,13 +277,10 @@ fn watch_over(
         std::thread::sleep(GLANCE);
         let now = ground.clock.now();
         let completed = command.completed.load(Ordering::Acquire);
-        if completed == total {
-            // Now everybody is to catch up.
-            killer.rest();
-        }
         let mut progress = Progress { completed, view: View::default(), elapsed: now.since(Time::default()) };
         let mut executed = 0;
-        let mut level = true;
+        // When all is done everybody is to catch up.
+        let mut level = completed == total && killer.rest();
         for (id, watch) in loyal(settings, watches) {
             let seen = watch.look();
             let orders = seen.now.map_or(0, |entry| entry.orders);
@@ -298,7 +295,7 @@ fn watch_over(
             }
         }
         glance(&progress);
-        if completed == total && level {
+        if level {
             return None;
         }
         if let Some((party, _)) = handles.iter().find(|(party, handle)| handle.is_finished() && !is_traitor(settings, *party)) {

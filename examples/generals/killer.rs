@@ -13,10 +13,12 @@ use std::time::Duration;
 
 /// A general lives for so many instants at most.
 const LIFE: usize = 60;
-/// All of them together: each may be the one whose end is everybody's.
-const LIFE_TOGETHER: usize = 200;
+/// The first time a shorter one, so that even in the shortest run he has more than one.
+const FIRST_LIFE: usize = 12;
 /// So often all are killed at once.
 pub const TOGETHER_MAX: u32 = 5;
+/// In the shortest run too.
+const LIFE_TOGETHER_LEAST: usize = 60;
 
 enum State {
     /// Will live through so many instants more.
@@ -41,6 +43,9 @@ struct Fates {
     /// Nobody is killed any more.
     over: bool,
     together: bool,
+    /// How long a general lives at most where all die together. Each may be the one whose end is everybody's, and an order takes an instant
+    /// or two: half as many as there are orders spread the deaths over the run.
+    life_together: usize,
     strikes: u32,
     of: BTreeMap<ReplicaId, Fate>,
 }
@@ -49,13 +54,14 @@ pub struct Killer(Mutex<Fates>);
 
 impl Killer {
     /// Dice of his own for each victim.
-    pub fn new(victims: &Victims, seed: u64, doors: impl Fn(ReplicaId) -> Option<Arc<Door>>) -> Self {
+    pub fn new(victims: &Victims, seed: u64, orders: u64, doors: impl Fn(ReplicaId) -> Option<Arc<Door>>) -> Self {
         let of = victims.ids.iter().filter_map(|id| {
             let dice = Dice::new(seed, u64::from(*id) << 32 | 0xDEAD);
             let id = ReplicaId::new(*id);
             Some((id, Fate { door: doors(id)?, dice, state: State::Dead, set_up: false, torn: 0 }))
         });
-        Self(Mutex::new(Fates { over: false, together: victims.together, strikes: 0, of: of.collect() }))
+        let life_together = usize::try_from(orders / 2).unwrap_or(usize::MAX).max(LIFE_TOGETHER_LEAST);
+        Self(Mutex::new(Fates { over: false, together: victims.together, life_together, strikes: 0, of: of.collect() }))
     }
 
     /// A victim's doom, for the parts of him that it may strike in.
@@ -63,9 +69,11 @@ impl Killer {
         self.lock().of.contains_key(&id).then(|| Doom { killer: self.clone(), id })
     }
 
-    /// From now on nobody is killed.
-    pub fn rest(&self) {
-        self.lock().over = true;
+    /// From now on nobody is killed. False while one who was is still dying or dead.
+    pub fn rest(&self) -> bool {
+        let mut fates = self.lock();
+        fates.over = true;
+        fates.of.values().all(|fate| matches!(fate.state, State::Alive(_)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Fates> {
@@ -81,15 +89,18 @@ pub struct Doom {
 }
 
 impl Doom {
-    fn with<T>(&self, tell: impl FnOnce(&mut Fate, bool) -> T) -> Option<T> {
-        let mut fates = self.killer.lock();
-        let together = fates.together;
-        fates.of.get_mut(&self.id).map(|fate| tell(fate, together))
+    fn with<T>(&self, tell: impl FnOnce(&mut Fate) -> T) -> Option<T> {
+        self.killer.lock().of.get_mut(&self.id).map(tell)
     }
 
     /// A new life.
     pub fn rise(&self) {
-        self.with(|fate, together| fate.state = State::Alive(fate.dice.below(if together { LIFE_TOGETHER } else { LIFE })));
+        let mut fates = self.killer.lock();
+        let together = fates.together.then_some(fates.life_together);
+        if let Some(fate) = fates.of.get_mut(&self.id) {
+            let most = together.unwrap_or(if fate.set_up { LIFE } else { FIRST_LIFE });
+            fate.state = State::Alive(fate.dice.below(most));
+        }
     }
 
     /// An instant, in the middle of writing so many bytes. If the victim dies of it: how many of them still reach the disk.
@@ -111,8 +122,8 @@ impl Doom {
         if !fate.set_up {
             return Some(0);
         }
-        // Whole, not at all, or torn: each as likely as the others.
-        let kept = match fate.dice.below(3) {
+        // Not at all, whole, or torn.
+        let kept = match fate.dice.below(4) {
             0 => 0,
             1 => bytes,
             _ => fate.dice.below(bytes),
@@ -132,27 +143,27 @@ impl Doom {
 
     /// Whatever ended, his life did.
     pub fn is_dead(&self) -> bool {
-        self.with(|fate, _| !matches!(fate.state, State::Alive(_))).unwrap_or_default()
+        self.with(|fate| !matches!(fate.state, State::Alive(_))).unwrap_or_default()
     }
 
     /// His first record is on the disk: whatever happens, he is not new any more.
     pub fn set_up(&self) {
-        self.with(|fate, _| fate.set_up = true);
+        self.with(|fate| fate.set_up = true);
     }
 
     pub fn is_set_up(&self) -> bool {
-        self.with(|fate, _| fate.set_up).unwrap_or_default()
+        self.with(|fate| fate.set_up).unwrap_or_default()
     }
 
     /// How often he was struck while he wrote.
     pub fn torn(&self) -> u64 {
-        self.with(|fate, _| fate.torn).unwrap_or_default()
+        self.with(|fate| fate.torn).unwrap_or_default()
     }
 
     /// How long he is dead now: any time up to `most`, more often a short one.
     pub fn pause(&self, most: Duration) -> Duration {
         let most = usize::try_from(most.as_micros()).unwrap_or(usize::MAX);
-        let pause = self.with(|fate, _| {
+        let pause = self.with(|fate| {
             let most = fate.dice.below(most);
             fate.dice.below(most)
         });

@@ -51,13 +51,15 @@ impl Quarters<'_> {
 /// # Errors
 /// He could not be started, or he fell without being killed.
 pub fn live<'scope>(scope: &'scope Scope<'scope, '_>, quarters: &Quarters<'_>, doom: Option<&Doom>, watch: &Watch) -> Result<(), String> {
+    let mut life = 0_u64;
     loop {
+        life += 1;
         doom.into_iter().for_each(Doom::rise);
         // Said by who set him up, and never concluded from what is in his folder: a log that was lost would make him new again.
         let set_up = doom.is_some_and(Doom::is_set_up);
         let start = if set_up { Start::Recovering } else { Start::New };
         let node = quarters.open(start, Ledger::new(true), quarters.camp.key(quarters.id), doom)?;
-        if set_up {
+        if life > 1 {
             watch.recovered(&node.status());
         }
         watch.status(node.status(), node.application().service());

@@ -3,7 +3,7 @@
 use crate::frames::{self, Party};
 use logothete::Bytes;
 use std::collections::VecDeque;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -62,7 +62,12 @@ impl Route {
         let mut output = BufWriter::new(&*stream);
         frames::write_hello(&mut output, self.from)?;
         output.flush()?;
-        while let Some(waiting) = self.next() {
+        while self.has_more() {
+            if has_hung_up(&stream)? {
+                // He was killed meanwhile: what waits is for his next life.
+                return Ok(());
+            }
+            let waiting = self.take();
             for frame in &waiting {
                 frames::write_frame(&mut output, frame)?;
             }
@@ -71,13 +76,18 @@ impl Route {
         Ok(())
     }
 
-    /// Waits for something to write and takes all of it; `None` once closed.
-    fn next(&self) -> Option<VecDeque<Bytes>> {
+    /// Waits for something to write; false once closed.
+    fn has_more(&self) -> bool {
         let idle = |queue: &mut Queue| !queue.closed && queue.frames.is_empty();
-        let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        !queue.closed
+    }
+
+    /// Takes all that waits.
+    fn take(&self) -> VecDeque<Bytes> {
+        let mut queue = self.lock();
         queue.bytes = 0;
-        let waiting = std::mem::take(&mut queue.frames);
-        (!queue.closed).then_some(waiting)
+        std::mem::take(&mut queue.frames)
     }
 
     /// Ends the writer thread, also in the middle of a write.
@@ -94,4 +104,12 @@ impl Route {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has the other side closed the connection? Nothing else ever comes back over it.
+fn has_hung_up(mut stream: &TcpStream) -> io::Result<bool> {
+    stream.set_nonblocking(true)?;
+    let read = stream.read(&mut [0]);
+    stream.set_nonblocking(false)?;
+    Ok(!read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock))
 }
