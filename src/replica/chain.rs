@@ -315,7 +315,11 @@ impl ChainStore {
             return;
         }
         self.blocks.retain(|_, held| held.block.header.sequence_number > position.number);
-        self.open = self.open.split_off(&position.number.next());
+        // All that stays is open again: what was decided above it too, of which the window had let go of a part meanwhile. (C4)
+        self.open.clear();
+        for (digest, held) in &self.blocks {
+            self.open.entry(held.block.header.sequence_number).or_default().insert(*digest);
+        }
         self.open_bytes = self.blocks.values().map(|held| block_size(&held.block)).sum();
         self.decided_bytes = 0;
         self.floor = position.number;
@@ -354,5 +358,40 @@ impl ChainStore {
 
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c4_what_was_decided_above_an_installed_state_is_open_again() {
+        let group = Digest::new([1; 32]);
+        let at = |number| SequenceNumber::new(number);
+        let mut chain = ChainStore::new(Position { number: at(0), digest: group });
+        let mut digests = vec![group];
+        let mut blocks = Vec::new();
+        for number in 1..=14 {
+            let block = Arc::new(Block::new(&group, at(number), digests[number as usize - 1], Vec::new()));
+            digests.push(block.digest);
+            blocks.push(block);
+        }
+        let decide = |chain: &mut ChainStore, numbers: std::ops::RangeInclusive<usize>| {
+            for number in numbers {
+                chain.insert(blocks[number - 1].clone());
+                chain.decide(digests[number]);
+            }
+        };
+        decide(&mut chain, 1..=14);
+        let size = block_size(&blocks[0]);
+        // The window has moved on to 12 while the state at 8 was fetched.
+        chain.forget(at(12), at(12), u64::MAX);
+        chain.install(Position { number: at(8), digest: digests[8] });
+        assert_eq!((chain.decided(), chain.bytes(), chain.open().count()), (at(8), (2 * size, 0), 2));
+        decide(&mut chain, 9..=14);
+        assert_eq!(chain.bytes(), (0, 6 * size));
+        chain.forget(at(14), at(14), u64::MAX);
+        assert_eq!((chain.bytes(), chain.len()), ((0, 0), 0));
     }
 }
