@@ -151,6 +151,10 @@ impl Net {
         Ok(())
     }
 
+    pub(super) fn slow_of(&self, at: usize) -> Slowness {
+        self.slow_at.get(&at).copied().unwrap_or(self.slow)
+    }
+
     fn draw(&mut self, (from, to): (u64, u64)) -> u64 {
         if to == 0 { 0 } else { self.random.between(from, to) }
     }
@@ -195,7 +199,7 @@ impl Net {
 
     fn write(&mut self, at: usize, write: Write) {
         self.hosts[at].writes += 1;
-        let delay = self.draw(self.slow.disk);
+        let delay = self.draw(self.slow_of(at).disk);
         let host = &mut self.hosts[at];
         let after = host.unsynced.back().map_or(self.now, |(due, _)| *due);
         let due = after.max(Time(self.now.0 + delay));
@@ -228,7 +232,7 @@ impl Net {
     }
 
     fn order(&mut self, at: usize, command: AppCommand) {
-        let delay = self.draw(self.slow.service);
+        let delay = self.draw(self.slow_of(at).service);
         let host = &mut self.hosts[at];
         let after = host.lane.back().map_or(self.now, |(due, _)| *due);
         host.lane.push_back((after.max(Time(self.now.0 + delay)), command));

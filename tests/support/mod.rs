@@ -69,6 +69,8 @@ pub struct Net {
     pub dead: BTreeSet<usize>,
     /// How long disks and services take.
     pub slow: Slowness,
+    /// The same for one host.
+    pub slow_at: BTreeMap<usize, Slowness>,
     /// What a traitor makes of what its replica wants to send.
     pub twists: BTreeMap<usize, Twist>,
     /// Clients that write to one replica first; all after a while.
@@ -119,6 +121,7 @@ impl Net {
             down: BTreeSet::new(),
             dead: BTreeSet::new(),
             slow: Slowness::default(),
+            slow_at: BTreeMap::new(),
             twists: BTreeMap::new(),
             retry: Duration::from_millis(500),
             oracle: Oracle::new(cluster.size()),
@@ -262,7 +265,7 @@ impl Net {
     }
 
     fn is_silent(&self, at: usize) -> bool {
-        self.slow.disk.1 == 0 && self.hosts[at].replica.status().diverged.is_some()
+        self.slow_of(at).disk.1 == 0 && self.hosts[at].replica.status().diverged.is_some()
     }
 
     // I18
