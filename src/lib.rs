@@ -93,8 +93,8 @@
 //!
 //! # Bounds
 //!
-//! This version takes no checkpoints: every decided batch stays in memory, and a log ends after [`ClusterBuilder::log_window`] batches. Section 6 of `SPEC.md`
-//! has a bound for each structure.
+//! Every buffer has a limit in bytes: section 6 of `SPEC.md` has the formula for each, for all together, and for what one peer or one client can take of it. [`Status`] reports
+//! what is in use against each limit ([`Usage`]). Log and memory are let go of as checkpoints become stable.
 #![forbid(unsafe_code)]
 
 mod application;
