@@ -198,6 +198,10 @@ impl Replica {
             cluster,
         };
         replica.ordering.proposed_is_current = replica.ordering.head == replica.decided_end();
+        if replica.ordering.head.number > executed.number {
+            // T1: what was accepted before the restart is outstanding, from the first time told on.
+            replica.ordering.accepted_at.insert(replica.ordering.head.number, Time::default());
+        }
         replica.ordering.certified = high.clone().filter(|high| high.view == replica.promises.view());
         replica.ordering.target = high.filter(|high| high.kind == VoteKind::Commit);
         Ok(replica)
