@@ -4,6 +4,7 @@ mod support;
 
 use logothete::{MessageKind, ReplicaId, SequenceNumber, Start, Tuning, View};
 use std::time::Duration;
+use support::gang::Gang;
 use support::{Net, builder, replica_key};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
@@ -34,7 +35,7 @@ fn lose(net: &mut Net, at: usize, nonce: u8, with_store: bool) {
 }
 
 fn rejoined(net: &mut Net, at: usize) {
-    net.run_until(LONG, "it has rejoined", |net| !net.hosts[at].replica.status().rejoining);
+    net.run_until(LONG * 4, "it has rejoined", |net| !net.hosts[at].replica.status().rejoining);
 }
 
 /// Nobody hears or is heard by `at`.
@@ -63,6 +64,29 @@ fn d2_with_or_without_its_snapshots_a_replica_rejoins_and_counts() {
             orders(&mut net, 20, &three);
             net.settle(LONG, &three);
         }
+    }
+}
+
+#[test]
+fn d2_beside_as_many_traitors_as_there_can_be_a_replica_rejoins() {
+    // One of seven plots, one forgets: these are the two that may be faulty.
+    for seed in 0..6 {
+        let mut net = net(7, seed);
+        let traitor = (seed % 2) as usize;
+        let gang = Gang::new(seed, 7, net.cluster.quorum() as usize, &[traitor], 3);
+        let plot = gang.clone();
+        net.twists.insert(traitor, Box::new(move |envelope, forge| plot.borrow_mut().act(traitor, envelope, forge)));
+        net.tap = Some(gang);
+        let loyal = net.loyal();
+        orders(&mut net, 30, &loyal);
+        let at = loyal[seed as usize % 6];
+        // The traitor knows the nonce, and answers what it likes.
+        lose(&mut net, at, 1 + (seed % 4) as u8, seed % 3 == 0);
+        orders(&mut net, 10, &loyal);
+        rejoined(&mut net, at);
+        orders(&mut net, 10, &loyal);
+        net.settle(LONG * 10, &loyal);
+        net.oracle.claims.check(net.cluster.quorum() as usize - 1);
     }
 }
 
