@@ -10,7 +10,7 @@ use crate::message::{Chain, CheckpointVote, Fetch, Message, Mode, Rank, StatusMe
 use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
@@ -392,10 +392,10 @@ impl Replica {
         // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
         let window_end = self.cluster.window_end(self.stable().number);
         let below = self.fetched_from();
-        let mut missing = Vec::new();
+        let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
         for (root, is_certified) in roots.into_iter().filter(|(root, _)| root.number <= window_end) {
             if let Gap::Missing(position) = self.chain.gap(root) {
-                if position.number > below && !missing.contains(&(position, is_certified)) {
+                if position.number > below && seen.insert((position, is_certified)) {
                     missing.push((position, is_certified));
                 }
             }
@@ -407,7 +407,8 @@ impl Replica {
     pub(super) fn fetch_missing(&mut self) {
         let missing = self.missing_roots();
         let (now, interval) = (self.now, self.tuning.fetch_interval);
-        self.catch_up.missing.retain(|digest, _| missing.iter().any(|(position, _)| position.digest == *digest));
+        let digests: BTreeSet<Digest> = missing.iter().map(|(position, _)| position.digest).collect();
+        self.catch_up.missing.retain(|digest, _| digests.contains(digest));
         let above = self.fetched_from();
         for (position, _) in missing {
             let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });

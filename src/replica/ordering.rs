@@ -440,8 +440,7 @@ impl Replica {
             }
             self.rebuild_proposed();
             let (sessions, proposed) = (&self.sessions, &self.ordering.proposed);
-            let last = |client: &ClientId| proposed.get(client).copied().unwrap_or_default().max(sessions.last(client));
-            let batch = self.pool.next_batch(self.cluster.limits(), last);
+            let batch = self.pool.next_batch(self.cluster.limits(), proposed, |client| sessions.last(client));
             if batch.is_empty() {
                 return Ok(());
             }

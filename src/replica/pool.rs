@@ -196,13 +196,21 @@ impl Pool {
         requests
     }
 
-    /// The next batch: of each client in turn, its requests in order, above what `last` says is on the chain already.
-    pub(super) fn next_batch(&mut self, limits: &Limits, last: impl Fn(&ClientId) -> RequestNumber) -> Vec<Request> {
+    /// The next batch: of each client in turn, its requests in order, above what is decided, `last`, or `proposed` on the chain already.
+    pub(super) fn next_batch(
+        &mut self,
+        limits: &Limits,
+        proposed: &BTreeMap<ClientId, RequestNumber>,
+        last: impl Fn(&ClientId) -> RequestNumber,
+    ) -> Vec<Request> {
         let start = self.cursor;
-        let turns = || self.queues.range(start..).chain(self.queues.range(..start)).filter(|(client, _)| **client != start);
-        let own = self.queues.get_key_value(&start);
+        // I18: of others nothing can be ordered, and there may be very many that wait behind gaps.
+        let ready: BTreeSet<&ClientId> = self.waiting.iter().map(|(_, client)| client).chain(proposed.keys()).collect();
+        let turns = ready.range(start..).chain(ready.range(..start)).filter(|client| ***client != start).copied();
+        let own = ready.get(&start).copied();
+        let next = |client: &ClientId| proposed.get(client).copied().unwrap_or_default().max(last(client)).next();
         let mut order: Vec<(&ClientId, &Queue, RequestNumber)> =
-            turns().chain(own).map(|(client, queue)| (client, queue, last(client).next())).collect();
+            turns.chain(own).filter_map(|client| Some((client, self.queues.get(client)?, next(client)))).collect();
         let (mut batch, mut bytes) = (Vec::new(), 0);
         let mut cursor = start;
         'full: while !order.is_empty() {
