@@ -419,3 +419,6 @@ impl rand_core::TryCryptoRng for Factors {}
 #[cfg(test)]
 #[path = "verify_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "verify_wycheproof.rs"]
+mod wycheproof_tests;

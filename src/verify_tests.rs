@@ -145,3 +145,14 @@ fn zip_215_the_edge_cases_keep_their_verdicts_in_each_others_company() {
         }
     }
 }
+
+#[test]
+fn spec_3_5_bad_keys_of_the_edge_cases_are_no_members() {
+    for (case, (_, key, _, _)) in CASES.iter().enumerate() {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes(key)).unwrap();
+        // The others have torsion components, small order, or a second encoding.
+        let good = [6, 7].contains(&case);
+        assert_eq!(crate::Cluster::builder(vec![key], Vec::new()).build().is_ok(), good, "{case}");
+        assert_eq!(crate::Cluster::builder(vec![crate::SigningKey::from_bytes(&[1; 32]).verifying_key()], vec![key]).build().is_ok(), good);
+    }
+}

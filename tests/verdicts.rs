@@ -5,6 +5,7 @@ mod samples;
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::Identity;
 use ed25519_dalek::{Signature, SigningKey};
 use logothete::sim::forge::{ForgedCheckpoint, ForgedStatus};
 use logothete::{DecodeError, Limits, MessageKind, ReplicaId, RequestNumber, SequenceNumber, Unverified, VerifyError, View};
@@ -272,6 +273,15 @@ fn crafted(key: &SigningKey, message: &[u8], encoded_r: [u8; 32], r: Scalar) -> 
     [encoded_r, s.to_bytes()].concat().try_into().unwrap()
 }
 
+/// Adds little-endian numbers, modulo the width.
+fn add(sum: &mut [u8], addend: &[u8]) {
+    let mut carry = 0;
+    for (to, from) in sum.iter_mut().zip(addend) {
+        let byte = u16::from(*to) + u16::from(*from) + carry;
+        (*to, carry) = (u8::try_from(byte & 0xff).unwrap(), byte >> 8);
+    }
+}
+
 /// Signatures that a correct signer never makes, and on which libraries disagree: (what, signature, ZIP-215's verdict).
 fn edge_signatures(key: &SigningKey, message: &[u8]) -> Vec<(&'static str, [u8; 64], bool)> {
     let r = Scalar::from(7_u64);
@@ -291,18 +301,51 @@ fn edge_signatures(key: &SigningKey, message: &[u8]) -> Vec<(&'static str, [u8; 
     list.push(("R in a third encoding", crafted(key, message, identity, Scalar::ZERO), true));
     let honest = crafted(key, message, point.compress().to_bytes(), r);
     list.push(("honest", honest, true));
-    // S + L: the same residue in another encoding.
-    let order = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
-    let mut carry = 0_u16;
-    let mut high = honest;
-    for index in 0..32 {
-        let sum = u16::from(honest[32 + index]) + u16::from(u8::from_str_radix(&order[2 * index..2 * index + 2], 16).unwrap()) + carry;
-        (high[32 + index], carry) = (u8::try_from(sum & 0xff).unwrap(), sum >> 8);
+    // S in other encodings of the same residue, and beside it where a lenient parser would clear a bit or reduce by the field's prime.
+    let scalar =
+        |number: &str| -> [u8; 32] { std::array::from_fn(|index| u8::from_str_radix(&number[2 * index..2 * index + 2], 16).unwrap()) };
+    let order = scalar("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    let prime = scalar("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
+    let high = |addends: &[[u8; 32]]| {
+        let mut signature = honest;
+        addends.iter().for_each(|addend| add(&mut signature[32..], addend));
+        signature
+    };
+    let power = |bit: usize| std::array::from_fn(|index| if index == bit / 8 { 1 << (bit % 8) } else { 0 });
+    list.extend([1, 2, 4, 8].map(|times| ("S beyond the group's order", high(&vec![order; times]), false)));
+    list.extend([253, 254, 255].map(|bit| ("S with a high bit set", high(&[power(bit)]), false)));
+    list.push(("S with the field's prime added", high(&[prime]), false));
+    // R changed, and S made anew for the hash with the changed R: good only for who compares too little of R.
+    for bit in [0, 1, 2, 7, 8, 16, 31, 32, 63, 64, 97, 127, 240, 247, 248, 253, 254, 255] {
+        let mut other = point.compress().to_bytes();
+        other[bit / 8] ^= 1 << (bit % 8);
+        list.push(("R with a bit changed", crafted(key, message, other, r), false));
     }
-    list.push(("S beyond the group's order", high, false));
-    let mut no_point = honest;
-    no_point[..32].copy_from_slice(&[2; 32]);
-    list.push(("R that is no point, or another", no_point, false));
+    list.push(("R with all bits changed", crafted(key, message, point.compress().to_bytes().map(|byte| !byte), r), false));
+    list.push(("R with all bits set", crafted(key, message, [0xff; 32], r), false));
+    list.push(("R of zeros", crafted(key, message, [0; 32], r), false));
+    list.push(("R of twos", [&[2; 32], &honest[32..]].concat().try_into().unwrap(), false));
+    list.push((
+        "R in a second encoding, hashed as reduced",
+        {
+            let mut signature = crafted(key, message, EdwardsPoint::identity().compress().to_bytes(), Scalar::ZERO);
+            signature[..32].copy_from_slice(&identity);
+            signature
+        },
+        false,
+    ));
+    // R and S of values at which arithmetic likes to fail.
+    let above = |number: [u8; 32], by: u8| {
+        let mut sum = number;
+        add(&mut sum, &[by]);
+        sum
+    };
+    let below = |number: [u8; 32]| std::array::from_fn(|index| number[index] - u8::from(index == 0));
+    for special_r in [[0; 32], above([0; 32], 1), order, prime] {
+        for special_s in [[0; 32], above([0; 32], 1), below(order), order, above(order, 1)] {
+            list.push(("special R and S", [special_r, special_s].concat().try_into().unwrap(), false));
+        }
+    }
     list.push(("all zero", [0; 64], false));
     list
 }
@@ -535,4 +578,21 @@ fn s2_a_reply_with_a_false_path_is_refused() {
     too_long.extend_from_slice(&33_u64.to_le_bytes());
     too_long.extend_from_slice(&[0; 33 * 32 + 64]);
     assert_eq!(world.decode(&too_long).unwrap_err(), DecodeError::Malformed);
+}
+
+#[test]
+fn spec_2_a_message_has_room_for_a_signature_of_64_bytes_and_no_other() {
+    let world = World::new();
+    let vote = &world.samples()[2].sheet;
+    let (before, signature) = vote.bytes.split_at(vote.signatures[0]);
+    assert_eq!(signature.len(), 64);
+    // Cut, lengthened before, between and behind its halves, and with a byte of it left out.
+    let mut others: Vec<Vec<u8>> = [0, 32, 62, 63].map(|length| signature[..length].to_vec()).to_vec();
+    for at in [0, 32, 64] {
+        others.extend([1, 2, 32].map(|zeros| [&signature[..at], &vec![0; zeros], &signature[at..]].concat()));
+    }
+    others.extend((0..64).map(|gap| [&signature[..gap], &signature[gap + 1..]].concat()));
+    for other in others {
+        assert!(world.decode(&[before, &other].concat()).is_err(), "{}", other.len());
+    }
 }

