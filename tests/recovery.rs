@@ -2,9 +2,10 @@
 
 mod support;
 
-use logothete::{Event, Start, Tuning};
+use logothete::{Event, SequenceNumber, Start, Tuning};
+use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{Fate, Net, builder};
+use support::{Fate, Net, Slowness, builder};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const LONG: Duration = Duration::from_secs(120);
@@ -113,6 +114,38 @@ fn c3_up_to_the_retention_catching_up_is_by_chain() {
     net.restart(3, Start::Recovering).expect("recovers");
     net.settle(LONG, &ALL);
     assert_eq!(events(&net, 3, |event| matches!(event, Event::StateInstalled { .. })), 0);
+}
+
+#[test]
+fn c2_what_the_service_has_executed_above_the_stable_checkpoint_is_still_held_after_a_restart() {
+    let mut net = net(5, 0);
+    let (zero, slow) = (SequenceNumber::new(0), Slowness { service: (500_000_000, 500_000_000), ..Slowness::default() });
+    // Two services execute nothing for a long time, so that no checkpoint becomes stable.
+    net.slow_at = BTreeMap::from([(1, slow), (2, slow)]);
+    orders(&mut net, 14, &ALL);
+    let executed = |net: &Net, at: usize| net.hosts[at].replica.status().executed.get();
+    net.run_until(LONG, "two have a snapshot", |net| executed(net, 0) > 8 && executed(net, 3) > 8);
+    for at in ALL {
+        net.crash(at);
+        net.restart(at, Start::Recovering).expect("recovers");
+        let status = net.hosts[at].replica.status();
+        assert!(status.stable == zero && status.floor == zero, "{status:?}");
+    }
+    // D2: the log is lost, and the service's state is not. What lay in the log is fetched before anything is said again.
+    net.crash(3);
+    net.hosts[3].disk.with(|content| content.log.clear());
+    net.restart(3, Start::Rejoining { nonce: [1; 32] }).expect("rejoins");
+    let status = net.hosts[3].replica.status();
+    assert!(status.floor == status.executed && status.floor > zero, "{status:?}");
+    net.run_until(LONG, "R3 rejoins", |net| !net.hosts[3].replica.status().rejoining);
+    let status = net.hosts[3].replica.status();
+    assert!(status.stable == zero && status.floor == zero, "{status:?}");
+    net.slow_at.clear();
+    for at in [1, 2] {
+        net.crash(at);
+        net.restart(at, Start::Recovering).expect("recovers");
+    }
+    net.settle(LONG, &ALL);
 }
 
 #[test]

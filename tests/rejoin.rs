@@ -106,6 +106,47 @@ fn d2_one_after_the_other_all_lose_their_logs() {
 }
 
 #[test]
+fn d2_one_after_the_other_all_lose_their_logs_before_a_checkpoint() {
+    for with_store in [false, true] {
+        // Everything fits into one interval: what is decided is held as batches, or not at all.
+        let cluster = builder(4, 2).checkpoint_interval(64).log_window(128).pipeline(4).build().expect("a valid cluster");
+        let mut net = Net::tuned(cluster, 7, Tuning { retention: 0, ..Tuning::from_timeout(T) });
+        orders(&mut net, 10, &ALL);
+        net.settle(LONG, &ALL);
+        for at in ALL {
+            lose(&mut net, at, at as u8 + 1, with_store);
+            rejoined(&mut net, at);
+        }
+        // What they know now is what is on record.
+        ALL.into_iter().for_each(|at| net.crash(at));
+        for at in ALL {
+            net.restart(at, Start::Recovering).expect("recovers");
+            assert_eq!(net.hosts[at].replica.status().stable, SequenceNumber::new(0));
+        }
+        lose(&mut net, 0, 9, true);
+        rejoined(&mut net, 0);
+        net.settle(LONG, &ALL);
+        net.oracle.claims.check(net.cluster.quorum() as usize);
+    }
+}
+
+#[test]
+fn d2_a_replica_that_cannot_get_back_what_it_vouched_for_stays_silent() {
+    let mut net = net(4, 8);
+    orders(&mut net, 3, &ALL);
+    net.settle(LONG, &ALL);
+    lose(&mut net, 3, 1, true);
+    // It hears of views, not of batches.
+    net.mute.insert(MessageKind::Chain);
+    net.run_for(Duration::from_secs(60));
+    let status = net.hosts[3].replica.status();
+    assert!(status.rejoining && status.view > View::new(0), "{status:?}");
+    net.mute.clear();
+    rejoined(&mut net, 3);
+    net.settle(LONG, &ALL);
+}
+
+#[test]
 fn d2_a_wish_that_one_replica_has_alone_keeps_nobody_out() {
     let mut net = net(4, 3);
     orders(&mut net, 20, &ALL);

@@ -359,7 +359,7 @@ impl Replica {
             if is_held || self.chain.bytes().0 + held_size(&block) <= if is_certified { most } else { room } {
                 wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent }, is_certified);
                 taken |= !is_held;
-                self.chain.insert(block);
+                self.chain.insert_or_deepen(block);
             }
         }
         Ok(if taken { Disposition::Applied } else { Disposition::Ignored(Why::NotNeeded) })
@@ -400,6 +400,7 @@ impl Replica {
                 }
             }
         }
+        missing.extend(self.lost_blocks().map(|position| (position, true)));
         missing
     }
 
@@ -409,8 +410,10 @@ impl Replica {
         let (now, interval) = (self.now, self.tuning.fetch_interval);
         let digests: BTreeSet<Digest> = missing.iter().map(|(position, _)| position.digest).collect();
         self.catch_up.missing.retain(|digest, _| digests.contains(digest));
-        let above = self.fetched_from();
+        let (stable, fetched_from) = (self.stable().number, self.fetched_from());
         for (position, _) in missing {
+            // D2: what was lost lies below what is decided.
+            let above = if position.number > fetched_from { fetched_from } else { stable };
             let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });
             if entry.next_ask > now {
                 continue;

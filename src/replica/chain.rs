@@ -101,18 +101,29 @@ impl ChainStore {
         }
     }
 
-    // D2
-    /// A block that the log holds: undecided, or, if it stands right below the floor, a decided one for those who lag.
-    pub(super) fn restore(&mut self, block: Arc<Block>, place: Place) {
+    /// The highest decided block that is not held: what lies at and below it was executed in a former life, or came as a state.
+    pub(super) fn below_floor(&self) -> Option<Position> {
+        self.log.front().map(|digest| Position { number: self.floor, digest: *digest })
+    }
+
+    /// A block that is undecided, or, if it stands right below the floor, a decided one for those who lag.
+    pub(super) fn insert_or_deepen(&mut self, block: Arc<Block>) {
         let (number, digest, parent) = (block.header.sequence_number, block.digest, block.header.parent);
         if number > self.decided() {
             self.insert(block);
-        } else if number == self.floor && self.log.front() == Some(&digest) {
+        } else if number == self.floor && number.get() > 0 && self.log.front() == Some(&digest) {
             self.decided_bytes += held_size(&block);
             self.blocks.insert(digest, Held { block, recorded: None });
             self.log.push_front(parent);
             self.floor = number.minus(1);
         }
+    }
+
+    // D2
+    /// A block that the log holds.
+    pub(super) fn restore(&mut self, block: Arc<Block>, place: Place) {
+        let digest = block.digest;
+        self.insert_or_deepen(block);
         if let Some(held) = self.blocks.get_mut(&digest) {
             held.recorded = Some(held.recorded.map_or(place, |known| known.min(place)));
         }

@@ -120,10 +120,10 @@ impl Replica {
             return Err(RecoverError::UnknownReplica(id));
         }
         let tuning = tuning.sanitized();
-        let floor = app.last_executed.minus(tuning.retention.min(cluster.log_window()));
+        let retention = tuning.retention.min(cluster.log_window());
         let mut first = None;
         let records = records.into_iter().inspect(|(index, _)| first = first.or(Some(*index)));
-        let replayed = replay(&cluster, id, records, |block| block.header.sequence_number > floor);
+        let replayed = replay(&cluster, id, records, app.last_executed, retention);
         let index = first.unwrap_or_default();
         let replayed = match (start, replayed) {
             (Start::Recovering, replayed) => replayed?,

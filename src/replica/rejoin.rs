@@ -2,7 +2,12 @@
 //!
 //! Whatever view v it had reached, a quorum had wanted v or signed in v. Any q other replicas meet that quorum in f+1 members, and wants never
 //! fall: so the highest want among any q of the others is at least v. Of all answers the q lowest are taken, so that f liars can't name a view that never comes.
+//!
+//! And not before it has on record again what it may have vouched for: every batch from the stable checkpoint to the base of that view, which extends whatever
+//! was decided in lower ones. So logs can be lost one after another, and at any time f+1 correct replicas hold each decided batch.
 
+use super::chain::Gap;
+use super::promises::Position;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::event::Event;
 use crate::ids::{RawSignature, ReplicaId, View};
@@ -105,10 +110,32 @@ impl Replica {
     }
 
     // D2
-    /// Speaks again, if it has entered a view that it can't have been in. The entry's certificate is in `high`: V4 put it there.
+    /// The highest batch above the stable checkpoint that the service has executed and this replica does not hold: it was in the log that is lost.
+    pub(super) fn lost_blocks(&self) -> Option<Position> {
+        let is_lost = self.is_rejoining() && self.transfer.target().is_none();
+        self.chain.below_floor().filter(|position| is_lost && position.number > self.stable().number)
+    }
+
+    // D2
+    /// Is every batch from the stable checkpoint to the base on record? Records what is not yet, as the disk follows.
+    fn has_recorded_up_to_base(&mut self) -> bool {
+        let (base, stable) = (self.promises.base(), self.stable().number);
+        if base.number <= stable {
+            return self.chain.decided() >= stable;
+        }
+        if self.chain.gap(base) != Gap::Whole || self.chain.floor() > stable || self.disk_is_behind() {
+            return false;
+        }
+        let blocks = self.chain.unrecorded(base, stable);
+        self.record_part(&blocks)
+    }
+
+    // D2
+    /// Speaks again, if it has entered a view that it can't have been in, and holds what it may have vouched for before. The entry's certificate is in
+    /// `high`: V4 put it there.
     pub(super) fn may_end_rejoining(&mut self) -> Result<(), Broken> {
         let Some(bound) = self.rejoin_bound().filter(|_| self.is_rejoining()) else { return Ok(()) };
-        if self.promises.is_normal() && self.promises.view() > bound {
+        if self.promises.is_normal() && self.promises.view() > bound && self.has_recorded_up_to_base() {
             self.promises.end_rejoining(bound)?;
             self.rejoining = Rejoining::default();
             self.write_state(Vec::new());

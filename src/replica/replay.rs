@@ -30,28 +30,38 @@ struct Reader {
     whole: bool,
     /// The last `State` needs blocks of records from here on, and the log begins above it.
     owed: Option<u64>,
+    executed: SequenceNumber,
+    retention: u64,
 }
 
-/// Reads all records. `wanted` says which blocks are worth keeping.
+/// Reads all records. `executed` is where the service is; `retention` says how far below it and the stable checkpoint blocks are worth keeping.
 pub(super) fn replay(
     cluster: &Arc<Cluster>,
     me: ReplicaId,
     records: impl IntoIterator<Item = (u64, Bytes)>,
-    wanted: impl Fn(&Block) -> bool,
+    executed: SequenceNumber,
+    retention: u64,
 ) -> Result<Replayed, RecoverError> {
     let promises = Promises::new(cluster.clone(), me);
     let replayed = Replayed { promises, blocks: Vec::new(), records: 0 };
-    let mut reader = Reader { cluster: cluster.clone(), me, replayed, first: None, next: 0, whole: false, owed: None };
+    let cluster = cluster.clone();
+    let mut reader = Reader { cluster, me, replayed, first: None, next: 0, whole: false, owed: None, executed, retention };
     let mut records = records.into_iter().peekable();
     while let Some((index, bytes)) = records.next() {
         let is_last = records.peek().is_none();
-        reader.read(index, &bytes, is_last, &wanted).map_err(|fault| RecoverError::Record { index, fault })?;
+        reader.read(index, &bytes, is_last).map_err(|fault| RecoverError::Record { index, fault })?;
     }
     reader.finish()
 }
 
 impl Reader {
-    fn read(&mut self, index: u64, bytes: &[u8], is_last: bool, wanted: &impl Fn(&Block) -> bool) -> Result<(), RecordFault> {
+    // C2
+    /// What a replica holds while it runs, it has again after a restart: all above the stable checkpoint, also what its service has executed.
+    fn is_wanted(&self, block: &Block) -> bool {
+        block.header.sequence_number > self.replayed.promises.stable().number.min(self.executed).minus(self.retention)
+    }
+
+    fn read(&mut self, index: u64, bytes: &[u8], is_last: bool) -> Result<(), RecordFault> {
         if self.first.is_some() && index != self.next {
             return Err(RecordFault::Gap(self.next));
         }
@@ -70,28 +80,22 @@ impl Reader {
         self.replayed.records += 1;
         self.promise(index, &body).map_err(|Broken(reason)| RecordFault::DoesNotFollow(reason))?;
         match body {
-            RecordBody::Blocks { blocks } => self.blocks(index, blocks, None, wanted),
-            RecordBody::Prepare { digest, blocks, .. } => self.blocks(index, blocks, Some(digest), wanted),
+            RecordBody::Blocks { blocks } => self.blocks(index, blocks, None),
+            RecordBody::Prepare { digest, blocks, .. } => self.blocks(index, blocks, Some(digest)),
             _ => Ok(()),
         }
         .map_err(RecordFault::DoesNotFollow)
     }
 
     /// Keeps a record's blocks, of which the last is the one that is voted for.
-    fn blocks(
-        &mut self,
-        index: u64,
-        blocks: Vec<Arc<Block>>,
-        voted: Option<Digest>,
-        wanted: &impl Fn(&Block) -> bool,
-    ) -> Result<(), &'static str> {
+    fn blocks(&mut self, index: u64, blocks: Vec<Arc<Block>>, voted: Option<Digest>) -> Result<(), &'static str> {
         let mut last = None;
         for mut block in blocks {
             if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
                 return Err("P1: a batch does not hash to what its header says");
             }
             last = Some(block.digest);
-            if wanted(&block) {
+            if self.is_wanted(&block) {
                 self.replayed.blocks.push((index, block));
             }
         }
@@ -118,8 +122,10 @@ impl Reader {
         // Not yet a fault: a later one may need no block of what is gone.
         self.owed = self.first.filter(|first| *first > state.keeps_from).map(|_| state.keeps_from);
         // What the log may have let go of since is not built on again, even if it is still there.
-        self.replayed.blocks.retain(|(index, _)| *index >= state.keeps_from);
         self.replayed.promises.resume(State::clone(state));
+        let mut blocks = std::mem::take(&mut self.replayed.blocks);
+        blocks.retain(|(index, block)| *index >= state.keeps_from && self.is_wanted(block));
+        self.replayed.blocks = blocks;
         Ok(())
     }
 
