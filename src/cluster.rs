@@ -70,6 +70,15 @@ pub enum ConfigError {
     Number(&'static str),
 }
 
+/// How members sign. (SPEC 3.5)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Ed25519,
+    /// Proves nothing; for simulations.
+    #[cfg(feature = "sim")]
+    KeyedHash,
+}
+
 #[derive(Clone)]
 pub(crate) struct MemberKey {
     pub(crate) bytes: [u8; 32],
@@ -80,6 +89,7 @@ pub(crate) struct MemberKey {
 pub struct Cluster {
     replicas: Vec<MemberKey>,
     clients: BTreeMap<ClientId, ed25519_zebra::VerificationKey>,
+    scheme: Scheme,
     limits: Limits,
     checkpoint_interval: u64,
     log_window: u64,
@@ -93,6 +103,7 @@ pub struct Cluster {
 pub struct ClusterBuilder {
     replicas: Vec<VerifyingKey>,
     clients: Vec<VerifyingKey>,
+    scheme: Scheme,
     limits: Limits,
     checkpoint_interval: u64,
     log_window: u64,
@@ -112,7 +123,8 @@ pub(crate) const fn quorum(n: u32) -> u32 {
 impl Cluster {
     /// Starts a configuration from the replicas' keys, in the order of their ids, and the enrolled clients' keys, in any order.
     pub fn builder(replicas: Vec<VerifyingKey>, clients: Vec<VerifyingKey>) -> ClusterBuilder {
-        ClusterBuilder { replicas, clients, limits: Limits::default(), checkpoint_interval: 128, log_window: 512, pipeline: 16 }
+        let (scheme, limits) = (Scheme::Ed25519, Limits::default());
+        ClusterBuilder { replicas, clients, scheme, limits, checkpoint_interval: 128, log_window: 512, pipeline: 16 }
     }
 
     /// n, the number of replicas.
@@ -168,6 +180,9 @@ impl Cluster {
         self.pipeline
     }
 
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
     /// d_0, the digest at sequence number 0.
     pub(crate) fn genesis(&self) -> Digest {
         self.genesis
@@ -191,6 +206,12 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl ClusterBuilder {
+    /// For simulations only: members sign by a hash of their public key, which anyone could compute, in place of ed25519. See [`KeyedHash`](crate::sim::KeyedHash).
+    #[cfg(feature = "sim")]
+    pub fn with_keyed_hash(mut self) -> Self {
+        self.scheme = Scheme::KeyedHash;
+        self
+    }
     /// Sets the bounds on messages, batches and operations.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -234,6 +255,7 @@ impl ClusterBuilder {
         Ok(Cluster {
             replicas,
             clients,
+            scheme: self.scheme,
             limits: self.limits,
             checkpoint_interval: self.checkpoint_interval,
             log_window: self.log_window,
@@ -298,6 +320,11 @@ impl ClusterBuilder {
         hasher = hasher.u32(u32::try_from(clients.len()).unwrap_or(u32::MAX));
         for client in clients.keys() {
             hasher = hasher.bytes(client.as_bytes());
+        }
+        match self.scheme {
+            Scheme::Ed25519 => {}
+            #[cfg(feature = "sim")]
+            Scheme::KeyedHash => hasher = hasher.bytes(b"keyed hash"),
         }
         hasher.finish()
     }

@@ -4,12 +4,12 @@ use crate::application::{AppError, Application};
 use crate::cluster::Cluster;
 use crate::durable::{Released, Wal, persist};
 use crate::event::Event;
-use crate::ids::ReplicaId;
+use crate::ids::{Bytes, RawSignature, ReplicaId};
 use crate::outbox::{AppCommand, Envelope, Outbox, Outgoing};
 use crate::replica::{Input, RecoverError, Replica, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::verify::{PeerLink, Unverified, Verifier, VerifyError};
+use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
 use ed25519_dalek::{Signature, Signer};
 use std::collections::VecDeque;
@@ -111,7 +111,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         // Own signatures are not checked later: here is the one moment to find a wrong key file. The payload is of no kind that means anything.
         let probe = b"logothete/probe";
         let signature = signer.try_sign(probe).map_err(|error| NodeError::Sign(error.to_string()))?;
-        if cluster.replica_key(id).is_some_and(|key| key.verify_strict(probe, &signature).is_err()) {
+        let signature = RawSignature(signature.to_bytes());
+        if Check::replica(&cluster, id, Bytes::from(probe.as_slice()), signature).is_ok_and(|check| check.run().is_err()) {
             return Err(NodeError::WrongKey(id));
         }
         let mut outbox = Outbox::new();

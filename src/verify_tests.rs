@@ -101,6 +101,7 @@ fn check(case: usize) -> Check {
     let (message, key, signature, _) = CASES[case];
     Check {
         signatory: Signatory::Replica(ReplicaId::new(0)),
+        scheme: crate::cluster::Scheme::Ed25519,
         key: ed25519_zebra::VerificationKey::try_from(bytes::<32>(key)).unwrap(),
         payload: Bytes::from(bytes::<32>(message).to_vec()),
         signature: RawSignature(bytes(signature)),

@@ -26,6 +26,7 @@ impl Vector {
     fn check(&self) -> Option<Check> {
         Some(Check {
             signatory: Signatory::Replica(ReplicaId::new(0)),
+            scheme: crate::cluster::Scheme::Ed25519,
             key: ed25519_zebra::VerificationKey::try_from(self.key).unwrap(),
             payload: Bytes::from(self.message.clone()),
             signature: RawSignature(self.signature.clone().try_into().ok()?),
@@ -49,6 +50,7 @@ fn good() -> Check {
     let key = SigningKey::from_bytes(&[9; 32]);
     Check {
         signatory: Signatory::Replica(ReplicaId::new(1)),
+        scheme: crate::cluster::Scheme::Ed25519,
         key: ed25519_zebra::VerificationKey::try_from(key.verifying_key().to_bytes()).unwrap(),
         payload: Bytes::from(&b"good"[..]),
         signature: RawSignature(key.sign(b"good").to_bytes()),

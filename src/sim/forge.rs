@@ -10,8 +10,9 @@ pub use checkpoints::{ForgedCheckpoint, ForgedStable, ForgedStatus};
 pub use records::{Kept, KeptState};
 pub use seen::Seen;
 
+use super::keyed_hash::keyed_hash;
 use crate::certificate::Certificate;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Scheme};
 use crate::evidence::Evidence;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
@@ -120,7 +121,10 @@ impl Forge {
     }
 
     fn sign(&self, key: &SigningKey, payload: &[u8]) -> RawSignature {
-        RawSignature(key.sign(payload).to_bytes())
+        RawSignature(match self.cluster.scheme() {
+            Scheme::Ed25519 => key.sign(payload).to_bytes(),
+            Scheme::KeyedHash => keyed_hash(key.verifying_key().as_bytes(), payload),
+        })
     }
 
     fn finish(&self, mut message: Message, key: &SigningKey) -> Vec<u8> {

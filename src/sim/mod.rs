@@ -1,3 +1,6 @@
 //! The adversary's tools, for tests of this crate and of services on it. (feature `sim`)
 
 pub mod forge;
+pub(crate) mod keyed_hash;
+
+pub use keyed_hash::KeyedHash;
