@@ -1,0 +1,65 @@
+//! CPU time of one decision, summed over all replicas in one process, in memory.
+//!
+//! `cargo bench --bench decision` prints a table; `cargo bench --bench decision -- hash 4 2000` runs one case: scheme, replicas, decisions.
+//! A decision is a batch of one request of one byte: there are no empty batches here.
+
+mod support;
+
+use std::time::Duration;
+use support::{Ring, Scheme, builder, cpu_time, limits};
+
+/// One request of each waits at a time.
+const CLIENTS: usize = 16;
+
+/// Enough decisions in flight to fill the pipeline, as under load; `lone` waits for each.
+fn run(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) -> (Duration, Ring) {
+    let builder = builder(replicas, CLIENTS, scheme).limits(limits(1, 64));
+    let mut ring = Ring::new(builder, scheme, CLIENTS);
+    let requests: Vec<_> = (0..decisions).map(|index| ring.request(index % CLIENTS, b"x")).collect();
+    let start = cpu_time();
+    for (index, request) in requests.into_iter().enumerate() {
+        for replica in 0..replicas {
+            ring.post(replica, request.clone());
+        }
+        if lone {
+            ring.settle();
+        } else if index % CLIENTS == CLIENTS - 1 {
+            ring.settle();
+        }
+    }
+    ring.settle();
+    let spent = cpu_time().saturating_sub(start);
+    assert!(ring.members.iter().all(|member| member.executed == decisions as u64), "not all decided");
+    (spent, ring)
+}
+
+fn report(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) {
+    let (spent, ring) = run(scheme, replicas, decisions, lone);
+    let per = |count: u64| count as f64 / decisions as f64;
+    println!(
+        "{:>8} n={replicas:<3} {} {:>10.1} µs/decision, {:>7.1} messages, {:>7.1} signs, {:>7.1} verified, {:>5.1} records",
+        format!("{scheme:?}"),
+        if lone { "lone    " } else { "pipeline" },
+        spent.as_secs_f64() * 1e6 / decisions as f64,
+        per(ring.messages),
+        per(ring.signs),
+        per(ring.members.iter().map(|member| member.verified).sum()),
+        per(ring.members.iter().map(|member| member.wal.records).sum()),
+    );
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let [scheme, replicas, decisions] = &words[..] {
+        let scheme = if scheme == "hash" { Scheme::Hash } else { Scheme::Ed25519 };
+        report(scheme, replicas.parse().expect("replicas"), decisions.parse().expect("decisions"), false);
+        return;
+    }
+    for scheme in [Scheme::Hash, Scheme::Ed25519] {
+        for (replicas, decisions) in [(4, 2000), (7, 1000), (16, 200), (31, 60)] {
+            for lone in [false, true] {
+                report(scheme, replicas, decisions, lone);
+            }
+        }
+    }
+}
