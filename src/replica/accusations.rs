@@ -9,10 +9,10 @@ use crate::outbox::Recipients;
 use std::collections::BTreeMap;
 
 /// Bound: one proof for each member; the first suffices.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Accusations {
-    proofs: BTreeMap<ReplicaId, Evidence>,
-    impersonated: bool,
+    pub(super) proofs: BTreeMap<ReplicaId, Evidence>,
+    pub(super) impersonated: bool,
 }
 
 impl Replica {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
-struct Peer {
+pub(super) struct Peer {
     /// The highest ordinal heard in a status, and in a fetch: a replayed one draws no answer.
     /// Apart, so that a status which a fetch has overtaken is still heard: it carries votes.
     /// With the view before the ordinal: it never falls either, and it rises when a replica that has lost its log comes back.
@@ -22,7 +22,7 @@ struct Peer {
     fetch_ordinal: u64,
     want: View,
     /// Above this position it holds the decided blocks, as its last status said.
-    floor: Option<SequenceNumber>,
+    pub(super) floor: Option<SequenceNumber>,
     /// It has lost its log, it says.
     loss: Option<Loss>,
     /// Bytes of blocks and parts of snapshots sent to it in the present interval, which began then.
@@ -49,8 +49,9 @@ struct Missing {
 }
 
 /// Bound: one entry for each member, and one for each missing root: head, the commit target, and proposals in the pipeline.
+#[derive(Clone)]
 pub(super) struct CatchUp {
-    peers: BTreeMap<ReplicaId, Peer>,
+    pub(super) peers: BTreeMap<ReplicaId, Peer>,
     ordinal: u64,
     missing: BTreeMap<Digest, Missing>,
 }

@@ -8,10 +8,11 @@ use crate::message::{Block, batch_size};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-struct Held {
-    block: Arc<Block>,
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) block: Arc<Block>,
     /// The record that holds it, or an earlier one. (D1)
-    recorded: Option<Place>,
+    pub(super) recorded: Option<Place>,
 }
 
 /// What a block takes at most in a message or a record.
@@ -39,8 +40,9 @@ pub(super) enum Gap {
 
 /// Bound: decided blocks as far back as the retention says; above the decided end one block per position of the log window, what was
 /// prepared in views that decided nothing, and what the present view's primary proposed, at most two pipelines of each (SPEC 6).
+#[derive(Clone)]
 pub(super) struct ChainStore {
-    blocks: BTreeMap<Digest, Held>,
+    pub(super) blocks: BTreeMap<Digest, Held>,
     /// Those of them that stand above the decided end.
     open: BTreeSet<Position>,
     /// The decided blocks above this position are held.

@@ -15,11 +15,11 @@ type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
 
 /// Bound: one vote per member for each checkpoint of the log window, at most 1024 of them; the manifests of the own snapshots from the
 /// last but one stable checkpoint on, which are at most two windows' and two.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Checkpoints {
-    votes: BTreeMap<SequenceNumber, Ballots>,
+    pub(super) votes: BTreeMap<SequenceNumber, Ballots>,
     /// What the service has a snapshot of.
-    snapshots: BTreeMap<SequenceNumber, Manifest>,
+    pub(super) snapshots: BTreeMap<SequenceNumber, Manifest>,
     /// Where votes were last found that can't agree any more.
     disagreed: SequenceNumber,
     /// The own state at this position is not the quorum's: nothing is voted on before it is replaced. (C4)

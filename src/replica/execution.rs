@@ -15,6 +15,7 @@ type Queued = (Decision, u64);
 
 /// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then. Of these the service has
 /// at most one pipeline, and gets none while too many replies wait for the disk: what it answers is to be held too.
+#[derive(Clone)]
 pub(super) struct Execution {
     executed: SequenceNumber,
     /// Decided, and not yet given to the service.

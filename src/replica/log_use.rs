@@ -14,7 +14,7 @@ pub(super) struct Place {
 /// After so many bytes of records all that binds is restated, and blocks that hold older records are written anew.
 pub(super) const RESTATE_BYTES: u64 = 64 * 1024 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LogUse {
     next: Place,
     restated: Place,

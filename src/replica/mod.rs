@@ -6,6 +6,8 @@ mod chain;
 mod checkpoint;
 mod entry;
 mod execution;
+#[cfg(feature = "sim")]
+mod explore;
 mod log_use;
 mod ordering;
 mod pool;
@@ -22,6 +24,8 @@ mod view_change;
 mod votes;
 
 pub use entry::{AppState, RecoverError, Start};
+#[cfg(feature = "sim")]
+pub use explore::Standing;
 pub use sessions::{SessionEntry, SessionTable, SessionTableError};
 pub use usage::{Usage, Use};
 pub(crate) use votes::Slot;

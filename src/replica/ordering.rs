@@ -13,6 +13,7 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[derive(Clone)]
 pub(super) struct Ordering {
     /// The last position accepted in this view.
     pub(super) head: Position,
@@ -26,7 +27,7 @@ pub(super) struct Ordering {
     pub(super) proposed: BTreeMap<ClientId, RequestNumber>,
     pub(super) proposed_is_current: bool,
     /// Pre-prepares of the next view that came before it; at most two pipelines.
-    early: Vec<PrePrepare>,
+    pub(super) early: Vec<PrePrepare>,
     pub(super) window_closed: bool,
 }
 

@@ -8,9 +8,9 @@ use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-#[derive(Default)]
-struct Queue {
-    pending: BTreeMap<RequestNumber, Request>,
+#[derive(Clone, Default)]
+pub(super) struct Queue {
+    pub(super) pending: BTreeMap<RequestNumber, Request>,
     /// What all of `pending` cost.
     bytes: u64,
     /// Since when the client's next request is known here: only that one can be ordered, and be overdue.
@@ -43,15 +43,16 @@ fn cost(request: &Request) -> u64 {
 }
 
 /// Bound: for each enrolled client its quota in bytes, and twice `client_window` requests.
+#[derive(Clone)]
 pub(super) struct Pool {
-    queues: BTreeMap<ClientId, Queue>,
+    pub(super) queues: BTreeMap<ClientId, Queue>,
     waiting: BTreeSet<(Time, ClientId)>,
     count: usize,
     /// What all queues cost.
     bytes: u64,
     quota: Quota,
     /// Whose turn comes after this client's.
-    cursor: ClientId,
+    pub(super) cursor: ClientId,
 }
 
 impl Pool {

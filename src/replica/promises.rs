@@ -43,6 +43,7 @@ impl From<(SequenceNumber, Digest)> for Position {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Promises {
     pub(super) cluster: Arc<Cluster>,
     pub(super) me: ReplicaId,

@@ -17,9 +17,9 @@ use crate::time::Time;
 use std::collections::BTreeMap;
 
 /// Bound: one answer of each other replica.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rejoining {
-    answers: BTreeMap<ReplicaId, View>,
+    pub(super) answers: BTreeMap<ReplicaId, View>,
     next_ask: Option<Time>,
 }
 

@@ -13,7 +13,7 @@ use crate::wire::Bounded;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Replies that wait for their records. (D1)
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Unreleased {
     /// The replies to each batch, and the index below which all records must be durable before they leave.
     batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
@@ -43,6 +43,7 @@ impl Unreleased {
 }
 
 /// Bound: the cache has its own; the service is given nothing while more than 8 `message_bytes_max` wait for their records.
+#[derive(Clone)]
 pub(super) struct Replies {
     /// All records below this index are durable.
     durable_below: u64,

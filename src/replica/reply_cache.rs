@@ -23,7 +23,7 @@ pub(super) fn cost_max(limits: &Limits) -> u64 {
 }
 
 /// One client's latest replies, without signatures: a repeated one is signed again, to the same bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Kept {
     replies: BTreeMap<RequestNumber, Reply>,
     /// What all of `replies` cost.
@@ -35,6 +35,7 @@ struct Kept {
 }
 
 /// Bound: for each client its quota in bytes, and `client_window` replies; and as many bits.
+#[derive(Clone)]
 pub(super) struct ReplyCache {
     window: u64,
     quota: Quota,

@@ -147,6 +147,7 @@ fn take_session(rest: &mut &[u8]) -> Option<(ClientId, Session)> {
 }
 
 /// The sessions as decided, which is where ordering is, and as executed, which is the state.
+#[derive(Clone)]
 pub(super) struct Sessions {
     decided: BTreeMap<ClientId, RequestNumber>,
     pub(super) table: SessionTable,

@@ -25,7 +25,7 @@ struct Asked {
     until: Time,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Phase {
     /// Waits for the manifest.
     #[default]
@@ -38,7 +38,7 @@ enum Phase {
     Install,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Running {
     target: Checkpoint,
     phase: Phase,
@@ -56,7 +56,7 @@ struct Running {
 }
 
 /// Bound: one transfer at a time, with 8 parts under way, and a manifest; 8 reads for each peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StateTransfer {
     running: Option<Running>,
     /// How often each peer let a question pass: those that answer are asked first.

@@ -5,6 +5,7 @@ use crate::time::Time;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+#[derive(Clone)]
 pub(super) struct Timers {
     /// The host has told the time at least once.
     pub(super) started: bool,

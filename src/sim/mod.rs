@@ -3,4 +3,5 @@
 pub mod forge;
 pub(crate) mod keyed_hash;
 
+pub use crate::replica::Standing;
 pub use keyed_hash::KeyedHash;
