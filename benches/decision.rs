@@ -21,9 +21,7 @@ fn run(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) -> (Durati
         for replica in 0..replicas {
             ring.post(replica, request.clone());
         }
-        if lone {
-            ring.settle();
-        } else if index % CLIENTS == CLIENTS - 1 {
+        if lone || index % CLIENTS == CLIENTS - 1 {
             ring.settle();
         }
     }
