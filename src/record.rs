@@ -16,7 +16,13 @@ pub(crate) enum RecordBody {
     /// The first record of a log: whose it is stands in the frame.
     Started,
     /// A Prepare, with every block from `stable` to its position that no earlier record holds.
-    Prepare { view: View, sequence_number: SequenceNumber, digest: Digest, blocks: Vec<Arc<Block>> },
+    Prepare {
+        view: View,
+        sequence_number: SequenceNumber,
+        digest: Digest,
+        #[serde(deserialize_with = "wire::as_they_arrive")]
+        blocks: Vec<Arc<Block>>,
+    },
     /// A Commit, with the certificate that allowed it.
     Commit { certificate: Certificate },
     /// A ViewChange, with its certificate.
@@ -35,7 +41,10 @@ pub(crate) enum RecordBody {
     /// `high` alone has risen.
     High { certificate: Certificate },
     /// Blocks of a Prepare that would not fit into its own record, which follows.
-    Blocks { blocks: Vec<Arc<Block>> },
+    Blocks {
+        #[serde(deserialize_with = "wire::as_they_arrive")]
+        blocks: Vec<Arc<Block>>,
+    },
     /// A vote on a checkpoint.
     Checkpoint { checkpoint: Checkpoint },
     /// Everything that still binds, apart from blocks in records from `keeps_from` on: what lies below that may go.
@@ -62,9 +71,11 @@ pub(crate) struct State {
     /// The own NewView of `view`.
     pub(crate) new_view: Option<NewView>,
     /// Own commits of `view` above the decided end.
+    #[serde(deserialize_with = "wire::as_they_arrive")]
     pub(crate) commits: Vec<(SequenceNumber, Digest)>,
     pub(crate) stable: Option<CheckpointCertificate>,
     /// Own checkpoint votes above `stable`.
+    #[serde(deserialize_with = "wire::as_they_arrive")]
     pub(crate) checkpoints: Vec<Checkpoint>,
     /// Still silent after a lost log, under this nonce.
     pub(crate) rejoining: Option<[u8; 32]>,

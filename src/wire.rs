@@ -119,6 +119,11 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
     }
 }
 
+/// For lists in records, which have no bound of their own: they too take memory only as items arrive.
+pub(crate) fn as_they_arrive<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Bounded::<T, { usize::MAX }>::deserialize(deserializer).map(|items| items.0)
+}
+
 /// Lays out what is signed, by hand and in fixed width: a signature must outlive an encoding. (SPEC 3.1)
 pub(crate) struct Payload(Vec<u8>);
 

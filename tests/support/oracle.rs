@@ -104,6 +104,18 @@ impl Oracle {
         self.check();
     }
 
+    /// The same for a service that doesn't remember what it did, only how far each client has come.
+    pub fn resumed(&mut self, replica: usize, number: SequenceNumber, last: impl IntoIterator<Item = (ClientId, RequestNumber)>) {
+        self.at.insert(replica, number);
+        self.last.retain(|(of, _), _| *of != replica);
+        self.last.extend(last.into_iter().map(|(client, last)| ((replica, client), last)));
+    }
+
+    /// Where more than f lie, agreement is nobody's duty.
+    pub fn forget_decisions(&mut self) {
+        self.decided.clear();
+    }
+
     /// I10: a replica that has read its log back is in no lower view than it ever spoke in.
     pub fn recovered(&mut self, replica: usize, view: View) {
         let highest = self.views.get(&replica).copied().unwrap_or_default();

@@ -1,0 +1,48 @@
+//! How much memory a thread takes, by its allocator's own count.
+#![allow(unsafe_code, reason = "an allocator that counts can't be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+pub struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    // An allocator must not fail while a thread ends.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// What `work` gave, and the most bytes that it held at any time beyond what was held before. 0 where [`Counting`] is not the allocator.
+pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let made = work();
+    (made, usize::try_from(PEAK.get() - before).unwrap_or_default())
+}
+
+/// What input of `length` bytes may take before it is rejected. (SPEC 2.2)
+pub fn allowed(length: usize) -> usize {
+    2 * length + 64 * 1024
+}
