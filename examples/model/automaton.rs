@@ -8,7 +8,7 @@ use logothete::{
     AppCommand, AppState, Bytes, Disposition, Event, Input, Outbox, Output, RecoverError, Replica, ReplicaId, SessionTable, Start, Time,
     Tuning, Verified, Write,
 };
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Nothing changes.
@@ -54,8 +54,8 @@ pub struct Automaton<'a> {
     universe: &'a Universe,
     pub me: u32,
     pub locals: Vec<Local>,
-    ids: HashMap<u128, u32>,
-    essences: HashMap<u128, u32>,
+    ids: BTreeMap<u128, u32>,
+    essences: BTreeMap<u128, u32>,
     next: Vec<u32>,
     /// Real steps of a replica.
     pub steps: u64,
@@ -102,8 +102,8 @@ impl<'a> Automaton<'a> {
             universe,
             me,
             locals: Vec::new(),
-            ids: HashMap::new(),
-            essences: HashMap::new(),
+            ids: BTreeMap::new(),
+            essences: BTreeMap::new(),
             next: Vec::new(),
             steps: 0,
             outside: 0,
@@ -263,7 +263,7 @@ impl<'a> Automaton<'a> {
 /// What becomes of it after a crash.
 fn recover(universe: &Universe, me: u32, local: &Local, outbox: &mut Outbox) -> Result<Replica, RecoverError> {
     let mut app = local.app.clone();
-    app.sessions = local.table.encode().into();
+    app.sessions = local.table.encode();
     let (cluster, me) = (universe.cluster.clone(), ReplicaId::new(me));
     Replica::recover(cluster, me, Tuning::default(), Start::Recovering, app, records(&local.log), outbox)
 }

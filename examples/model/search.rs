@@ -1,4 +1,5 @@
 //! All global states, breadth first: three correct replicas, and everything that they and the traitor have signed.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // It tells how long it took.
 
 use crate::automaton::{Automaton, NO_CLAIM, SAME};
 use crate::universe::{Act, CORRECT, POTENTIAL, Universe, depth, leads_to, name, related};

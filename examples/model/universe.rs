@@ -114,6 +114,9 @@ pub struct Choice {
     pub messages: Vec<Verified>,
 }
 
+/// A choice, and the statement of which a certificate must exist.
+type Offer = (u32, Option<u32>);
+
 pub struct Universe {
     pub config: Config,
     pub cluster: Arc<Cluster>,
@@ -123,7 +126,7 @@ pub struct Universe {
     pub digests: Vec<Digest>,
     pub choices: Vec<Choice>,
     /// By view and the sorted claims of correct replicas: choices of new views, and the block whose certificate must exist in a view for that.
-    pub new_views: BTreeMap<(usize, Vec<u8>), Vec<(u32, Option<u32>)>>,
+    pub new_views: BTreeMap<(usize, Vec<u8>), Vec<Offer>>,
     /// How many claims of correct replicas a new view takes, beside the traitor's.
     pub claims_needed: usize,
     verifier: Verifier,
