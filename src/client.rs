@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::evidence::Evidence;
 use crate::ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, View};
 use crate::message::{Answered, Message, MessageKind, Reply, Request};
-use crate::outbox::{Content, Identity, Outgoing, Recipients, ToSign};
+use crate::outbox::{Content, Envelope, Identity, Outgoing, Recipients, ToSign};
 use crate::time::Time;
 use crate::verify::Verified;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,7 @@ pub enum ClientInput {
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // Moved once, never stored.
 pub enum ClientOutput {
-    /// A request to sign with the client's key and send.
+    /// A request to sign with the client's key and send; or proof against a replica, which is sent as it is.
     Send(Outgoing),
     /// A request was executed: each is reported once, in the order of completion, which need not be that of numbers.
     Completed(Completion),
@@ -412,6 +412,10 @@ impl Client {
     fn on_reply(&mut self, reply: Reply, out: &mut Vec<ClientOutput>) -> Result<(), ClientIgnored> {
         self.is_mine(reply.client)?;
         if let Some(evidence) = self.witness.heard(&reply) {
+            // E: only clients see replies; the replicas are to know it too.
+            let envelope = Envelope::new(Recipients::AllReplicas, Message::Evidence(Box::new(evidence.clone())));
+            let identity = Identity::Client(self.cluster.clone(), self.id);
+            out.push(ClientOutput::Send(Outgoing { identity, content: Content::Ready(Box::new(envelope)) }));
             out.push(ClientOutput::Event(ClientEvent::Evidence(evidence)));
         }
         self.on_hint(&reply, out);

@@ -204,8 +204,10 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     fn step_inbox(&mut self, now: Time) {
         let mut waiting = std::mem::take(&mut self.inbox);
         self.inbox_bytes = 0;
+        let mut looks = 0;
         while !waiting.is_empty() {
-            let triage = self.replica.screen().triage(waiting);
+            let triage = self.replica.screen().triage_again(waiting, looks);
+            looks += 1;
             self.counters.screened += triage.dropped as u64;
             // Only a quorum's worth of votes is verified; the spare ones are looked at again in case some of those were bad.
             waiting = triage.spare;

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
-use crate::message::{Message, PrePrepare, Vote, VoteKind, header_digest};
+use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,9 @@ pub(crate) struct Picture {
     pub(crate) me: ReplicaId,
     pub(crate) view: View,
     pub(crate) waits_for_view: bool,
-    pub(crate) stable: SequenceNumber,
+    pub(crate) stable: Option<CheckpointCertificate>,
+    /// Members against whom there is proof.
+    pub(crate) proved: BTreeSet<ReplicaId>,
     /// The positions whose votes are counted.
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
@@ -85,8 +87,10 @@ impl Screen {
             Message::ViewChange(view_change) if view_change.view < picture.view => Err(Screened::Stale),
             Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
             Message::Fetch(fetch) if fetch.replica == picture.me => Err(Screened::Own),
-            Message::Checkpoint(vote) if vote.checkpoint.sequence_number <= picture.stable => Err(Screened::Stale),
-            Message::Stable(certificate) if certificate.checkpoint.sequence_number <= picture.stable => Err(Screened::Stale),
+            Message::Checkpoint(vote) => picture.admit_checkpoint(vote),
+            // E: the first proof against a member suffices.
+            Message::Evidence(evidence) if picture.proved.contains(&evidence.culprit()) => Err(Screened::Duplicate),
+            Message::Stable(certificate) if certificate.checkpoint.sequence_number <= picture.stable_number() => Err(Screened::Stale),
             Message::Reply(_) | Message::Answered(_) => Err(Screened::NotForReplicas),
             _ => Ok(()),
         }
@@ -94,9 +98,16 @@ impl Screen {
 
     /// Sorts a whole load of messages: of each vote only as many are needed as a quorum lacks.
     pub fn triage(&self, messages: Vec<Unverified>) -> Triage {
+        self.triage_again(messages, 0)
+    }
+
+    /// The same for what was spare after `times` looks: of each vote twice as many are taken with each look, since more votes of which some turned
+    /// out to be bad are likely to be bad too. So a load of n votes is looked at log n times, not n times, whatever is in it.
+    pub fn triage_again(&self, messages: Vec<Unverified>, times: u32) -> Triage {
         let quorum = self.shared.cluster.quorum() as usize;
+        let factor = 1_usize.checked_shl(times).unwrap_or(usize::MAX);
         let mut triage = Triage::default();
-        let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), usize> = BTreeMap::new();
+        let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         for unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -116,13 +127,15 @@ impl Screen {
                 _ => None,
             };
             if let Some((kind, vote)) = vote {
-                let held = self.shared.slots.get(&vote.sequence_number).map_or(0, |slot| slot.count(kind, &vote.digest));
-                let count = taken.entry((kind, vote.sequence_number, vote.digest)).or_default();
-                if held + *count >= quorum {
+                let count = taken.entry((kind, vote.sequence_number, vote.digest)).or_insert_with(|| {
+                    let held = self.shared.slots.get(&vote.sequence_number).map_or(0, |slot| slot.count(kind, &vote.digest));
+                    (0, quorum.saturating_sub(held).saturating_mul(factor))
+                });
+                if count.0 >= count.1 {
                     triage.spare.push(unverified);
                     continue;
                 }
-                *count += 1;
+                count.0 += 1;
             }
             triage.needed.push(unverified);
         }
@@ -131,6 +144,21 @@ impl Screen {
 }
 
 impl Picture {
+    fn stable_number(&self) -> SequenceNumber {
+        self.stable.as_ref().map_or(SequenceNumber::default(), |stable| stable.checkpoint.sequence_number)
+    }
+
+    fn admit_checkpoint(&self, vote: &CheckpointVote) -> Result<(), Screened> {
+        let Some(stable) = &self.stable else { return Ok(()) };
+        let signed = stable.signatures.iter().any(|(member, _)| *member == vote.replica);
+        // E: what a member says beside what it signed in the certificate is a proof.
+        let contradicts = signed && vote.statement().contradicts(&stable.statement()) && !self.proved.contains(&vote.replica);
+        if vote.checkpoint.sequence_number <= stable.checkpoint.sequence_number && !contradicts {
+            return Err(Screened::Stale);
+        }
+        Ok(())
+    }
+
     fn admit_proposal(&self, proposal: &PrePrepare) -> Result<(), Screened> {
         if proposal.view < self.view {
             return Err(Screened::Stale);
@@ -157,7 +185,10 @@ impl Picture {
     // The own view's votes for another digest or branch are never dropped: V5 and E need them.
     fn admit_vote(&self, kind: VoteKind, vote: &Vote) -> Result<(), Screened> {
         if vote.replica == self.me {
-            return Err(Screened::Own);
+            let said =
+                self.slots.get(&vote.sequence_number).filter(|_| vote.view == self.view).and_then(|slot| slot.vote_of(kind, self.me));
+            // E: somebody else may have this key.
+            return if said.is_some_and(|(digest, _)| digest != vote.digest) { Ok(()) } else { Err(Screened::Own) };
         }
         if vote.view < self.view {
             return Err(Screened::Stale);
@@ -168,8 +199,11 @@ impl Picture {
         let Some(slot) = self.slots.get(&vote.sequence_number) else {
             return if vote.sequence_number < self.low { Err(Screened::Stale) } else { Ok(()) };
         };
-        if slot.vote_of(kind, vote.replica).is_some_and(|(digest, _)| digest == vote.digest) {
-            return Err(Screened::Duplicate);
+        match slot.vote_of(kind, vote.replica) {
+            Some((digest, _)) if digest == vote.digest || self.proved.contains(&vote.replica) => return Err(Screened::Duplicate),
+            // E: whether a quorum is held or not, it is a proof.
+            Some(_) => return Ok(()),
+            None => {}
         }
         if slot.certified(kind) == Some(vote.digest) && !self.waits_for_view {
             return Err(Screened::NotNeeded);

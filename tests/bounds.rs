@@ -361,3 +361,29 @@ fn i18_events_that_nobody_asks_for_are_bounded_and_refusals_cost_no_other() {
     assert!(node.counters().events_lost > 1000, "{:?}", node.counters());
     assert!(events.iter().any(|event| matches!(event, Event::Evidence(_))), "the proof is still among them");
 }
+
+#[test]
+fn i18_a_load_of_bad_votes_is_not_looked_at_once_for_each_of_them() {
+    // All for one statement that this replica has no vote for, each of another member by its own word; no signature is good.
+    let cluster = Arc::new(builder(4, 1).build().expect("a valid cluster"));
+    let forge = Forge::new(cluster.clone());
+    let bad: Vec<_> = (0..6000_u32)
+        .map(|index| {
+            let vote =
+                forge.vote((ReplicaId::new(3), &client_key(index as usize % 200)), Kind::Prepare, view(0), (at(1), Digest::new([1; 32])));
+            Unverified::decode(PeerLink(0), &vote, cluster.limits()).expect("decodes")
+        })
+        .collect();
+    let solo = Solo::with(builder(4, 1).build().expect("a valid cluster"), 1, Tuning::from_timeout(T));
+    let (mut waiting, mut looks, mut looked_at, mut verified) = (bad, 0, 0, 0);
+    while !waiting.is_empty() {
+        looked_at += waiting.len();
+        let triage = solo.replica.screen().triage_again(waiting, looks);
+        looks += 1;
+        verified += triage.needed.len();
+        waiting = triage.spare;
+    }
+    assert_eq!(verified, 6000, "each once: a good one may be the last");
+    assert!(looks <= 12, "{looks} looks, not 2000");
+    assert!(looked_at < 13 * 6000, "{looked_at}");
+}

@@ -1,12 +1,14 @@
 //! Double statements: found, kept whole, told to all once. (E)
 
+use super::promises::Position;
 use super::{Broken, Disposition, Replica, Step, Why};
+use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::evidence::Evidence;
-use crate::ids::{Digest, RawSignature, ReplicaId};
-use crate::message::{Message, Statement, Vote, VoteKind, Wanted};
+use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
+use crate::message::{CheckpointCertificate, Message, NewView, Statement, Vote, VoteKind, Wanted};
 use crate::outbox::Recipients;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bound: one proof for each member; the first suffices.
 #[derive(Clone, Default)]
@@ -43,6 +45,77 @@ impl Replica {
         Ok(Disposition::Ignored(Why::Stale))
     }
 
+    // E
+    /// A certificate is its members' votes too: what one of them told this replica may be something else.
+    pub(super) fn compare_certificate(&mut self, certificate: &Certificate) -> Result<(), Broken> {
+        if certificate.view != self.promises.view() {
+            return Ok(());
+        }
+        let Some(slot) = self.votes.slot(certificate.sequence_number) else { return Ok(()) };
+        let (kind, number) = (certificate.kind, certificate.sequence_number);
+        let contradictions: Vec<_> = certificate
+            .signatures
+            .iter()
+            .filter_map(|(member, signature)| {
+                let (digest, earlier) = slot.vote_of(kind, *member).filter(|(digest, _)| *digest != certificate.digest)?;
+                let first = (Statement::vote(kind, certificate.view, number, digest), earlier);
+                Some((*member, first, (certificate.statement(), *signature)))
+            })
+            .collect();
+        contradictions.into_iter().try_for_each(|(member, first, second)| self.accuse_of(member, first, second))
+    }
+
+    // E
+    /// A new view holds its members' view changes: what one of them told this replica, or another new view, may be something else.
+    pub(super) fn compare_claims(&mut self, new_view: &NewView) -> Result<(), Broken> {
+        let contradictions: Vec<_> = new_view
+            .claims
+            .iter()
+            .filter_map(|signed| {
+                let second = (Statement::ViewChange { view: new_view.view, claim: signed.claim }, signed.signature);
+                let first = self.claimed(signed.replica, new_view.view).filter(|(first, _)| first.contradicts(&second.0))?;
+                Some((signed.replica, first, second))
+            })
+            .collect();
+        contradictions.into_iter().try_for_each(|(member, first, second)| self.accuse_of(member, first, second))
+    }
+
+    /// A member's ViewChange to that view, as it came by itself or in a new view.
+    pub(super) fn claimed(&self, member: ReplicaId, view: View) -> Option<(Statement, RawSignature)> {
+        let told = self.view_changes.get(&member).filter(|held| held.view == view).map(|held| (held.statement(), held.signature));
+        let in_new_view = || {
+            let held = self.new_view.as_ref().filter(|held| held.view == view)?;
+            let signed = held.claims.iter().find(|signed| signed.replica == member)?;
+            Some((Statement::ViewChange { view, claim: signed.claim }, signed.signature))
+        };
+        told.or_else(in_new_view)
+    }
+
+    // E
+    /// A checkpoint certificate is its members' votes too.
+    pub(super) fn compare_checkpoint_certificate(&mut self, certificate: &CheckpointCertificate) -> Result<(), Broken> {
+        let number = certificate.checkpoint.sequence_number;
+        let contradictions: Vec<_> = certificate
+            .signatures
+            .iter()
+            .filter_map(|(member, signature)| {
+                let held = self.checkpoint_said(number, *member).filter(|(held, _)| held.contradicts(&certificate.statement()))?;
+                Some((*member, held, (certificate.statement(), *signature)))
+            })
+            .collect();
+        contradictions.into_iter().try_for_each(|(member, first, second)| self.accuse_of(member, first, second))
+    }
+
+    /// A member's vote on the checkpoint at `number`: one that is still counted, or one in the certificate of the stable checkpoint.
+    pub(super) fn checkpoint_said(&self, number: SequenceNumber, member: ReplicaId) -> Option<(Statement, RawSignature)> {
+        if let Some(vote) = self.checkpoints.vote_of(number, member) {
+            return Some((vote.statement(), vote.signature));
+        }
+        let stable = self.promises.stable.as_ref().filter(|stable| stable.checkpoint.sequence_number == number)?;
+        let (_, signature) = stable.signatures.iter().find(|(signer, _)| *signer == member)?;
+        Some((stable.statement(), *signature))
+    }
+
     pub(super) fn accuse_of(
         &mut self,
         replica: ReplicaId,
@@ -77,6 +150,16 @@ impl Replica {
         self.accusations.proofs.contains_key(&self.primary())
     }
 
+    /// Proof against this view's primary, for those who don't seem to have it.
+    pub(super) fn proof_against_primary(&self) -> Option<&Evidence> {
+        self.accusations.proofs.get(&self.primary())
+    }
+
+    /// Against whom more proof is of no use.
+    pub(super) fn proved_faulty(&self) -> BTreeSet<ReplicaId> {
+        self.accusations.proofs.keys().copied().collect()
+    }
+
     pub(super) fn report_impersonation(&mut self) {
         if !self.accusations.impersonated {
             self.accusations.impersonated = true;
@@ -85,18 +168,34 @@ impl Replica {
         }
     }
 
-    /// A member voted for another digest than the one that the primary proposed here: asks that member for the primary's proposal of it.
+    /// A member voted for another digest than the one that the primary proposed here, or below the base that the primary's new view gave: asks
+    /// that member for the primary's proposal of it, or its other new view.
     pub(super) fn ask_for_other_proposal(&mut self, vote: &Vote) {
         let primary = self.primary();
         if vote.replica == primary || vote.replica == self.me || self.accusations.proofs.contains_key(&primary) {
             return;
         }
+        let base = self.new_view.as_ref().map(|held| Position { number: held.base_number, digest: held.base_digest });
+        let starts_elsewhere = base
+            .is_some_and(|base| vote.sequence_number < base.number || (vote.sequence_number == base.number && vote.digest != base.digest));
         let slot = self.votes.slot_mut(vote.sequence_number);
         let proposed = slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| digest);
-        if proposed.is_some_and(|proposed| proposed != vote.digest) && slot.asked != Some(vote.digest) {
+        let is_other = proposed.map_or(starts_elsewhere, |proposed| proposed != vote.digest);
+        if is_other && slot.asked != Some(vote.digest) {
             slot.asked = Some(vote.digest);
             let wanted = Wanted::Proposal { view: vote.view, sequence_number: vote.sequence_number, digest: vote.digest };
             self.fetch(vote.replica, wanted);
         }
+    }
+
+    /// Upon being asked why this replica voted there: its view may start there by another new view than that of the one who asks.
+    pub(super) fn show_new_view(&mut self, peer: ReplicaId, view: View, base: Position) -> Step {
+        let held = self.new_view.as_ref().filter(|held| held.view == view && (held.base_number, held.base_digest) == base.pair());
+        let Some(new_view) = held.cloned() else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+        if !self.may_answer(peer) {
+            return Ok(Disposition::Ignored(Why::NotNeeded));
+        }
+        self.send_ready(Recipients::Replica(peer), Message::NewView(Box::new(new_view)));
+        Ok(Disposition::Applied)
     }
 }

@@ -228,6 +228,11 @@ impl Replica {
                 self.send_certificate(peer, high);
             }
         }
+        // E: it was told once, and that may have been lost.
+        let seems_unaware = status.view == view && status.want == view && peer != self.primary();
+        if let Some(proof) = self.proof_against_primary().filter(|_| seems_unaware).cloned() {
+            self.send_ready(Recipients::Replica(peer), Message::Evidence(Box::new(proof)));
+        }
         self.answer_with_blocks(status);
     }
 
@@ -328,7 +333,7 @@ impl Replica {
                 let held = self.votes.slot(sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
                 match held.filter(|(voted, _)| *voted == digest && view == self.promises.view()) {
                     Some((_, signature)) => Message::Prepare(Vote { view, sequence_number, digest, replica: primary, signature }),
-                    None => return Ok(Disposition::Ignored(Why::NotNeeded)),
+                    None => return self.show_new_view(peer, view, Position { number: sequence_number, digest }),
                 }
             }
             wanted @ (Wanted::Manifest { .. } | Wanted::Chunk { .. }) => return self.serve_snapshot(peer, wanted),

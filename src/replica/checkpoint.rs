@@ -5,7 +5,7 @@ use super::{Broken, Disposition, Replica, Step, Why};
 use crate::event::Event;
 use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::Manifest;
-use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message, Statement};
+use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message};
 use crate::outbox::{AppCommand, Output};
 use crate::wire::Bounded;
 use std::collections::BTreeMap;
@@ -136,6 +136,10 @@ impl Replica {
     /// Upon a vote, of another or the own one that is durable and signed.
     pub(super) fn on_checkpoint_vote(&mut self, vote: &CheckpointVote) -> Step {
         let number = vote.checkpoint.sequence_number;
+        if let Some(first) = self.checkpoint_said(number, vote.replica).filter(|(first, _)| first.contradicts(&vote.statement())) {
+            self.accuse_of(vote.replica, first, (vote.statement(), vote.signature))?;
+            return Ok(Disposition::Ignored(Why::Contradiction));
+        }
         if number <= self.stable().number {
             return Ok(Disposition::Ignored(Why::Stale));
         }
@@ -143,15 +147,10 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::FarAhead));
         }
         let ballots = self.checkpoints.votes.entry(number).or_default();
-        match ballots.get(&vote.replica) {
-            Some((said, _)) if *said == vote.checkpoint => return Ok(Disposition::Ignored(Why::Duplicate)),
-            Some((said, signature)) => {
-                let first = (Statement::Checkpoint(*said), *signature);
-                self.accuse_of(vote.replica, first, (vote.statement(), vote.signature))?;
-                return Ok(Disposition::Ignored(Why::Contradiction));
-            }
-            None => ballots.insert(vote.replica, (vote.checkpoint, vote.signature)),
-        };
+        if ballots.contains_key(&vote.replica) {
+            return Ok(Disposition::Ignored(Why::Duplicate));
+        }
+        ballots.insert(vote.replica, (vote.checkpoint, vote.signature));
         self.count_checkpoint(vote.checkpoint)?;
         Ok(Disposition::Applied)
     }
@@ -183,6 +182,7 @@ impl Replica {
     // C2
     /// Upon a quorum's votes, collected here or by somebody else.
     pub(super) fn on_stable(&mut self, certificate: CheckpointCertificate) -> Step {
+        self.compare_checkpoint_certificate(&certificate)?;
         let checkpoint = certificate.checkpoint;
         let number = checkpoint.sequence_number;
         let before = self.stable().number;
@@ -254,7 +254,7 @@ impl Replica {
             self.event(Event::Diverged { sequence_number });
         }
         self.checkpoints.snapshots.retain(|number, _| *number < sequence_number);
-        self.replies.forget();
+        self.replies.doubt_up_to(self.execution.executed());
     }
 
     /// Writes one record that restates all that binds, and lets older ones go.

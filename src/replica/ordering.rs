@@ -178,6 +178,7 @@ impl Replica {
 
     /// Upon receiving a certificate, or having collected one.
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
+        self.compare_certificate(certificate)?;
         let view = self.promises.view();
         let mut prunes = false;
         let enters = certificate.view > view || (certificate.view == view && !self.promises.is_normal());

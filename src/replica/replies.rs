@@ -49,11 +49,18 @@ pub(super) struct Replies {
     durable_below: u64,
     ready: Unreleased,
     cache: ReplyCache,
+    /// Results up to here may have been signed with a state that was wrong: those of the right one are not, or there would be two. (E)
+    unsigned_to: SequenceNumber,
 }
 
 impl Replies {
     pub(super) fn new(cluster: &Cluster, cache_bytes_max: u64) -> Self {
-        Self { durable_below: 0, ready: Unreleased::default(), cache: ReplyCache::new(cluster, cache_bytes_max) }
+        Self {
+            durable_below: 0,
+            ready: Unreleased::default(),
+            cache: ReplyCache::new(cluster, cache_bytes_max),
+            unsigned_to: SequenceNumber::default(),
+        }
     }
 
     pub(super) fn usage(&self) -> Use {
@@ -71,6 +78,13 @@ impl Replies {
         self.cache.forget();
     }
 
+    // C4, E
+    /// What was executed so far may be wrong, and was signed: executed again, it is not signed again.
+    pub(super) fn doubt_up_to(&mut self, executed: SequenceNumber) {
+        self.unsigned_to = self.unsigned_to.max(executed);
+        self.forget();
+    }
+
     pub(super) fn recorded_up_to(&mut self, index: u64) {
         self.durable_below = self.durable_below.max(index.saturating_add(1));
     }
@@ -81,7 +95,7 @@ impl Replica {
     /// Replies to a batch that was executed; they wait until all records below `index` are durable.
     pub(super) fn answer_clients(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
         // C4: a state that nobody shares has no answers.
-        if self.checkpoints.diverged.is_some() {
+        if self.checkpoints.diverged.is_some() || decision.sequence_number() <= self.replies.unsigned_to {
             return;
         }
         let replies = self.replies_to(decision, results);

@@ -91,15 +91,14 @@ impl Replica {
         if member == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if let Some(held) = self.view_changes.get(&member) {
-            if held.view == view_change.view && held.claim != view_change.claim {
-                let first = (held.statement(), held.signature);
-                self.accuse_of(member, first, (view_change.statement(), view_change.signature))?;
-                return Ok(Disposition::Ignored(Why::Contradiction));
-            }
-            if held.view >= view_change.view {
-                return Ok(Disposition::Ignored(Why::Duplicate));
-            }
+        // E: what it said is its claim; with which certificate it proves that is its own affair.
+        let claimed = self.claimed(member, view_change.view);
+        if let Some(first) = claimed.filter(|(first, _)| first.contradicts(&view_change.statement())) {
+            self.accuse_of(member, first, (view_change.statement(), view_change.signature))?;
+            return Ok(Disposition::Ignored(Why::Contradiction));
+        }
+        if self.view_changes.get(&member).is_some_and(|held| held.view >= view_change.view) {
+            return Ok(Disposition::Ignored(Why::Duplicate));
         }
         self.catch_up.raise_want(member, view_change.view);
         // Its certificate is as good as any other: it may be what this replica lacks.
@@ -174,6 +173,7 @@ impl Replica {
 
     /// Upon receiving a NewView, checked whole by the Verifier.
     pub(super) fn on_new_view(&mut self, new_view: NewView) -> Step {
+        self.compare_claims(&new_view)?;
         let view = self.promises.view();
         if new_view.view > view || (new_view.view == view && !self.promises.is_normal()) {
             if self.disk_is_behind() {
@@ -190,6 +190,11 @@ impl Replica {
                 return Ok(Disposition::Ignored(Why::Contradiction));
             }
             return Ok(Disposition::Ignored(Why::Duplicate));
+        }
+        if new_view.view == view && self.new_view.is_none() {
+            // E: entered by a certificate; kept against another one.
+            self.new_view = Some(new_view);
+            return Ok(Disposition::Buffered);
         }
         Ok(Disposition::Ignored(Why::Stale))
     }
