@@ -1,0 +1,321 @@
+//! The thread that has the replica, its log and its state: mail in, verified on a pool of threads; records, messages and results out.
+
+use crate::config::Membership;
+use crate::door::Door;
+use crate::error::{Result, fault};
+use crate::frames::{Frame, Kind};
+use crate::link::Queue;
+use crate::mailbox::{Mail, Mailbox, Member};
+use crate::state::State;
+use crate::store::{Log, Store};
+use logothete::{
+    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, Replica, ReplicaId, Signature,
+    Signer, SigningKey, Status, Time, Unverified, Verifier, Wal, Why, persist,
+};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What was executed becomes durable with the next record; if none comes, after this.
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// How often the picture for metrics is drawn anew.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// What is verified as one piece of work.
+const PORTION: usize = 32;
+/// How often one connection is told that nothing can be ordered.
+const NOTICE_EVERY: Duration = Duration::from_millis(500);
+/// What a client is told to wait for when there is no quorum.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What metrics and `status` show.
+#[derive(Clone, Default)]
+pub struct Picture {
+    pub status: Option<Status>,
+    pub reached: usize,
+    pub verified: u64,
+    pub refused: u64,
+    pub screened: u64,
+    pub commits: u64,
+    pub decided_requests: u64,
+    pub view_changes: u64,
+    pub evidence: u64,
+    pub busy: u64,
+}
+
+/// Changes what leaves the node, for tests with nodes that lie.
+pub trait Tongue {
+    fn say(&mut self, envelopes: Vec<Envelope>) -> Vec<(Recipients, Bytes)>;
+}
+
+/// Says what the replica says.
+pub struct Honest;
+
+impl Tongue for Honest {
+    fn say(&mut self, envelopes: Vec<Envelope>) -> Vec<(Recipients, Bytes)> {
+        envelopes.iter().map(|envelope| (envelope.to(), envelope.encode())).collect()
+    }
+}
+
+pub struct Host {
+    pub membership: Arc<Membership>,
+    pub key: SigningKey,
+    pub replica: Replica,
+    pub outbox: Outbox,
+    pub store: Store,
+    pub state: State,
+    pub mailbox: Arc<Mailbox>,
+    pub door: Arc<Door>,
+    pub routes: BTreeMap<ReplicaId, Arc<Queue>>,
+    pub picture: Arc<Mutex<Picture>>,
+    pub pool: rayon::ThreadPool,
+    pub tongue: Box<dyn Tongue>,
+    pub started: Instant,
+    pub latest: Picture,
+    pub told: BTreeMap<PeerLink, Instant>,
+}
+
+impl Host {
+    fn now(&self) -> Time {
+        Time::default().after(self.started.elapsed())
+    }
+
+    /// Runs until the mailbox is closed.
+    ///
+    /// # Errors
+    /// The node can't go on: its disk failed, or its state is broken. Nothing that it said is taken back by that; start it again when the cause is gone.
+    pub fn run(mut self) -> Result<()> {
+        let mut reported = Instant::now();
+        self.serve_outbox()?;
+        self.report();
+        loop {
+            let deadline = self.replica.deadline().map_or(REPORT_EVERY, |deadline| deadline.since(self.now()));
+            let flush = if self.store.dirty_since().is_some() { FLUSH_AFTER } else { REPORT_EVERY };
+            let Some(mail) = self.mailbox.take(deadline.min(flush).min(REPORT_EVERY)) else { break };
+            self.step_mail(mail);
+            let now = self.now();
+            self.replica.step(now, Input::Timer, &mut self.outbox);
+            self.serve_outbox()?;
+            if self.store.dirty_since().is_some_and(|since| since.elapsed() >= FLUSH_AFTER) {
+                self.store.commit()?;
+            }
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                self.report();
+            }
+        }
+        self.store.commit()
+    }
+
+    fn reached(&self) -> usize {
+        1 + self.routes.values().filter(|queue| queue.is_connected()).count()
+    }
+
+    /// A client whose request can't be ordered now is told so, and why; the request is not taken.
+    fn notify(&mut self, link: PeerLink, why: &str, retry_after: Duration) {
+        if self.told.get(&link).is_none_or(|told| told.elapsed() >= NOTICE_EVERY) {
+            if self.told.len() > 4096 {
+                self.told.clear();
+            }
+            self.told.insert(link, Instant::now());
+            let millis = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+            self.door.tell(link, Frame::new(Kind::Notice, [&millis.to_le_bytes()[..], why.as_bytes()].concat()));
+        }
+    }
+
+    fn step_mail(&mut self, mail: Vec<Mail>) {
+        let (size, quorum) = (self.membership.cluster.size(), self.membership.cluster.quorum());
+        let reached = self.reached();
+        let cut_off = (reached < quorum as usize)
+            .then(|| format!("this node reaches {reached} of {size} nodes, and {quorum} are needed to order anything"));
+        let mut rooms = Vec::with_capacity(mail.len());
+        let mut waiting = Vec::with_capacity(mail.len());
+        for Mail { from, message, room } in mail {
+            match (&cut_off, from) {
+                // The minority side of a partition orders nothing, and keeps nothing to be ordered later behind its client's back.
+                (Some(why), Member::Client(_)) => self.notify(message.link(), why, RETRY_AFTER),
+                // A client has requests to send, and nothing else.
+                (_, Member::Client(client)) if message.client() != Some(client) => self.door.blame(message.link()),
+                _ => waiting.push(message),
+            }
+            rooms.push(room);
+        }
+        let verifier = Verifier::new(self.membership.cluster.clone());
+        while !waiting.is_empty() {
+            let triage = self.replica.screen().triage(waiting);
+            self.latest.screened += triage.dropped as u64;
+            waiting = triage.spare;
+            if triage.needed.is_empty() {
+                self.latest.screened += waiting.len() as u64;
+                break;
+            }
+            let mut portions: Vec<Vec<Unverified>> = Vec::new();
+            for message in triage.needed {
+                match portions.last_mut().filter(|portion| portion.len() < PORTION) {
+                    Some(portion) => portion.push(message),
+                    None => portions.push(vec![message]),
+                }
+            }
+            let links: Vec<(PeerLink, Option<logothete::ClientId>)> =
+                portions.iter().flatten().map(|message| (message.link(), message.client())).collect();
+            let verdicts: Vec<_> = if portions.len() == 1 {
+                portions.into_iter().map(|portion| verifier.verify_all(portion)).collect()
+            } else {
+                self.pool.install(|| portions.into_par_iter().map(|portion| verifier.verify_all(portion)).collect())
+            };
+            for ((link, client), verdict) in links.into_iter().zip(verdicts.into_iter().flatten()) {
+                match verdict {
+                    Ok(verified) => {
+                        self.latest.verified += 1;
+                        let now = self.now();
+                        let disposition = self.replica.step(now, Input::Message(verified), &mut self.outbox);
+                        if let (Disposition::Ignored(Why::Busy { retry_after }), Some(_)) = (disposition, client) {
+                            self.latest.busy += 1;
+                            self.notify(link, "more requests wait than can be ordered in time", retry_after);
+                        }
+                    }
+                    Err(error) => {
+                        self.latest.refused += 1;
+                        tracing::warn!("{link:?}: {error}");
+                        self.door.blame(link);
+                    }
+                }
+            }
+        }
+        drop(rooms);
+    }
+
+    fn serve_outbox(&mut self) -> Result<()> {
+        let mut log = Log(self.store.clone());
+        loop {
+            // Records first: one commit for all, and for what was executed since the last one.
+            let released = persist(&mut log, self.outbox.writes())?;
+            if !released.is_empty() {
+                let (envelopes, receipt) = released.sign(&self.key).map_err(|error| fault(error.to_string()))?;
+                self.send(envelopes);
+                let now = self.now();
+                self.replica.step(now, Input::Persisted(receipt), &mut self.outbox);
+            }
+            for outgoing in self.outbox.sends() {
+                let envelopes = outgoing.sign(&self.key).map_err(|error| fault(error.to_string()))?;
+                self.send(envelopes);
+            }
+            for command in self.outbox.app() {
+                if let Some(input) = serve(&mut self.state, command)? {
+                    let now = self.now();
+                    self.replica.step(now, input, &mut self.outbox);
+                }
+            }
+            for event in self.outbox.events() {
+                self.note(&event);
+            }
+            if self.replica.is_halted() {
+                return Err(fault("the replica found its own state broken and stopped; keep the data folder and report this"));
+            }
+            if self.outbox.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn send(&mut self, envelopes: Vec<Envelope>) {
+        for (to, bytes) in self.tongue.say(envelopes) {
+            let frame = Frame { kind: Kind::Message, body: bytes };
+            match to {
+                Recipients::AllReplicas => self.routes.values().for_each(|queue| {
+                    queue.push(frame.clone());
+                }),
+                Recipients::Replica(replica) => {
+                    self.routes.get(&replica).map(|queue| queue.push(frame));
+                }
+                Recipients::Client(client) => self.door.tell_client(client, &frame),
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Decided { requests, .. } => {
+                self.latest.decided_requests += *requests as u64;
+                tracing::debug!("{event}");
+            }
+            Event::Refused { .. } => tracing::debug!("{event}"),
+            Event::EnteredView { .. } => {
+                self.latest.view_changes += 1;
+                tracing::info!("{event}");
+            }
+            Event::Evidence(_) => {
+                self.latest.evidence += 1;
+                tracing::error!("{event}");
+            }
+            Event::Halted { .. }
+            | Event::Diverged { .. }
+            | Event::NoAgreement { .. }
+            | Event::Impersonated { .. }
+            | Event::SnapshotDamaged { .. } => {
+                tracing::error!("{event}");
+            }
+            Event::SnapshotTooLarge { .. } | Event::WindowClosed { .. } | Event::Wished { .. } => tracing::warn!("{event}"),
+            _ => tracing::info!("{event}"),
+        }
+    }
+
+    fn report(&mut self) {
+        self.latest.status = Some(self.replica.status());
+        self.latest.reached = self.reached();
+        self.latest.commits = self.store.commits();
+        *self.picture.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.latest.clone();
+    }
+}
+
+/// Carries out one command, and gives the answer for the replica.
+fn serve(state: &mut State, command: AppCommand) -> Result<Option<Input>> {
+    let run = |state: &mut State| -> std::result::Result<Option<Input>, logothete::AppError> {
+        Ok(match command {
+            AppCommand::Execute(decision) => {
+                let results = state.execute(&decision)?;
+                Some(Input::Executed { sequence_number: decision.sequence_number(), results })
+            }
+            AppCommand::TakeCheckpoint(order) => Some(Input::CheckpointTaken(state.take_checkpoint(&order)?)),
+            AppCommand::DiscardBefore(number) => {
+                state.discard_before(number)?;
+                None
+            }
+            AppCommand::ReadChunk { sequence_number, index } => {
+                let bytes = state.read_chunk(sequence_number, index)?;
+                Some(Input::ChunkRead { sequence_number, index, bytes })
+            }
+            AppCommand::FetchState(manifest) => {
+                let missing = state.missing_parts(&manifest)?;
+                Some(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing })
+            }
+            AppCommand::StoreChunk { sequence_number, index, bytes } => {
+                state.store_chunk(sequence_number, index, &bytes)?;
+                Some(Input::ChunkStored { sequence_number, index })
+            }
+            AppCommand::InstallState(manifest) => Some(Input::StateInstalled(state.install(&manifest)?)),
+            _ => return Err("a command that this version doesn't know".into()),
+        })
+    };
+    run(state).map_err(|error| fault(error.to_string()))
+}
+
+/// Is this the key of that node? Own signatures are not checked later.
+///
+/// # Errors
+/// It isn't.
+pub fn check_key(membership: &Membership, key: &SigningKey) -> Result<ReplicaId> {
+    let probe = b"logothete-kv/probe";
+    let signature: Signature = key.sign(probe);
+    let public = key.verifying_key();
+    public.verify_strict(probe, &signature).map_err(|_| fault("the key file is damaged"))?;
+    membership.node(&public).ok_or_else(|| fault("this key is no node's in the cluster file; is it a client's, or another cluster's?"))
+}
+
+/// All records of the log.
+///
+/// # Errors
+/// The database's own.
+pub fn read_log(store: &Store) -> Result<Vec<(u64, Bytes)>> {
+    Log(store.clone()).read().collect()
+}

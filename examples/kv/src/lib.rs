@@ -1,0 +1,39 @@
+//! A replicated key-value service between organisations that don't trust each other, on logothete. README.md says how to run it.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod desk;
+pub mod door;
+pub mod error;
+pub mod frames;
+pub mod handshake;
+pub mod host;
+pub mod link;
+pub mod load;
+pub mod mailbox;
+pub mod metrics;
+pub mod operation;
+pub mod pending;
+pub mod remote;
+pub mod server;
+pub mod setup;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+
+// The liars of the other example, in other company.
+#[cfg(feature = "traitor")]
+#[allow(dead_code)]
+#[path = "../../generals/dice.rs"]
+mod dice;
+#[cfg(feature = "traitor")]
+#[allow(dead_code)]
+#[path = "../../generals/forger.rs"]
+mod forger;
+#[cfg(feature = "traitor")]
+mod traitor;
+#[cfg(feature = "traitor")]
+#[allow(dead_code)]
+#[path = "../../generals/two_faced.rs"]
+mod two_faced;

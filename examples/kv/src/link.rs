@@ -1,0 +1,167 @@
+//! One connection, from dialing to its end, and the bounded queue of what goes out over it.
+
+use crate::frames::{self, Frame, Kind};
+use crate::handshake::{self, Role};
+use logothete::{Digest, SigningKey, VerifyingKey};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+/// So long a connection may take to be made, and a handshake.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// A write that takes longer is to somebody who doesn't read.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct Waiting {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+/// What waits to go out over a connection. Beyond its bound a frame is dropped, as any network may: whoever doesn't read costs nobody else.
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    bytes_max: usize,
+    arrived: Notify,
+    connected: AtomicBool,
+}
+
+impl Queue {
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), bytes_max, arrived: Notify::new(), connected: AtomicBool::new(false) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// What is said while nobody is there is not kept: the protocol says it again.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+        if !connected {
+            *self.lock() = Waiting::default();
+        }
+    }
+
+    /// False if it was dropped.
+    pub fn push(&self, frame: Frame) -> bool {
+        let mut waiting = self.lock();
+        let fits = self.is_connected() && (waiting.frames.is_empty() || waiting.bytes + frame.size() <= self.bytes_max);
+        if fits {
+            waiting.bytes += frame.size();
+            waiting.frames.push_back(frame);
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+        fits
+    }
+
+    fn take(&self) -> VecDeque<Frame> {
+        let mut waiting = self.lock();
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.frames)
+    }
+
+    /// Writes what comes, until the connection breaks or a write takes too long; says how it ended.
+    pub async fn write_to(&self, output: OwnedWriteHalf) -> io::Error {
+        let mut output = BufWriter::with_capacity(64 * 1024, output);
+        loop {
+            let frames = self.take();
+            if frames.is_empty() {
+                self.arrived.notified().await;
+                continue;
+            }
+            let write = async {
+                for frame in &frames {
+                    frames::write(&mut output, frame).await?;
+                }
+                output.flush().await
+            };
+            match timeout(WRITE_PATIENCE, write).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(_) => return io::ErrorKind::TimedOut.into(),
+            }
+        }
+    }
+}
+
+/// Whom to call, and as whom.
+pub struct Call {
+    pub address: String,
+    pub cluster: Digest,
+    pub role: Role,
+    pub key: SigningKey,
+    pub door: VerifyingKey,
+    /// How often a sign of life is asked for; three of them missed end the connection.
+    pub ping: Duration,
+    pub frame_bytes_max: usize,
+}
+
+impl Call {
+    /// One connection: dials, proves who it is, writes what is queued, hands out what comes. Returns when it is over,
+    /// and says how it ended.
+    pub async fn run(&self, queue: &Queue, mut on_frame: impl FnMut(Frame)) -> io::Error {
+        let dial = async {
+            let mut stream = TcpStream::connect(&self.address).await?;
+            stream.set_nodelay(true)?;
+            handshake::call(&mut stream, self.cluster, self.role, &self.key, self.door).await?;
+            Ok::<_, io::Error>(stream)
+        };
+        let stream = match timeout(PATIENCE, dial).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return error,
+            Err(_) => return io::ErrorKind::TimedOut.into(),
+        };
+        queue.set_connected(true);
+        let (input, output) = stream.into_split();
+        let read = async {
+            let mut input = BufReader::new(input);
+            loop {
+                match timeout(self.ping * 3, frames::read(&mut input, self.frame_bytes_max)).await {
+                    Ok(Ok(Frame { kind: Kind::Pong, .. })) => {}
+                    Ok(Ok(frame)) => on_frame(frame),
+                    Ok(Err(error)) => return error,
+                    Err(_) => return io::ErrorKind::TimedOut.into(),
+                }
+            }
+        };
+        // Asked for also while much is written: the other side's answers are what keeps the connection up.
+        let ask = async {
+            loop {
+                tokio::time::sleep(self.ping).await;
+                queue.push(Frame::empty(Kind::Ping));
+            }
+        };
+        let error = tokio::select! {
+            error = read => error,
+            error = queue.write_to(output) => error,
+            () = ask => io::ErrorKind::Other.into(),
+        };
+        queue.set_connected(false);
+        error
+    }
+
+    /// Calls, and calls again, for ever.
+    pub async fn keep(&self, queue: &Queue, mut on_frame: impl FnMut(Frame), mut on_end: impl FnMut(&io::Error)) {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let begun = tokio::time::Instant::now();
+            on_end(&self.run(queue, &mut on_frame).await);
+            pause =
+                if begun.elapsed() > Duration::from_secs(5) { Duration::from_millis(50) } else { (pause * 2).min(Duration::from_secs(1)) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! One database file holds everything that a node must not lose: its log, the state, the session table, the snapshots.
+//!
+//! All of it is written in one open transaction, which `Wal::sync` commits: a batch of votes, and what was executed meanwhile,
+//! costs one durable commit. What is not committed yet is lost by a crash as a whole, so log and state never disagree.
+
+use crate::error::{Fault, Result, fault};
+use logothete::{Bytes, Wal};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use std::cell::{Ref, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
+pub const PAIRS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pairs");
+/// Bucket (2 bytes, big-endian) ‖ key: which keys are in which bucket.
+pub const MEMBERS: TableDefinition<&[u8], ()> = TableDefinition::new("members");
+/// Buckets that have changed since they were last cut into parts.
+pub const DIRTY: TableDefinition<u16, ()> = TableDefinition::new("dirty");
+/// The digests of a bucket's parts, as they were last cut, one after the other.
+pub const CUTS: TableDefinition<u16, &[u8]> = TableDefinition::new("cuts");
+/// Parts of snapshots, under their digests.
+pub const PARTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("parts");
+/// Snapshots, by position.
+pub const MANIFESTS: TableDefinition<u64, &[u8]> = TableDefinition::new("manifests");
+/// Client (32 bytes): the number of its last executed request.
+pub const SESSIONS: TableDefinition<&[u8], u64> = TableDefinition::new("sessions");
+/// Client ‖ number (8 bytes, big-endian): the digest of a result.
+pub const RESULTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("results");
+pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// Names in `META`.
+pub const OWNER: &str = "owner";
+pub const EXECUTED: &str = "executed";
+pub const INCOMING: &str = "incoming";
+/// Said by `init` once, and gone with the first start: this node is new.
+pub const NEW: &str = "new";
+
+struct Inner {
+    database: Arc<Database>,
+    open: Option<WriteTransaction>,
+    /// Since when there is something to commit.
+    dirty_since: Option<Instant>,
+    commits: u64,
+}
+
+/// The database with its open transaction. Log and state share it; one thread has both.
+#[derive(Clone)]
+pub struct Store(Rc<RefCell<Inner>>);
+
+/// Opens the database file, and makes it if `create`.
+///
+/// # Errors
+/// It is not there, another process has it, or it is damaged.
+pub fn open_database(path: &Path, create: bool, cache_bytes: usize) -> Result<Database> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    let database = if create { builder.create(path) } else { builder.open(path) };
+    database.map_err(|error| {
+        let hint = match &error {
+            redb::DatabaseError::DatabaseAlreadyOpen => "another process has it open: a key must never run twice",
+            _ => "is this the right folder? a node whose data is lost has to be started with --rejoin, never as new",
+        };
+        fault(format!("{}: {error}; {hint}", path.display()))
+    })
+}
+
+impl Store {
+    pub fn new(database: Arc<Database>) -> Self {
+        Self(Rc::new(RefCell::new(Inner { database, open: None, dirty_since: None, commits: 0 })))
+    }
+
+    /// The open transaction, begun if there is none. What is read in it is what was last written in it.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn transaction(&self) -> Result<Ref<'_, WriteTransaction>> {
+        {
+            let mut inner = self.0.borrow_mut();
+            if inner.open.is_none() {
+                let mut transaction = inner.database.begin_write()?;
+                // Values are anybody's to choose: two phases don't rest on a checksum that could be aimed at. And a node that was killed
+                // starts at once, without a walk through the whole file.
+                transaction.set_quick_repair(true);
+                inner.open = Some(transaction);
+            }
+        }
+        Ref::filter_map(self.0.borrow(), |inner| inner.open.as_ref()).map_err(|_| fault("no transaction"))
+    }
+
+    /// There is something to commit.
+    pub fn touch(&self) {
+        self.0.borrow_mut().dirty_since.get_or_insert_with(Instant::now);
+    }
+
+    pub fn dirty_since(&self) -> Option<Instant> {
+        self.0.borrow().dirty_since
+    }
+
+    pub fn commits(&self) -> u64 {
+        self.0.borrow().commits
+    }
+
+    /// Makes everything durable.
+    ///
+    /// # Errors
+    /// The disk's: nothing since the last commit may be taken for durable, and the process must stop.
+    pub fn commit(&self) -> Result<()> {
+        let open = {
+            let mut inner = self.0.borrow_mut();
+            inner.dirty_since = None;
+            inner.commits += 1;
+            inner.open.take()
+        };
+        match open {
+            Some(transaction) => Ok(transaction.commit()?),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// The database's own.
+    pub fn meta(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.transaction()?.open_table(META)?.get(name)?.map(|value| value.value().to_vec()))
+    }
+
+    /// # Errors
+    /// The database's own.
+    pub fn set_meta(&self, name: &str, value: Option<&[u8]>) -> Result<()> {
+        let transaction = self.transaction()?;
+        let mut table = transaction.open_table(META)?;
+        match value {
+            Some(value) => table.insert(name, value)?,
+            None => table.remove(name)?,
+        };
+        drop(table);
+        drop(transaction);
+        self.touch();
+        Ok(())
+    }
+}
+
+/// The replica's log in the database.
+pub struct Log(pub Store);
+
+impl Wal for Log {
+    type Error = Fault;
+
+    fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes)>> {
+        let records = || -> Result<Vec<(u64, Bytes)>> {
+            let transaction = self.0.transaction()?;
+            let table = transaction.open_table(LOG)?;
+            let mut records = Vec::new();
+            for entry in table.iter()? {
+                let (index, record) = entry?;
+                records.push((index.value(), Bytes::from(record.value())));
+            }
+            Ok(records)
+        };
+        let (records, error) = match records() {
+            Ok(records) => (records, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        records.into_iter().map(Ok).chain(error)
+    }
+
+    fn append(&mut self, index: u64, record: &[u8]) -> Result<()> {
+        self.0.transaction()?.open_table(LOG)?.insert(index, record)?;
+        self.0.touch();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.0.commit()
+    }
+
+    fn truncate_before(&mut self, index: u64) -> Result<()> {
+        // Goes with the next commit: until then the log is merely longer than it need be.
+        self.0.transaction()?.open_table(LOG)?.retain_in(..index, |_, _| false)?;
+        self.0.touch();
+        Ok(())
+    }
+}
