@@ -51,7 +51,9 @@ fn every_test_that_the_fault_list_names_exists() {
     let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/README.md")).expect("tests/README.md");
     let tests = text("tests") + &text("src");
     let named: Vec<&str> = list.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
-    assert!(named.len() > 20);
+    // Bounds and commands are quoted in the same way.
+    let named: Vec<&str> = named.into_iter().filter(|name| !name.contains([' ', '=', '/'])).collect();
+    assert!(named.len() > 200);
     for test in named {
         assert!(tests.contains(&format!("fn {test}(")), "tests/README.md names {test}, and there is no such test");
     }
