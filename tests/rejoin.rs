@@ -2,10 +2,12 @@
 
 mod support;
 
+use logothete::sim::forge::Seen;
 use logothete::{MessageKind, ReplicaId, SequenceNumber, Start, Tuning, View};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use support::gang::Gang;
-use support::{Net, builder, replica_key};
+use support::{Net, Slowness, builder, replica_key};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const LONG: Duration = Duration::from_secs(120);
@@ -214,4 +216,54 @@ fn d2_words_from_before_the_loss_do_not_drown_those_after_it() {
         waited += 1;
         assert!(waited < 6000, "R3 is not heard: {}", net.describe());
     }
+}
+
+#[test]
+fn d2_a_replica_speaks_when_the_state_that_it_vouched_for_is_durable_again() {
+    let cluster = builder(4, 2).checkpoint_interval(4).log_window(64).pipeline(4).build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 7, Tuning { retention: 64, ..Tuning::from_timeout(T) });
+    orders(&mut net, 12, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(3));
+    let stable = net.hosts[0].replica.status().stable;
+    assert!(stable > SequenceNumber::new(0));
+    // All batches are still held by the others, and its service takes for ever to execute them.
+    net.slow_at.insert(0, Slowness { service: (9_000_000_000, 9_000_000_000), ..Slowness::default() });
+    lose(&mut net, 0, 1, true);
+    net.run_for(Duration::from_secs(60));
+    let status = net.hosts[0].replica.status();
+    assert!(status.decided >= stable && status.view > View::new(0) && status.rejoining, "{status:?}");
+    net.slow_at.clear();
+    net.crash(0);
+    net.restart(0, Start::Recovering).expect("recovers");
+    rejoined(&mut net, 0);
+    net.crash(0);
+    net.restart(0, Start::Recovering).expect("recovers");
+    let status = net.hosts[0].replica.status();
+    assert!(status.executed >= stable, "{status:?}");
+    net.settle(LONG, &ALL);
+}
+
+#[test]
+fn i18_old_blocks_that_nobody_asked_for_are_not_kept() {
+    let mut net = net(4, 9);
+    net.record = Some(Vec::new());
+    orders(&mut net, 90, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(1));
+    let mut blocks = BTreeMap::new();
+    for (_, bytes) in net.record.take().expect("recorded") {
+        if let Ok(Seen::PrePrepare { block, .. }) = net.forge.read(&bytes) {
+            blocks.insert(block.sequence_number().get(), block);
+        }
+    }
+    let before = net.hosts[0].replica.status();
+    // From one that is held down to the first.
+    let top = before.floor.get() + 1;
+    assert!(top > 20, "{before:?}");
+    let all: Vec<_> = (1..=top).rev().map(|number| blocks.remove(&number).expect("seen")).collect();
+    let bytes = net.forge.chain(None, &all);
+    net.deliver(0, &bytes);
+    let after = net.hosts[0].replica.status();
+    assert_eq!((after.floor, after.blocks, after.usage), (before.floor, before.blocks, before.usage));
 }

@@ -362,6 +362,10 @@ impl Replica {
             let at = Position { number: block.header.sequence_number, digest: block.digest };
             let is_held = self.chain.holds(&block.digest);
             let Some(is_certified) = wanted.remove(&at).or(is_held.then_some(false)) else { continue };
+            // I18: of what is decided only what was lost is taken back, down to the stable checkpoint.
+            if !is_held && at.number <= self.chain.decided() && self.lost_blocks() != Some(at) {
+                continue;
+            }
             if is_held || self.chain.bytes().0 + held_size(&block) <= if is_certified { most } else { room } {
                 wanted.insert(Position { number: at.number.minus(1), digest: block.header.parent }, is_certified);
                 taken |= !is_held;

@@ -35,6 +35,12 @@ impl Checkpoints {
         self.snapshots.contains_key(&number)
     }
 
+    // D2
+    /// Is there a durable snapshot at this position or above?
+    pub(super) fn has_snapshot_from(&self, number: SequenceNumber) -> bool {
+        self.snapshots.range(number..).next().is_some()
+    }
+
     pub(super) fn snapshot(&self, number: SequenceNumber) -> Option<&Manifest> {
         self.snapshots.get(&number)
     }

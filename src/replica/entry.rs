@@ -138,6 +138,8 @@ impl Replica {
             _ => {}
         }
         let mut replica = Self::assemble(cluster, id, tuning, app, replayed)?;
+        // I18
+        replica.forget_blocks();
         let write = match start {
             Start::New => Some(replica.promises.start()),
             Start::Rejoining { nonce } => Some(replica.promises.start_rejoining(nonce)),

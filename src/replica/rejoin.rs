@@ -3,8 +3,8 @@
 //! Whatever view v it had reached, a quorum had wanted v or signed in v. Any q other replicas meet that quorum in f+1 members, and wants never
 //! fall: so the highest want among any q of the others is at least v. Of all answers the q lowest are taken, so that f liars can't name a view that never comes.
 //!
-//! And not before it has on record again what it may have vouched for: every batch from the stable checkpoint to the base of that view, which extends whatever
-//! was decided in lower ones. So logs can be lost one after another, and at any time f+1 correct replicas hold each decided batch.
+//! And not before it has again what it may have vouched for: a durable state at the stable checkpoint, and on record every batch from there to the base of
+//! that view, which extends whatever was decided in lower ones. So logs can be lost one after another, and at any time f+1 correct replicas hold each decided batch.
 
 use super::chain::Gap;
 use super::promises::Position;
@@ -110,18 +110,29 @@ impl Replica {
     }
 
     // D2
-    /// The highest batch above the stable checkpoint that the service has executed and this replica does not hold: it was in the log that is lost.
+    /// The highest batch above the stable checkpoint that the service has executed and this replica does not hold: it was in the log that is lost. Also for
+    /// a replica that has diverged (C4), whose repair starts below it. None while the last stable checkpoint is yet to be heard of: executed is at most a window above it.
     pub(super) fn lost_blocks(&self) -> Option<Position> {
-        let is_lost = self.is_rejoining() && self.transfer.target().is_none();
-        self.chain.below_floor().filter(|position| is_lost && position.number > self.stable().number)
+        let stable = self.stable().number;
+        let is_lost = self.is_rejoining() || self.checkpoints.diverged.is_some();
+        let is_near = self.chain.decided() <= self.cluster.window_end(stable);
+        self.chain.below_floor().filter(|position| is_lost && is_near && position.number > stable)
     }
 
     // D2
-    /// Is every batch from the stable checkpoint to the base on record? Records what is not yet, as the disk follows.
-    fn has_recorded_up_to_base(&mut self) -> bool {
+    /// Is a state at or above the stable checkpoint durable, and every batch from there to the base on record? Records what is not yet, as the disk follows.
+    fn holds_what_it_vouched_for(&mut self) -> bool {
         let (base, stable) = (self.promises.base(), self.stable().number);
-        if base.number <= stable {
+        if base.number < stable {
+            // What it may have voted on lies at or below the base; for this checkpoint others have vouched.
             return self.chain.decided() >= stable;
+        }
+        // C1: an execution is not durable, a snapshot is.
+        if stable.get() > 0 && !self.checkpoints.has_snapshot_from(stable) {
+            return false;
+        }
+        if base.number == stable {
+            return true;
         }
         if self.chain.gap(base) != Gap::Whole || self.chain.floor() > stable || self.disk_is_behind() {
             return false;
@@ -135,7 +146,7 @@ impl Replica {
     /// `high`: V4 put it there.
     pub(super) fn may_end_rejoining(&mut self) -> Result<(), Broken> {
         let Some(bound) = self.rejoin_bound().filter(|_| self.is_rejoining()) else { return Ok(()) };
-        if self.promises.is_normal() && self.promises.view() > bound && self.has_recorded_up_to_base() {
+        if self.promises.is_normal() && self.promises.view() > bound && self.holds_what_it_vouched_for() {
             self.promises.end_rejoining(bound)?;
             self.rejoining = Rejoining::default();
             self.write_state(Vec::new());
