@@ -9,7 +9,11 @@ use std::time::Duration;
 pub struct Tuning {
     /// T: how long the oldest outstanding item may wait in a view before the replica wishes for the next one. Default 2 s. Doubles with each view left in which nothing was decided.
     pub request_timeout: Duration,
-    /// The same for a view change under way. Default 2 s.
+    /// How many times as long as the slowest of the last 16 rounds of votes a primary may leave a request unproposed although its pipeline has room, before
+    /// the replica wishes for the next view; at least an eighth of `request_timeout`, and doubled with each such wish until it has decided a
+    /// checkpoint interval. Default 8; 0 turns this off, and leaves `request_timeout` alone. (SPEC T1)
+    pub pace_factor: u32,
+    /// T of a view change under way. Default 2 s.
     pub view_change_timeout: Duration,
     /// How often T may double. Default 6, at most 32.
     pub backoff_max: u32,
@@ -40,6 +44,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(2),
+            pace_factor: 8,
             view_change_timeout: Duration::from_secs(2),
             backoff_max: 6,
             status_interval: Duration::from_millis(250),

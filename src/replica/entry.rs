@@ -8,6 +8,7 @@ use super::checkpoint::Checkpoints;
 use super::execution::Execution;
 use super::log_use::Place;
 use super::ordering::Ordering;
+use super::pace::Pace;
 use super::pool::Pool;
 use super::promises::Position;
 use super::rejoin::Rejoining;
@@ -194,6 +195,7 @@ impl Replica {
             transfer: StateTransfer::default(),
             rejoining: Rejoining::default(),
             timers: Timers::new(Time::default()),
+            pace: Pace::default(),
             accusations: Accusations::default(),
             tuning,
             promises,

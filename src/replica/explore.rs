@@ -107,6 +107,7 @@ impl Replica {
             transfer: self.transfer.clone(),
             rejoining: self.rejoining.clone(),
             timers: self.timers.clone(),
+            pace: self.pace.clone(),
             accusations: self.accusations.clone(),
         }
     }
@@ -153,6 +154,7 @@ impl Replica {
             transfer,
             rejoining,
             timers: _,
+            pace: _,
             accusations,
         } = self;
         let mut ink = Ink::default();

@@ -10,6 +10,7 @@ mod execution;
 mod explore;
 mod log_use;
 mod ordering;
+mod pace;
 mod pool;
 mod promises;
 mod rejoin;
@@ -48,6 +49,7 @@ use chain::ChainStore;
 use checkpoint::Checkpoints;
 use execution::Execution;
 use ordering::Ordering;
+use pace::Pace;
 use pool::Pool;
 use promises::{Position, Promises};
 use rejoin::Rejoining;
@@ -222,6 +224,7 @@ pub struct Replica {
     transfer: StateTransfer,
     rejoining: Rejoining,
     timers: Timers,
+    pace: Pace,
     accusations: Accusations,
 }
 
@@ -252,6 +255,7 @@ impl Replica {
         };
         let step = step.and_then(|disposition| {
             self.advance()?;
+            self.note_room();
             self.on_time()?;
             Ok(disposition)
         });

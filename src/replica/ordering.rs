@@ -196,6 +196,8 @@ impl Replica {
                 return Err(Broken("I2: two certificates at one position of one view: more than f replicas are faulty"));
             }
             if self.is_highest(certificate) {
+                let accepted = self.ordering.accepted_at.get(&certificate.sequence_number).filter(|_| self.promises.is_normal());
+                accepted.into_iter().for_each(|since| self.pace.round(self.now.since(*since)));
                 let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
                 self.forget_settled();
                 self.follow(Position::of(certificate))?;
@@ -458,7 +460,7 @@ impl Replica {
         Ok(())
     }
 
-    fn rebuild_proposed(&mut self) {
+    pub(super) fn rebuild_proposed(&mut self) {
         if self.ordering.proposed_is_current {
             return;
         }
@@ -562,6 +564,7 @@ impl Replica {
         }
         let requests = executes.iter().filter(|executes| **executes).count();
         self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
+        self.pace.decided(self.cluster.checkpoint_interval());
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
         self.execute(block, executes);
     }

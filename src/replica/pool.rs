@@ -182,6 +182,24 @@ impl Pool {
         next
     }
 
+    /// Clients whose next request is here, and since when, the longest wait first.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Time, &ClientId)> {
+        self.waiting.iter().map(|(since, client)| (*since, client))
+    }
+
+    /// Next requests of such clients that were not passed on within `pause`; they count as passed on. At most `max`.
+    pub(super) fn take_unproposed(&mut self, now: Time, pause: Duration, max: usize, waits: impl Fn(&ClientId) -> bool) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (_, client) in self.waiting.iter().filter(|(_, client)| waits(client)).take(max) {
+            let Some(queue) = self.queues.get_mut(client) else { continue };
+            if queue.relayed.is_none_or(|relayed| relayed.after(pause) <= now) {
+                queue.relayed = Some(now);
+                requests.extend(queue.pending.values().next().cloned());
+            }
+        }
+        requests
+    }
+
     /// The requests that are to be passed on now, those that wait longest first; they count as passed on. At most `max`.
     pub(super) fn take_relayable(&mut self, now: Time, half: Duration, max: usize) -> Vec<Request> {
         let mut requests = Vec::new();

@@ -46,6 +46,10 @@ impl Timers {
         self.view_since = now;
     }
 
+    pub(super) fn view_since(&self) -> Time {
+        self.view_since
+    }
+
     pub(super) fn entered_view(&mut self, now: Time) {
         self.view_since = now;
     }
@@ -77,7 +81,7 @@ impl Timers {
 
 impl Replica {
     /// T as it is now, doubled for each view that decided nothing.
-    fn timeout(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         let base = if self.promises.is_normal() { self.tuning.request_timeout } else { self.tuning.view_change_timeout };
         base.saturating_mul(1_u32.checked_shl(self.timers.backoff).unwrap_or(u32::MAX))
     }
@@ -134,6 +138,7 @@ impl Replica {
             self.wish_for(next, "the oldest outstanding item is overdue")?;
             self.consider_wishes()?;
         }
+        self.judge_pace()?;
         if self.relay_at().is_some_and(|due| due <= self.now) {
             self.relay_requests();
         }
@@ -152,7 +157,7 @@ impl Replica {
         // Once wished, being overdue asks for nothing more; and while the disk is behind, its next receipt comes first.
         let may_wish = self.promises.want() <= self.promises.view() && !self.is_rejoining() && !self.disk_is_behind();
         let overdue = self.overdue_at().filter(|_| may_wish);
-        [overdue, self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
+        [overdue, self.pace_at(), self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
             .into_iter()
             .flatten()
             .min()
