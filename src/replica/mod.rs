@@ -109,7 +109,7 @@ pub enum Input {
 }
 
 /// What became of an input. For logs and quotas: nothing has to be done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disposition {
     /// It was taken into account.
     Applied,
@@ -122,7 +122,7 @@ pub enum Disposition {
 }
 
 /// Why an input changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Why {
     /// Of a view or position that is over.

@@ -1,7 +1,91 @@
-//! The adversary's tools, for tests of this crate and of services on it. (feature `sim`)
+//! A whole cluster in one thread, with virtual time, one seed and traitors; for tests of this crate and of services on it. (feature `sim`)
+//!
+//! [`Net`] has the replicas, the network between them, their disks and their clients; [`oracle`] checks what correct replicas do, and panics when an invariant
+//! breaks. A traitor is a [`Twist`] of what its replica wants to send: one of [`Trait`]'s, or a member of a plotting [`gang`]. The same seed gives the same run.
+//!
+//! A service of one's own, among 30 % loss and beside a primary that equivocates:
+//!
+//! ```
+//! use logothete::sim::{Net, Trait, builder};
+//! # use logothete::{AppError, Bytes, Decision, Service, Tuning};
+//! # #[derive(Default)] struct Counter(u64);
+//! # impl Service for Counter {
+//! #     fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
+//! #         decision.requests().map(|_| { self.0 += 1; Bytes::from(&self.0.to_le_bytes()[..]) }).collect()
+//! #     }
+//! #     fn snapshot(&self) -> Vec<u8> { self.0.to_le_bytes().to_vec() }
+//! #     fn restore(&mut self, bytes: &[u8]) -> Result<(), AppError> { self.0 = u64::from_le_bytes(bytes.try_into()?); Ok(()) }
+//! # }
+//! # use std::time::Duration;
+//! let mut net = Net::serving(builder(4, 1).with_keyed_hash().build()?, 17, Tuning::default(), || Box::new(Counter::default()));
+//! net.betray(0, Trait::Equivocator);
+//! net.loss = 30;
+//! for order in 0..20_u8 { net.submit(0, &[order]); }
+//! net.run_for(Duration::from_secs(5));
+//! net.loss = 0;
+//! net.settle(Duration::from_secs(600), &[1, 2, 3]);
+//! # Ok::<(), logothete::ConfigError>(())
+//! ```
 
+pub mod claims;
+pub mod disk;
 pub mod forge;
+pub mod gang;
+mod host;
 pub(crate) mod keyed_hash;
+mod net;
+pub mod oracle;
+pub mod prng;
+pub mod storm;
+mod traitor;
 
 pub use crate::replica::Standing;
+pub use host::{Fate, Host, Slowness};
 pub use keyed_hash::KeyedHash;
+pub use net::{Net, Twist};
+pub use traitor::Trait;
+
+use crate::cluster::Scheme;
+use crate::{Cluster, ClusterBuilder, Signature, Signer, SigningKey};
+
+/// The key of the simulated replica `index`.
+pub fn replica_key(index: usize) -> SigningKey {
+    SigningKey::from_bytes(&[index as u8 + 1; 32])
+}
+
+/// The key of the simulated client `index`.
+pub fn client_key(index: usize) -> SigningKey {
+    let mut seed = [0xc1; 32];
+    seed[0] = index as u8;
+    SigningKey::from_bytes(&seed)
+}
+
+/// A configuration with those keys.
+pub fn builder(replicas: usize, clients: usize) -> ClusterBuilder {
+    Cluster::builder(
+        (0..replicas).map(|index| replica_key(index).verifying_key()).collect(),
+        (0..clients).map(|index| client_key(index).verifying_key()).collect(),
+    )
+}
+
+/// Signs by the cluster's scheme, for hosts and clients in a simulation.
+pub struct Pen {
+    scheme: Scheme,
+    key: SigningKey,
+}
+
+impl Pen {
+    /// For the member that has this key.
+    pub fn new(cluster: &Cluster, key: SigningKey) -> Self {
+        Self { scheme: cluster.scheme(), key }
+    }
+}
+
+impl Signer<Signature> for Pen {
+    fn try_sign(&self, payload: &[u8]) -> Result<Signature, ed25519_dalek::SignatureError> {
+        match self.scheme {
+            Scheme::Ed25519 => self.key.try_sign(payload),
+            Scheme::KeyedHash => Ok(Signature::from_bytes(&keyed_hash::keyed_hash(self.key.verifying_key().as_bytes(), payload))),
+        }
+    }
+}

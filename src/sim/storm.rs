@@ -2,9 +2,10 @@
 
 use super::prng::Prng;
 use super::{Fate, Net};
-use logothete::{RecoverError, Start, Time};
+use crate::{RecoverError, Start, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What breaks, how often, and who is away.
 #[derive(Clone, Debug, Default)]
 pub struct Storm {
     /// In percent: that something breaks when the storm blows.
@@ -22,6 +23,7 @@ pub struct Storm {
 }
 
 impl Storm {
+    /// `violence` in percent, so many lost logs at a time, `rest` in microseconds.
     pub fn new(violence: u64, forgetful: usize, rest: u64) -> Self {
         Self { violence, forgetful, rest, ..Self::default() }
     }

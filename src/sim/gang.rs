@@ -1,29 +1,35 @@
 //! Traitors who plot: they share what they hear and their keys, and lie in every way that this allows, at random.
 
-use super::prng::Prng;
-use super::{client_key, replica_key};
-use logothete::sim::forge::{
+use super::forge::{
     Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedStatus, ForgedViewChange, Kind, Position, Seen,
 };
-use logothete::{Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
+use super::prng::Prng;
+use super::{client_key, replica_key};
+use crate::{Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+/// A gang, as its members share it.
 pub type Shared = Rc<RefCell<Gang>>;
 type Sent = Vec<(Recipients, Vec<u8>)>;
 
 /// How often a traitor does what with a message, in percent; the rest is sent as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Mood {
+    /// Is not sent.
     pub drop: u64,
+    /// Is sent later.
     pub delay: u64,
+    /// Goes to some of its recipients.
     pub some_only: u64,
+    /// Is another for some recipients.
     pub equivocate: u64,
     /// And beside that something that nobody asked for.
     pub mischief: u64,
 }
 
+/// Some replicas and a client who plot.
 pub struct Gang {
     random: Prng,
     replicas: usize,
@@ -48,6 +54,7 @@ pub struct Gang {
 }
 
 impl Gang {
+    /// `members` of so many replicas, and this client; `quorum` signatures make a certificate.
     pub fn new(seed: u64, replicas: usize, quorum: usize, members: &[usize], client: usize) -> Shared {
         let mut random = Prng::new(seed ^ 0x9e37);
         let mut mood = || {
@@ -262,7 +269,7 @@ impl Gang {
         }
     }
 
-    fn own_request(&mut self, forge: &Forge) -> logothete::Request {
+    fn own_request(&mut self, forge: &Forge) -> crate::Request {
         let number = self.random.between(1, 12);
         let operation = [self.random.between(0, 3) as u8];
         forge.request(&client_key(self.client), RequestNumber::new(number), &operation)

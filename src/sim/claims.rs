@@ -1,10 +1,11 @@
 //! What the votes of correct replicas allow to be certified, whoever collects them. (FAULTS: I2, I5, I7)
 
-use logothete::sim::forge::{Forge, Kind, Position, Seen};
-use logothete::{Digest, SequenceNumber, View};
+use super::forge::{Forge, Kind, Position, Seen};
+use crate::{Digest, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
+/// Votes, and the chain that they are for.
 pub struct Claims {
     /// Correct replicas that voted for it: 0 for Prepare, 1 for Commit.
     votes: BTreeMap<(u8, View, Position), BTreeSet<usize>>,

@@ -1,16 +1,20 @@
 //! What a host keeps on its disk, in memory: the log, the snapshots, and what can go wrong with them. And a service that remembers everything.
 
-use logothete::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
+use crate::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// A disk that outlives its host; clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct Disk(Rc<RefCell<Content>>);
 
+/// What is on it, and what it refuses.
 #[derive(Debug, Default)]
 pub struct Content {
+    /// Snapshots and their parts, by name.
     pub files: BTreeMap<String, Bytes>,
+    /// Records by index.
     pub log: Vec<(u64, Bytes)>,
     /// Nothing more can be stored.
     pub full: bool,
@@ -36,10 +40,12 @@ impl Content {
 }
 
 impl Disk {
+    /// Looks at what is on it, or changes it.
     pub fn with<T>(&self, look: impl FnOnce(&mut Content) -> T) -> T {
         look(&mut self.0.borrow_mut())
     }
 
+    /// All records.
     pub fn log(&self) -> Vec<(u64, Bytes)> {
         self.with(|content| content.log.clone())
     }
@@ -52,6 +58,7 @@ impl Disk {
         });
     }
 
+    /// Forgets the records below `index`, unless it hoards.
     pub fn truncate_before(&self, index: u64) {
         self.with(|content| {
             let hoards = content.hoards;
@@ -90,8 +97,11 @@ impl SnapshotStore for Disk {
 /// One request that was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
+    /// Whose request.
     pub client: ClientId,
+    /// Its number.
     pub number: RequestNumber,
+    /// What it asked for.
     pub operation: Vec<u8>,
 }
 
@@ -99,12 +109,16 @@ pub struct Done {
 pub type Flaw = Rc<Cell<(u8, u64)>>;
 
 /// Remembers every operation, in order; the result is the operation.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Diary {
+    /// Everything executed, in order.
     pub done: Vec<Done>,
     /// What a defect has added to its state that the others don't have.
     pub quirk: Vec<u8>,
+    /// What is wrong with it.
     pub flaw: Flaw,
+    /// A service of somebody else, which gives the results and is part of the state.
+    pub inner: Option<Box<dyn Service>>,
 }
 
 impl Service for Diary {
@@ -114,14 +128,16 @@ impl Service for Diary {
             self.quirk.push(byte);
             self.flaw.set((byte, times - 1));
         }
-        decision
+        let answers = self.inner.as_mut().map(|inner| inner.execute(decision));
+        let own = decision
             .requests()
             .map(|request| {
                 let operation = request.operation().to_vec();
                 self.done.push(Done { client: request.client(), number: request.number(), operation });
                 Bytes::from(request.operation())
             })
-            .collect()
+            .collect();
+        answers.unwrap_or(own)
     }
 
     fn snapshot(&self) -> Vec<u8> {
@@ -133,11 +149,22 @@ impl Service for Diary {
             bytes.extend_from_slice(&(operation.len() as u32).to_le_bytes());
             bytes.extend_from_slice(operation);
         }
+        if let Some(inner) = &self.inner {
+            let count = bytes.len() as u32;
+            bytes.extend_from_slice(&inner.snapshot());
+            bytes.extend_from_slice(&count.to_le_bytes());
+        }
         bytes
     }
 
     fn restore(&mut self, mut snapshot: &[u8]) -> Result<(), AppError> {
         self.done.clear();
+        if let Some(inner) = &mut self.inner {
+            let (whole, count) = snapshot.split_last_chunk::<4>().ok_or("a snapshot without an end")?;
+            let (own, rest) = whole.split_at_checked(u32::from_le_bytes(*count) as usize).ok_or("a snapshot of another form")?;
+            inner.restore(rest)?;
+            snapshot = own;
+        }
         let (length, rest) = snapshot.split_at(4);
         let (quirk, rest) = rest.split_at(u32::from_le_bytes(length.try_into()?) as usize);
         self.quirk = quirk.to_vec();

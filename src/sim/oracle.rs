@@ -2,8 +2,8 @@
 
 use super::claims::Claims;
 use super::disk::Done;
-use logothete::sim::forge::{Forge, Kind, Position, Seen};
-use logothete::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
+use super::forge::{Forge, Kind, Position, Seen};
+use crate::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What may be said only once by one replica, ever.
@@ -20,6 +20,7 @@ enum Slot {
 /// And what was said: a position, with what else counts.
 type Content = (View, Position, Digest);
 
+/// Everything that correct replicas were seen to do.
 #[derive(Debug, Default)]
 pub struct Oracle {
     size: u64,
@@ -36,6 +37,7 @@ pub struct Oracle {
     states: BTreeMap<SequenceNumber, Content>,
     /// Replicas whose service is known to be wrong: their votes on states need not agree with anybody's.
     pub odd: BTreeSet<usize>,
+    /// What their votes allow to be certified.
     pub claims: Claims,
     order: BTreeMap<usize, Vec<(ClientId, RequestNumber, Vec<u8>)>>,
 }
@@ -78,8 +80,14 @@ fn view_of(slot: Slot) -> Option<View> {
 }
 
 impl Oracle {
+    /// For so many replicas.
     pub fn new(size: u32) -> Self {
         Self { size: size.into(), ..Self::default() }
+    }
+
+    /// How many positions any correct replica has decided.
+    pub fn decisions(&self) -> usize {
+        self.decided.len()
     }
 
     /// I1: one digest per position. I14: no gaps.

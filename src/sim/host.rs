@@ -1,18 +1,23 @@
 //! One host: a replica, its log, its service, and how they end and begin again.
 
-use super::Net;
+use super::Pen;
 use super::disk::{Diary, Disk, Done, Flaw};
-use logothete::{
-    AppCommand, AppError, Application, Bytes, Decision, Event, Input, MessageKind, Outbox, Output, RecoverError, Replica, ReplicaId,
-    SigningKey, Snapshots, Start, Time, Write,
+use super::net::Net;
+use crate::{
+    AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, Replica,
+    ReplicaId, Snapshots, Start, Time, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
 
+/// One host of the simulation.
 pub struct Host {
+    /// Its replica.
     pub replica: Replica,
-    pub key: SigningKey,
+    /// What it signs with.
+    pub pen: Pen,
     /// Outlives the process.
     pub disk: Disk,
+    /// Its service, with snapshots on its disk.
     pub app: Snapshots<Diary, Disk>,
     /// What is wrong with its service; it stays so when the process starts again.
     pub flaw: Flaw,
@@ -22,9 +27,13 @@ pub struct Host {
     pub writes: u64,
     /// It crashes at this one of them.
     pub crash_at: Option<(u64, Fate)>,
+    /// How often it has crashed.
     pub crashes: u64,
+    /// All that it has put out.
     pub events: Vec<Event>,
-    pub dispositions: BTreeMap<String, usize>,
+    /// What became of its inputs, counted.
+    pub dispositions: BTreeMap<Disposition, usize>,
+    /// Messages that it could not read or verify.
     pub refused: usize,
     /// Records that the disk has not got yet, and when it will.
     unsynced: VecDeque<(Time, Write)>,
@@ -48,15 +57,18 @@ pub enum Fate {
 /// How long a disk takes for a record, and a service for an order: microseconds, from and to. Meanwhile everything else goes on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Slowness {
+    /// For one record.
     pub disk: (u64, u64),
+    /// For one order.
     pub service: (u64, u64),
 }
 
 impl Host {
-    pub fn new(replica: Replica, key: SigningKey, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
+    /// A host that has just been started.
+    pub fn new(replica: Replica, pen: Pen, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
         Self {
             replica,
-            key,
+            pen,
             disk,
             flaw: app.service().flaw.clone(),
             app,
@@ -93,7 +105,8 @@ impl Host {
 impl Net {
     pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
         let flaw = self.hosts.get(index).map(|host| host.flaw.clone()).unwrap_or_default();
-        let mut app = Snapshots::new(Diary { flaw, ..Diary::default() }, disk.clone());
+        let inner = self.service.as_ref().map(|make| make());
+        let mut app = Snapshots::new(Diary { flaw, inner, ..Diary::default() }, disk.clone());
         let state = app.state().expect("a whole disk");
         let mut outbox = Outbox::new();
         let id = ReplicaId::new(index as u32);
@@ -167,16 +180,17 @@ impl Net {
                 // It crashed on the way.
                 return;
             }
-            self.say(format!("    {output}"));
+            if self.trace.is_some() {
+                self.say(format!("    {output}"));
+            }
             match output {
                 Output::Write(write) => self.write(at, write),
                 Output::Send(outgoing) => {
-                    let envelopes = outgoing.sign(&self.hosts[at].key).expect("signed");
+                    let envelopes = outgoing.sign(&self.hosts[at].pen).expect("signed");
                     envelopes.iter().for_each(|envelope| self.send(at, envelope));
                 }
                 Output::App(command) => self.order(at, command),
                 Output::Event(event) => self.note(at, event),
-                other => panic!("unknown output {other}"),
             }
         }
         self.serve_due(at);
@@ -219,7 +233,7 @@ impl Net {
         }
         disk.append(write.index(), Bytes::from(write.record().as_bytes()));
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
-        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].key).expect("signed");
+        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].pen).expect("signed");
         if !self.twists.contains_key(&at) {
             for envelope in &envelopes {
                 let is_new = self.oracle.released(at, &envelope.encode(), &self.forge);
@@ -307,7 +321,6 @@ impl Net {
                 }
                 Some(Input::StateInstalled(state))
             }
-            other => panic!("unknown command {other}"),
         })
     }
 

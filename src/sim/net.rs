@@ -1,0 +1,424 @@
+//! A whole cluster in one thread: virtual time, a seeded network, hosts with logs in memory. The seed of the simulator.
+
+use super::disk::Disk;
+use super::forge::Forge;
+use super::host::{Host, Slowness};
+use super::oracle::Oracle;
+use super::prng::Prng;
+use super::{Pen, Trait, gang};
+use super::{builder, client_key, replica_key};
+use crate::{
+    Bytes, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, Request, RequestNumber, Service, Start,
+    Time, Tuning, Unverified, Verifier,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a traitor sends in the place of an envelope.
+pub type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>;
+
+/// What a request's client still waits for.
+struct Waiting {
+    bytes: Bytes,
+    next: Time,
+}
+
+/// The whole of it.
+pub struct Net {
+    /// Who takes part.
+    pub cluster: Arc<Cluster>,
+    /// Writes and reads messages for it.
+    pub forge: Forge,
+    /// One for each replica.
+    pub hosts: Vec<Host>,
+    /// Virtual time.
+    pub now: Time,
+    /// All chance is from here.
+    pub random: Prng,
+    /// Percent.
+    pub loss: u64,
+    /// Percent that arrive twice.
+    pub duplication: u64,
+    /// Microseconds, from and to.
+    pub delay: (u64, u64),
+    /// Pairs of replicas between which nothing passes, one way.
+    pub cut: BTreeSet<(usize, usize)>,
+    /// Hosts that hear and do nothing for a while.
+    pub down: BTreeSet<usize>,
+    /// Hosts that have crashed and not yet been started again.
+    pub dead: BTreeSet<usize>,
+    /// How long disks and services take.
+    pub slow: Slowness,
+    /// The same for one host.
+    pub slow_at: BTreeMap<usize, Slowness>,
+    /// What a traitor makes of what its replica wants to send.
+    pub twists: BTreeMap<usize, Twist>,
+    /// Clients that write to one replica first; all after a while.
+    pub retry: Duration,
+    /// What watches over the invariants.
+    pub oracle: Oracle,
+    /// Every step and its outputs, if kept.
+    pub trace: Option<String>,
+    /// What is delivered to traitors, for those who plot with them.
+    pub tap: Option<gang::Shared>,
+    /// How many were handed to hosts.
+    pub messages: usize,
+    /// How many of each kind were put on the wire, and their bytes.
+    pub sent_kinds: BTreeMap<MessageKind, (u64, u64)>,
+    /// Everything that correct hosts send, and who, if kept.
+    pub record: Option<Vec<(usize, Vec<u8>)>>,
+    /// Kinds of which nothing arrives.
+    pub mute: BTreeSet<MessageKind>,
+    /// How much longer what a host sends is on its way, in microseconds.
+    pub lag: BTreeMap<usize, u64>,
+    verifier: Verifier,
+    queue: BTreeMap<(Time, u64), (usize, Bytes)>,
+    sent: u64,
+    waiting: BTreeMap<(usize, RequestNumber), Waiting>,
+    numbers: BTreeMap<usize, RequestNumber>,
+    clients: BTreeMap<[u8; 32], usize>,
+    /// How patient the replicas are.
+    pub tuning: Tuning,
+    pub(super) service: Option<Box<dyn Fn() -> Box<dyn Service>>>,
+}
+
+impl Net {
+    /// So many replicas and clients, signing by Ed25519.
+    pub fn new(replicas: usize, clients: usize, seed: u64) -> Self {
+        Self::with(builder(replicas, clients).build().expect("a valid cluster"), seed)
+    }
+
+    /// The same for a configuration of one's own.
+    pub fn with(cluster: Cluster, seed: u64) -> Self {
+        Self::tuned(cluster, seed, Tuning::from_timeout(Duration::from_millis(800)))
+    }
+
+    /// And with replicas of that patience.
+    pub fn tuned(cluster: impl Into<Arc<Cluster>>, seed: u64, tuning: Tuning) -> Self {
+        Self::build(cluster.into(), seed, tuning, None)
+    }
+
+    /// The same with a service of one's own, made anew whenever a host starts. What it answers and what it keeps must agree on all correct hosts.
+    pub fn serving(cluster: impl Into<Arc<Cluster>>, seed: u64, tuning: Tuning, service: impl Fn() -> Box<dyn Service> + 'static) -> Self {
+        Self::build(cluster.into(), seed, tuning, Some(Box::new(service)))
+    }
+
+    /// From now on this replica is a traitor's.
+    pub fn betray(&mut self, at: usize, treason: Trait) {
+        let twist = treason.twist(at, self.cluster.clone(), self.random.next());
+        self.twists.insert(at, twist);
+    }
+
+    fn build(cluster: Arc<Cluster>, seed: u64, tuning: Tuning, service: Option<Box<dyn Fn() -> Box<dyn Service>>>) -> Self {
+        let mut net = Self {
+            forge: Forge::new(cluster.clone()),
+            hosts: Vec::new(),
+            now: Time(1_000_000),
+            random: Prng::new(seed),
+            loss: 0,
+            duplication: 0,
+            delay: (100, 1000),
+            cut: BTreeSet::new(),
+            down: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            slow: Slowness::default(),
+            slow_at: BTreeMap::new(),
+            twists: BTreeMap::new(),
+            retry: Duration::from_millis(500),
+            oracle: Oracle::new(cluster.size()),
+            trace: None,
+            tap: None,
+            messages: 0,
+            sent_kinds: BTreeMap::new(),
+            record: None,
+            mute: BTreeSet::new(),
+            lag: BTreeMap::new(),
+            verifier: Verifier::new(cluster.clone()),
+            queue: BTreeMap::new(),
+            sent: 0,
+            waiting: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            tuning,
+            service,
+            cluster,
+        };
+        for index in 0..net.cluster.size() as usize {
+            let disk = Disk::default();
+            let (replica, app, outbox) = net.open(index, Start::New, &disk).expect("a new replica starts");
+            net.hosts.push(Host::new(replica, Pen::new(&net.cluster, replica_key(index)), disk, app));
+            net.serve(index, outbox);
+        }
+        net
+    }
+
+    /// A correct host that isn't a traitor's.
+    pub fn loyal(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|index| !self.twists.contains_key(index)).collect()
+    }
+
+    /// Adds a line to the trace, if it is kept.
+    pub fn say(&mut self, line: impl AsRef<str>) {
+        if let Some(trace) = &mut self.trace {
+            trace.push_str(line.as_ref());
+            trace.push('\n');
+        }
+    }
+
+    /// A client's next request, to these replicas; repeated to all until some correct replica has executed it.
+    pub fn submit_to(&mut self, client: usize, operation: &[u8], replicas: &[usize]) -> RequestNumber {
+        let number = self.numbers.get(&client).copied().unwrap_or_default().next();
+        self.numbers.insert(client, number);
+        let key = client_key(client);
+        self.clients.insert(key.verifying_key().to_bytes(), client);
+        let request = self.forge.request(&key, number, operation);
+        let bytes = Bytes::from(self.forge.request_message(&request));
+        for replica in replicas {
+            self.post(None, *replica, bytes.clone());
+        }
+        let next = self.now.after(self.retry);
+        self.waiting.insert((client, number), Waiting { bytes, next });
+        number
+    }
+
+    /// The same, to the primary as the first correct host knows it.
+    pub fn submit(&mut self, client: usize, operation: &[u8]) -> RequestNumber {
+        let view = self.loyal().first().map(|index| self.hosts[*index].replica.status().view).unwrap_or_default();
+        let primary = self.cluster.primary(view).get() as usize;
+        self.submit_to(client, operation, &[primary])
+    }
+
+    /// Puts bytes on the wire to a replica.
+    pub fn post(&mut self, from: Option<usize>, to: usize, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if from.is_some_and(|from| self.cut.contains(&(from, to))) || self.random.percent(self.loss) {
+            return;
+        }
+        let copies = if self.random.percent(self.duplication) { 2 } else { 1 };
+        for _ in 0..copies {
+            let lag = from.and_then(|from| self.lag.get(&from)).copied().unwrap_or_default();
+            let delay = self.random.between(self.delay.0, self.delay.1) + lag;
+            self.sent += 1;
+            self.queue.insert((Time(self.now.0 + delay), self.sent), (to, bytes.clone()));
+        }
+    }
+
+    /// Hands bytes to a replica now.
+    pub fn deliver(&mut self, to: usize, bytes: &[u8]) -> Option<Disposition> {
+        if self.is_off(to) {
+            return None;
+        }
+        self.messages += 1;
+        if self.tap.is_some() && self.twists.contains_key(&to) {
+            self.tap.iter().for_each(|tap| tap.borrow_mut().learn(bytes, &self.forge));
+        }
+        let unverified = match Unverified::decode(PeerLink(0), bytes, self.cluster.limits()) {
+            Ok(unverified) => unverified,
+            Err(_) => {
+                self.hosts[to].refused += 1;
+                return None;
+            }
+        };
+        if let Err(why) = self.hosts[to].replica.screen().admit(&unverified) {
+            if self.trace.is_some() {
+                self.say(format!("{:?} R{to} <- {unverified}  (screened: {why})", self.now));
+            }
+            return None;
+        }
+        match self.verifier.verify(unverified) {
+            Ok(verified) => Some(self.step(to, Input::Message(verified))),
+            Err(error) => {
+                self.hosts[to].refused += 1;
+                self.say(format!("{:?} R{to} refuses: {error}", self.now));
+                None
+            }
+        }
+    }
+
+    /// Hands a replica an input, and serves what comes out.
+    pub fn step(&mut self, to: usize, input: Input) -> Disposition {
+        let heading = match &input {
+            Input::Message(verified) if self.trace.is_some() => format!("{:?} R{to} <- {verified}", self.now),
+            Input::Timer if self.trace.is_some() => format!("{:?} R{to} <- timer", self.now),
+            _ => String::new(),
+        };
+        let mut outbox = Outbox::new();
+        let disposition = self.hosts[to].replica.step(self.now, input, &mut outbox);
+        *self.hosts[to].dispositions.entry(disposition).or_default() += 1;
+        let silent = outbox.is_empty() && disposition == Disposition::Applied;
+        if !heading.is_empty() && !silent {
+            let remark = if disposition == Disposition::Applied { String::new() } else { format!("  ({disposition:?})") };
+            self.say(format!("{heading}{remark}"));
+        }
+        if self.messages % 64 == 0 {
+            self.check_usage(to);
+        }
+        self.serve(to, outbox);
+        disposition
+    }
+
+    /// Does nothing: it has crashed, or is held up.
+    pub fn is_off(&self, at: usize) -> bool {
+        self.down.contains(&at) || self.dead.contains(&at)
+    }
+
+    // C4
+    /// With a state that nobody shares a replica answers nobody and votes for nothing: it says again what it has said before a restart, and no more.
+    /// (What it promised before it knew may still be on its way to the disk.)
+    fn check_diverged(&self, from: usize, kind: MessageKind) {
+        let speaks = matches!(kind, MessageKind::Reply | MessageKind::Answered);
+        assert!(!speaks || !self.is_silent(from), "C4: R{from} has diverged and sends a {kind:?}");
+    }
+
+    pub(super) fn is_silent(&self, at: usize) -> bool {
+        self.slow_of(at).disk.1 == 0 && self.hosts[at].replica.status().diverged.is_some()
+    }
+
+    // I18
+    fn check_usage(&self, at: usize) {
+        for (name, used) in self.hosts[at].replica.status().usage.entries() {
+            assert!(used.bytes <= used.limit, "I18: R{at} holds {used} of {name}");
+        }
+    }
+
+    pub(super) fn send(&mut self, from: usize, envelope: &Envelope) {
+        if self.is_off(from) {
+            return;
+        }
+        if let Some(mut twist) = self.twists.remove(&from) {
+            let forge = self.forge.clone();
+            for (to, bytes) in twist(envelope, &forge) {
+                self.oracle.claims.saw(None, &bytes, &forge);
+                self.dispatch(from, to, bytes);
+            }
+            self.twists.insert(from, twist);
+            return;
+        }
+        let bytes = envelope.encode();
+        self.oracle.sent(from, &bytes, &self.forge);
+        self.check_diverged(from, envelope.kind());
+        let copies = if envelope.to() == Recipients::AllReplicas { self.hosts.len() as u64 - 1 } else { 1 };
+        let (count, sum) = self.sent_kinds.entry(envelope.kind()).or_default();
+        *count += copies;
+        *sum += copies * bytes.len() as u64;
+        if let Some(record) = &mut self.record {
+            record.push((from, bytes.to_vec()));
+        }
+        if self.mute.contains(&envelope.kind()) {
+            return;
+        }
+        self.dispatch(from, envelope.to(), bytes);
+    }
+
+    /// A correct replica has executed it: its client is content.
+    pub(super) fn served(&mut self, request: &Request) {
+        if let Some(client) = self.clients.get(request.client().as_bytes()) {
+            self.waiting.remove(&(*client, request.number()));
+        }
+    }
+
+    /// Puts what `from` sends on the wire.
+    pub fn dispatch(&mut self, from: usize, to: Recipients, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        match to {
+            Recipients::AllReplicas => {
+                for replica in (0..self.hosts.len()).filter(|replica| *replica != from) {
+                    self.post(Some(from), replica, bytes.clone());
+                }
+            }
+            Recipients::Replica(replica) => self.post(Some(from), replica.get() as usize, bytes),
+            Recipients::Client(_) => {}
+        }
+    }
+
+    fn next_moment(&self) -> Option<Time> {
+        let message = self.queue.keys().next().map(|(time, _)| *time);
+        let retry = self.waiting.values().map(|waiting| waiting.next).min();
+        let deadline = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.is_off(*index))
+            .filter_map(|(_, host)| host.replica.deadline().into_iter().chain(host.due()).min())
+            .min();
+        [message, retry, deadline].into_iter().flatten().min()
+    }
+
+    /// Lets one moment happen.
+    pub fn tick(&mut self, until: Time) -> bool {
+        let Some(moment) = self.next_moment().filter(|moment| *moment <= until) else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        self.now = self.now.max(moment);
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let (to, bytes) = entry.remove();
+            self.deliver(to, &bytes);
+        }
+        for index in 0..self.hosts.len() {
+            self.serve_due(index);
+            if !self.is_off(index) && self.hosts[index].replica.deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.step(index, Input::Timer);
+            }
+        }
+        let due: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.next <= self.now).map(|(key, _)| *key).collect();
+        for key in due {
+            let next = self.now.after(self.retry);
+            let Some(waiting) = self.waiting.get_mut(&key) else { continue };
+            waiting.next = next;
+            let bytes = waiting.bytes.clone();
+            for replica in 0..self.hosts.len() {
+                self.post(None, replica, bytes.clone());
+            }
+        }
+        true
+    }
+
+    /// Lets that much virtual time pass.
+    pub fn run_for(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while self.tick(until) {}
+    }
+
+    /// Runs until `done`; panics with everybody's state if that takes longer than `limit` of virtual time.
+    pub fn run_until(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) {
+        let until = self.now.after(limit);
+        while !done(self) {
+            assert!(self.tick(until), "not within {limit:?}: {what}\n{}", self.describe());
+        }
+    }
+
+    /// Everything submitted is executed by each of these replicas.
+    pub fn all_executed(&self, replicas: &[usize]) -> bool {
+        let total: u64 = self.numbers.values().map(|number| number.get()).sum();
+        replicas.iter().all(|index| self.hosts[*index].executed().len() as u64 >= total)
+    }
+
+    /// Runs until all that was submitted is executed by these replicas; panics after `limit` of virtual time.
+    pub fn settle(&mut self, limit: Duration, replicas: &[usize]) {
+        self.run_until(limit, "everything submitted is executed", |net| net.all_executed(replicas));
+        self.oracle.check();
+    }
+
+    /// Where each replica stands, in words.
+    pub fn describe(&self) -> String {
+        let line = |host: &Host| {
+            let mut words = format!("{:?}", host.replica.status());
+            // How full its buffers are is of no interest here.
+            if let (Some(from), Some(to)) = (words.find(" usage: "), words.find(" backoff: ")) {
+                words.replace_range(from..to, "");
+            }
+            words + "\n"
+        };
+        self.hosts.iter().map(line).collect()
+    }
+
+    /// How many of its events are such.
+    pub fn count_events(&self, at: usize, pick: impl Fn(&Event) -> bool) -> usize {
+        self.hosts[at].events.iter().filter(|event| pick(event)).count()
+    }
+}
