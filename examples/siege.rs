@@ -243,9 +243,9 @@ impl Siege {
 /// Seconds of CPU that this process has had, where /proc says so.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    // State is no number: utime and stime are then the 11th and 12th.
-    fields.get(10..12).map_or(0.0, |ticks| ticks.iter().sum::<u64>() as f64 / 100.0)
+    // The 14th and the 15th field; the 2nd, a name in brackets, may have spaces.
+    let ticks = stat.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
+    ticks.filter_map(|word| word.parse::<u64>().ok()).sum::<u64>() as f64 / 100.0
 }
 
 fn main() -> std::process::ExitCode {
