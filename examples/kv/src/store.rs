@@ -56,7 +56,15 @@ pub struct Store(Rc<RefCell<Inner>>);
 pub fn open_database(path: &Path, create: bool, cache_bytes: usize) -> Result<Database> {
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
-    let database = if create { builder.create(path) } else { builder.open(path) };
+    // A process that was killed a moment ago may not be gone yet.
+    let patience = Instant::now() + std::time::Duration::from_secs(3);
+    let database = loop {
+        let database = if create { builder.create(path) } else { builder.open(path) };
+        if !matches!(database, Err(redb::DatabaseError::DatabaseAlreadyOpen)) || Instant::now() > patience {
+            break database;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
     database.map_err(|error| {
         let hint = match &error {
             redb::DatabaseError::DatabaseAlreadyOpen => "another process has it open: a key must never run twice",
