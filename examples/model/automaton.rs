@@ -69,7 +69,6 @@ struct Run<'a, 'b> {
     me: u32,
     local: Local,
     steps: &'a mut u64,
-    accuses: bool,
     outside: bool,
 }
 
@@ -128,7 +127,7 @@ impl<'a> Automaton<'a> {
             fault: None,
         };
         let mut steps = 0;
-        let mut run = Run { universe, me, local, steps: &mut steps, accuses: false, outside: false };
+        let mut run = Run { universe, me, local, steps: &mut steps, outside: false };
         run.serve(outbox);
         run.step(Input::Timer);
         let local = run.finish();
@@ -189,7 +188,7 @@ impl<'a> Automaton<'a> {
             return None;
         }
         let local = before.fork();
-        let mut run = Run { universe, me: self.me, local, steps: &mut self.steps, accuses: false, outside: false };
+        let mut run = Run { universe, me: self.me, local, steps: &mut self.steps, outside: false };
         match choice.act {
             Act::Crash => {
                 let mut outbox = Outbox::new();
@@ -214,9 +213,6 @@ impl<'a> Automaton<'a> {
         }
         if run.outside {
             self.outside += 1;
-            return None;
-        }
-        if run.accuses && !universe.config.evidence {
             return None;
         }
         let local = run.finish();
@@ -329,8 +325,9 @@ impl Run<'_, '_> {
                     self.fault(format!("it halts: {reason}"));
                     continue;
                 }
-                Output::Event(Event::Evidence(evidence)) => {
-                    self.accuses = true;
+                // Certificates are told with signers of which some may have signed otherwise, since it does not matter who they are: what a replica
+                // concludes from that is no evidence here, and to lose patience with a primary is possible at any time as it is.
+                Output::Event(Event::Evidence(evidence)) if self.universe.config.evidence => {
                     if evidence.culprit().get() != self.universe.config.traitor {
                         self.fault(format!("I21: evidence against a correct replica: {evidence}"));
                     }

@@ -197,8 +197,10 @@ impl Replica {
             ink.member(*member);
             ink.number(want.get());
         });
-        ink.list(accusations.proofs.keys(), |ink, member| ink.member(*member));
-        ink.flag(accusations.impersonated);
+        if whole {
+            ink.list(accusations.proofs.keys(), |ink, member| ink.member(*member));
+            ink.flag(accusations.impersonated);
+        }
         ink.0
     }
 
