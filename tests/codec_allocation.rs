@@ -1,61 +1,19 @@
 //! What a rejected input may cost: at most twice its length and 64 KiB, whatever its counts and lengths say. (SPEC 2)
-#![allow(unsafe_code, reason = "an allocator that counts can't be written without")]
 
+#[path = "support/heap.rs"]
+mod heap;
 mod samples;
 
 use logothete::{Limits, PeerLink, RequestNumber, SequenceNumber, Unverified, View};
 use samples::World;
 use samples::sheet::Sheet;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-struct Counting;
-
-thread_local! {
-    // Of this thread only, so that the harness doesn't count.
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    // An allocator must not fail while a thread ends.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + change);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
-    });
-}
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Growth is counted as growth: where a large block can't grow in place, its pages are moved, not copied.
-        count(size as isize - layout.size() as isize);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most that decoding these bytes held at any time, and whether they passed.
-fn peak_of(bytes: &[u8], limits: &Limits) -> (usize, bool) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let accepted = Unverified::decode(PeerLink(0), bytes, limits).is_ok();
-    (usize::try_from(PEAK.get() - before).unwrap(), accepted)
-}
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 fn check(what: &str, bytes: &[u8], limits: &Limits) -> bool {
-    let (peak, accepted) = peak_of(bytes, limits);
-    let allowed = 2 * bytes.len() + 64 * 1024;
-    assert!(peak <= allowed, "{what}: {} bytes of input took {peak} (accepted: {accepted})", bytes.len());
+    let (accepted, peak) = heap::peak_of(|| Unverified::decode(PeerLink(0), bytes, limits).is_ok());
+    assert!(peak <= heap::allowed(bytes.len()), "{what}: {} bytes of input took {peak} (accepted: {accepted})", bytes.len());
     accepted
 }
 
@@ -156,7 +114,8 @@ fn late_refusals(world: &World) {
     assert!(check("a manifest", &world.forge.manifest_message(&manifest), world.cluster.limits()));
     let mut huge = Sheet::default();
     huge.string("far beyond message_bytes_max", &vec![0; 4 << 20]);
-    assert_eq!(peak_of(&huge.bytes, world.cluster.limits()), (0, false));
+    let decode = || Unverified::decode(PeerLink(0), &huge.bytes, world.cluster.limits()).is_ok();
+    assert_eq!(heap::peak_of(decode), (false, 0));
 }
 
 // One test, since the count is of its thread.

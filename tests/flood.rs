@@ -2,13 +2,12 @@
 //! while everything is as it should be. (I18)
 //!
 //! `FLOOD=1000000 cargo test --release --test flood -- --nocapture` drives a million messages, and a million operations, with progress.
-#![allow(unsafe_code, reason = "an allocator that counts can't be written without")]
 
 #[path = "flood/arsenal.rs"]
 mod arsenal;
 #[path = "flood/formula.rs"]
 mod formula;
-#[path = "flood/heap.rs"]
+#[path = "support/heap.rs"]
 mod heap;
 #[path = "flood/stage.rs"]
 mod stage;
@@ -20,6 +19,9 @@ use arsenal::Arsenal;
 use stage::Stage;
 use std::collections::BTreeMap;
 use steady::{Sizes, Steady};
+
+#[global_allocator]
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// How much is asked for, or else so much.
 fn volume(default: u64) -> u64 {

@@ -1,11 +1,10 @@
 //! A whole cluster in one thread, in memory, without a network that loses anything: what is measured is the library's own work.
-#![allow(dead_code)]
 
 use logothete::sim::KeyedHash;
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppCommand, AppState, Bytes, ClientId, Cluster, ClusterBuilder, Input, Limits, Outbox, PeerLink, Recipients, Replica, ReplicaId,
-    Request, RequestNumber, Signature, Signer, SigningKey, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
+    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Input, Limits, Outbox, PeerLink, Recipients, Replica, ReplicaId, Request,
+    RequestNumber, Signature, Signer, SigningKey, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -234,10 +233,6 @@ impl Ring {
                 }
             }
         }
-    }
-
-    pub fn clients(&self) -> impl Iterator<Item = ClientId> {
-        self.cluster.clients()
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod choices;
 pub mod client;
 pub mod decode;
+#[path = "../../tests/support/heap.rs"]
 pub mod heap;
 pub mod lone;
 pub mod recover;

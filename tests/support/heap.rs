@@ -1,9 +1,11 @@
-//! What the heap holds, by the allocator's own count.
+//! How much memory a thread takes, by its allocator's own count.
+#![allow(unsafe_code, reason = "an allocator that counts can't be written without")]
+#![allow(dead_code, reason = "each who counts needs a part of it")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-struct Counting;
+pub struct Counting;
 
 thread_local! {
     // Of this thread only, so that neither the harness nor another test counts.
@@ -29,13 +31,11 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Growth is counted as growth: where a large block can't grow in place, its pages are moved, not copied.
         count(size as isize - layout.size() as isize);
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Bytes that this thread holds now.
 pub fn held() -> isize {
@@ -45,4 +45,17 @@ pub fn held() -> isize {
 /// The most that it held since the last call of this.
 pub fn peak() -> isize {
     PEAK.replace(HELD.get())
+}
+
+/// What `work` gave, and the most bytes that it held at any time beyond what was held before. 0 where [`Counting`] is not the allocator.
+pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let made = work();
+    (made, usize::try_from(PEAK.get() - before).unwrap_or_default())
+}
+
+/// What input of `length` bytes may take before it is rejected. (SPEC 2.2)
+pub fn allowed(length: usize) -> usize {
+    2 * length + 64 * 1024
 }
