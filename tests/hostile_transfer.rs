@@ -3,7 +3,9 @@
 mod support;
 
 use logothete::sim::forge::Forge;
-use logothete::{Envelope, Event, Limits, MessageKind, Recipients, SequenceNumber, Start, Tuning};
+use logothete::{AppError, Bytes, Decision, Envelope, Event, Limits, MessageKind, Recipients, SequenceNumber, Service, Start, Tuning};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 use support::{Net, Slowness, builder};
 
@@ -357,4 +359,53 @@ fn c4_where_all_states_differ_everybody_stops_and_says_so_and_nobody_forks() {
         }
         net.oracle.check();
     }
+}
+
+/// Counts requests; a flawed one counts a thousand too many, once.
+struct Tally {
+    count: u64,
+    flaw: Rc<Cell<bool>>,
+    is_flawed: bool,
+}
+
+impl Service for Tally {
+    fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
+        if self.is_flawed && self.flaw.replace(false) {
+            self.count += 1000;
+        }
+        let mut next = || {
+            self.count += 1;
+            Bytes::from(&self.count.to_le_bytes()[..])
+        };
+        decision.requests().map(|_| next()).collect()
+    }
+    fn snapshot(&self) -> Vec<u8> {
+        self.count.to_le_bytes().to_vec()
+    }
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError> {
+        self.count = u64::from_le_bytes(snapshot.try_into()?);
+        Ok(())
+    }
+}
+
+#[test]
+fn c4_results_of_a_wrong_state_are_not_signed_a_second_time() {
+    let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: PART, ..Limits::default() };
+    let cluster = builder(4, 4).checkpoint_interval(4).log_window(16).pipeline(4).limits(limits).build().expect("a valid cluster");
+    let (flaw, started) = (Rc::new(Cell::new(true)), Cell::new(0));
+    // Everything that the replica of the flawed one says twice, the oracle compares. (I3)
+    let service = move || -> Box<dyn Service> {
+        started.set(started.get() + 1);
+        Box::new(Tally { count: 0, flaw: flaw.clone(), is_flawed: started.get() == 3 })
+    };
+    let mut net = Net::serving(cluster, 4, Tuning { retention: 8, ..Tuning::from_timeout(T) }, service);
+    net.oracle.odd.insert(2);
+    // It is far ahead of the others' services when its state turns out to be wrong.
+    let slow = Slowness { disk: (0, 0), service: (200_000, 200_000) };
+    net.slow_at = [0, 1, 3].map(|at| (at, slow)).into();
+    orders(&mut net, 40, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(2));
+    assert!(events(&net, 2, |event| matches!(event, Event::Diverged { .. })) >= 1 && installs(&net, 2) >= 1, "{}", net.describe());
+    assert!(net.hosts[2].replica.status().diverged.is_none());
 }

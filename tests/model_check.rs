@@ -1,6 +1,6 @@
 //! The shipped step function beside a traitor that signs anything: every state within small bounds. What is searched, and how, stands in
 //! `examples/model`; larger bounds: `cargo run --release --example model -- s=2 v=2 decisions=0`.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "the example uses more of its modules")]
 
 #[path = "../examples/model/automaton.rs"]
 mod automaton;

@@ -183,3 +183,19 @@ fn d1_a_crash_at_any_write_breaks_no_promise() {
         }
     }
 }
+
+#[test]
+fn i18_after_a_restart_no_more_is_held_for_laggards_than_before_it() {
+    let mut net = net(6, 8);
+    orders(&mut net, 40, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(1));
+    let status = net.hosts[0].replica.status();
+    assert!(status.floor < status.stable, "{status:?}");
+    // The operator has less memory for them from now on.
+    net.tuning.retention_bytes_max = 0;
+    net.crash(0);
+    net.restart(0, Start::Recovering).expect("recovers");
+    let status = net.hosts[0].replica.status();
+    assert_eq!(status.floor, status.stable.min(status.executed), "{status:?}");
+}

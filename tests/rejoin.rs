@@ -267,3 +267,31 @@ fn i18_old_blocks_that_nobody_asked_for_are_not_kept() {
     let after = net.hosts[0].replica.status();
     assert_eq!((after.floor, after.blocks, after.usage), (before.floor, before.blocks, before.usage));
 }
+
+#[test]
+fn i18_who_has_not_heard_of_the_stable_checkpoint_takes_back_no_block_that_may_be_below_it() {
+    let mut net = net(4, 10);
+    net.record = Some(Vec::new());
+    orders(&mut net, 90, &ALL);
+    net.settle(LONG, &ALL);
+    net.run_for(Duration::from_secs(1));
+    let mut blocks = BTreeMap::new();
+    for (_, bytes) in net.record.take().expect("recorded") {
+        if let Ok(Seen::PrePrepare { block, .. }) = net.forge.read(&bytes) {
+            blocks.insert(block.sequence_number().get(), block);
+        }
+    }
+    // Its log is lost, its service is not; and nobody but a liar is to be heard.
+    isolate(&mut net, 0);
+    lose(&mut net, 0, 1, false);
+    let before = net.hosts[0].replica.status();
+    assert!(before.stable == SequenceNumber::new(0) && before.floor.get() > 20, "{before:?}");
+    let all: Vec<_> = (1..=before.floor.get()).rev().map(|number| blocks.remove(&number).expect("seen")).collect();
+    let bytes = net.forge.chain(None, &all);
+    net.deliver(0, &bytes);
+    let after = net.hosts[0].replica.status();
+    assert_eq!((after.floor, after.blocks), (before.floor, before.blocks));
+    net.cut.clear();
+    rejoined(&mut net, 0);
+    net.settle(LONG, &ALL);
+}

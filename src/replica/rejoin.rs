@@ -110,13 +110,12 @@ impl Replica {
     }
 
     // D2
-    /// The highest batch above the stable checkpoint that the service has executed and this replica does not hold: it was in the log that is lost. Also for
-    /// a replica that has diverged (C4), whose repair starts below it. None while the last stable checkpoint is yet to be heard of: executed is at most a window above it.
+    /// The highest batch above the stable checkpoint that the service has executed and this replica does not hold: it was in the log that is lost.
+    /// None while the last stable checkpoint is yet to be heard of: executed is at most a window above it.
     pub(super) fn lost_blocks(&self) -> Option<Position> {
         let stable = self.stable().number;
-        let is_lost = self.is_rejoining() || self.checkpoints.diverged.is_some();
         let is_near = self.chain.decided() <= self.cluster.window_end(stable);
-        self.chain.below_floor().filter(|position| is_lost && is_near && position.number > stable)
+        self.chain.below_floor().filter(|position| self.is_rejoining() && is_near && position.number > stable)
     }
 
     // D2

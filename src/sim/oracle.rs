@@ -170,6 +170,7 @@ impl Oracle {
     }
 
     fn say(&mut self, replica: usize, slot: Slot, content: Content) {
+        let is_new = !self.said.contains_key(&(replica, slot));
         let said = *self.said.entry((replica, slot)).or_insert(content);
         assert_eq!(said, content, "I3: R{replica} said two different things for {slot:?}");
         if let Some(view) = view_of(slot) {
@@ -179,7 +180,8 @@ impl Oracle {
         }
         // I14
         if let Slot::Checkpoint(number) = slot {
-            if !self.odd.contains(&replica) {
+            // What was said of a wrong state stays said after that was replaced.
+            if is_new && !self.odd.contains(&replica) {
                 let known = *self.states.entry(number).or_insert(content);
                 assert_eq!(known, content, "I14: R{replica} has another state at {number:?}");
             }

@@ -24,16 +24,16 @@ pub mod store;
 
 // The liars of the other example, in other company.
 #[cfg(feature = "traitor")]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other example uses more of it")]
 #[path = "../../generals/dice.rs"]
 mod dice;
 #[cfg(feature = "traitor")]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other example uses more of it")]
 #[path = "../../generals/forger.rs"]
 mod forger;
 #[cfg(feature = "traitor")]
 mod traitor;
 #[cfg(feature = "traitor")]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other example uses more of it")]
 #[path = "../../generals/two_faced.rs"]
 mod two_faced;
