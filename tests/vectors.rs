@@ -6,7 +6,10 @@
 mod samples;
 
 use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Kept, KeptState, Kind, Seen};
-use logothete::{Digest, ReplicaId, Request, RequestNumber, SequenceNumber, View};
+use logothete::{
+    Cluster, Digest, Evidence, ExecutionReceipt, Manifest, ReplicaId, Request, RequestNumber, SequenceNumber, SessionEntry, SessionTable,
+    View,
+};
 use samples::by_hand::{Block, Certificate, Hash, Phase, ViewChange, Vote, lay_checkpoint};
 use samples::sheet::{Sheet, hex};
 use samples::{World, sha};
@@ -63,7 +66,57 @@ fn vectors(world: &World) -> Vec<(String, String)> {
             format!("{name}: record 7 of replica 1\n") + &fields(&sheet.words) + &dump("body", &sheet.bytes) + &dump("frame", &frame);
         (name.to_owned(), text)
     });
-    messages.chain(records).chain([("cluster".to_owned(), cluster(world))]).collect()
+    let others = [("cluster", cluster(world)), ("receipt", receipt(world)), ("snapshot", snapshot(world))];
+    messages.chain(records).chain(others.map(|(name, text)| (name.to_owned(), text))).collect()
+}
+
+fn receipt(world: &World) -> String {
+    let sheet = world.receipt();
+    "receipt: of the request in the vector of a reply, as a file\n".to_owned() + &fields(&sheet.words) + &dump("encoding", &sheet.bytes)
+}
+
+fn snapshot(world: &World) -> String {
+    let snapshot = world.snapshot();
+    let mut certificate = Sheet::default();
+    world.lay_stable(&mut certificate, &snapshot.checkpoint, &[0, 1, 3]);
+    let mut text = "snapshot: after position 128, with what names it\n".to_owned();
+    text += &fields(&[&snapshot.sessions.words[..], &snapshot.manifest.words, &certificate.words].concat());
+    text += &dump("session part 0", &snapshot.sessions.bytes);
+    for (index, part) in snapshot.service.iter().enumerate() {
+        text += &dump(&format!("service part {index}"), part);
+    }
+    text + &dump("manifest, as a file", &snapshot.manifest.bytes) + &dump("checkpoint certificate", &certificate.bytes)
+}
+
+#[test]
+fn spec_4_files_are_read_and_written_as_laid_out_by_hand() {
+    let world = World::new();
+    let cluster: &Cluster = &world.cluster;
+    let bytes = world.receipt().bytes;
+    let receipt = ExecutionReceipt::decode(&bytes, cluster.limits()).unwrap();
+    assert_eq!((receipt.verify(cluster), receipt.encode()), (Ok(()), bytes));
+
+    let snapshot = world.snapshot();
+    let mut table = SessionTable::new(cluster);
+    for (client, number) in [(0, 1), (0, 2), (1, 1)] {
+        let result_digest = Digest::new(World::kept_result(client, number));
+        let client = cluster.clients().find(|id| *id.as_bytes() == world.client_id(client)).unwrap();
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest });
+    }
+    assert_eq!(hex(&table.encode()), hex(&snapshot.sessions.bytes));
+    assert_eq!(SessionTable::decode(cluster, &snapshot.sessions.bytes), Ok(table));
+    let manifest = Manifest::decode(&snapshot.manifest.bytes).unwrap();
+    let parts = [&snapshot.sessions.bytes[..]].into_iter().chain(snapshot.service);
+    assert!(parts.enumerate().all(|(index, part)| manifest.chunk(index as u32) == Some(logothete::chunk_digest(part))));
+    assert_eq!((manifest.chunk_count(), manifest.session_chunk_count()), (3, 1));
+    assert_eq!(world.forge.checkpoint_of(&manifest).state, Digest::new(snapshot.checkpoint.state));
+
+    // Evidence as a file is its message without the kind.
+    let samples = world.samples();
+    for sample in samples.iter().filter(|sample| sample.name.starts_with("evidence")) {
+        let evidence = Evidence::decode(&sample.sheet.bytes[4..]).unwrap();
+        assert_eq!((evidence.verify(cluster), evidence.encode()), (Ok(()), sample.sheet.bytes[4..].to_vec()), "{}", sample.name);
+    }
 }
 
 #[test]
@@ -260,6 +313,14 @@ fn frame(world: &World, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A record keeps an own statement with zeros in its signature's place.
+fn blank(sheet: &mut Sheet, signature: &[u8; 64]) {
+    if let Some(at) = sheet.bytes.windows(64).position(|bytes| bytes == signature) {
+        sheet.bytes[at..at + 64].fill(0);
+    }
+    sheet.words.iter_mut().for_each(|word| *word = word.replace(&hex(signature), &hex(&[0; 64])));
+}
+
 type RecordVector = (&'static str, Sheet, Vec<u8>, Vec<u8>);
 
 /// Each kind of record: its name, its body and its frame by hand, and its frame by the crate.
@@ -272,6 +333,8 @@ fn records(world: &World) -> Vec<RecordVector> {
     let leaving = ViewChange { replica: 1, view: 5, certificate: Some(by_hand.clone()) };
     let view_change = world.forge.view_change((ReplicaId::new(1), &world.replicas[1]), View::new(5), Some(&certificate));
     let new_view = world.samples().into_iter().find(|sample| sample.name == "new_view").unwrap().sheet;
+    let own_signatures =
+        [world.by_replica(1, &world.view_change_payload(&leaving)), *new_view.bytes.last_chunk().expect("it ends in its signature")];
     let replica = |index: u32| (ReplicaId::new(index), &world.replicas[index as usize]);
     let stable = world.forge.stable(&[0, 1, 3].map(replica), forged_checkpoint(world));
     let state = KeptState {
@@ -293,6 +356,7 @@ fn records(world: &World) -> Vec<RecordVector> {
         let mut sheet = Sheet::default();
         sheet.choice("record", number, variant);
         lay(&mut sheet);
+        own_signatures.iter().for_each(|signature| blank(&mut sheet, signature));
         let framed = frame(world, &sheet.bytes);
         let written = world.forge.record(ReplicaId::new(1), 7, &kept).unwrap().as_bytes().to_vec();
         (name, sheet, framed, written)

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod by_hand;
+pub mod files;
 pub mod sheet;
 
 use by_hand::{Block, Certificate, Checkpoint, Claim, Hash, Phase, Request, Statement, ViewChange, Vote, tree_node, tree_root};

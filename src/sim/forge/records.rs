@@ -1,8 +1,8 @@
 //! Records of a log that no correct replica would have written, framed as the core frames them.
 
 use super::{Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedViewChange, Position};
-use crate::ids::{ReplicaId, SequenceNumber, View};
-use crate::message::{Message, Mode, NewView};
+use crate::ids::{RawSignature, ReplicaId, SequenceNumber, View};
+use crate::message::{Message, Mode, NewView, ViewChange};
 use crate::record::{Record, RecordBody, State};
 use crate::wire::DecodeError;
 
@@ -103,7 +103,7 @@ impl Forge {
                 blocks: blocks.iter().map(|block| block.0.clone()).collect(),
             },
             Kept::Commit(certificate) => RecordBody::Commit { certificate: certificate.0.clone() },
-            Kept::ViewChange(view_change) => RecordBody::ViewChange { promise: view_change.0.clone() },
+            Kept::ViewChange(view_change) => RecordBody::ViewChange { promise: unsigned(view_change) },
             Kept::NewView(bytes) => RecordBody::NewView { promise: self.new_view_of(bytes)? },
             Kept::Base { view, entered, base, top, high } => RecordBody::Base {
                 view: *view,
@@ -124,7 +124,7 @@ impl Forge {
     }
     fn new_view_of(&self, bytes: &[u8]) -> Result<NewView, DecodeError> {
         match Message::decode(bytes, self.cluster.limits())? {
-            Message::NewView(promise) => Ok(*promise),
+            Message::NewView(promise) => Ok(NewView { signature: RawSignature::ZERO, ..*promise }),
             _ => Err(DecodeError::Malformed),
         }
     }
@@ -138,7 +138,7 @@ impl Forge {
             base: kept.base,
             top: kept.top,
             high: kept.high.map(|certificate| certificate.0.clone()),
-            view_change: kept.view_change.map(|view_change| view_change.0.clone()),
+            view_change: kept.view_change.map(unsigned),
             new_view: kept.new_view.map(|bytes| self.new_view_of(bytes)).transpose()?,
             commits: kept.commits.clone(),
             stable: kept.stable.map(|stable| stable.0.clone()),
@@ -146,4 +146,9 @@ impl Forge {
             rejoining: kept.rejoining,
         })
     }
+}
+
+/// As a record keeps it: what was signed is signed again, not read back.
+fn unsigned(view_change: &ForgedViewChange) -> ViewChange {
+    ViewChange { signature: RawSignature::ZERO, ..view_change.0.clone() }
 }
