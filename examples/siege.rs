@@ -84,6 +84,7 @@ impl Siege {
         let tuning = Tuning { backoff_max: 4, retention, ..Tuning::from_timeout(timeout) };
         let mut net = Net::tuned(cluster, seed, tuning);
         net.retry = timeout * pick(&mut dice, &[1, 3]);
+        net.glance = pick(&mut dice, &[1, 4, 32]);
         net.trace = self.trace.then(String::new);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout)));
         outcome.map_err(|panic| {

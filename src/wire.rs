@@ -45,7 +45,21 @@ fn config() -> impl bincode::config::Config {
 
 /// The one encoding of `value`. The codec's limit holds for reading only, and writing these types to memory can't fail; what is empty decodes to nothing.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, config()).unwrap_or_default()
+    // Room for a vote or a status: most messages are no longer.
+    let mut written = Written(Vec::with_capacity(512));
+    match bincode::serde::encode_into_writer(value, &mut written, config()) {
+        Ok(_) => written.0,
+        Err(_) => Vec::new(),
+    }
+}
+
+struct Written(Vec<u8>);
+
+impl bincode::enc::write::Writer for Written {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Reads a value of at most `max` bytes: all of the input, in the one form in which [`encode`] writes it.

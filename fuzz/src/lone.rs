@@ -155,7 +155,8 @@ impl Lone {
                 Output::Write(write) => self.writes.push_back(write),
                 Output::Send(outgoing) => {
                     for envelope in outgoing.sign(&self.pen()).expect("signed") {
-                        self.oracle.sent(self.me, &envelope.encode(), &self.forge);
+                        let seen = self.forge.read(&envelope.encode()).expect("what it sends can be read");
+                        self.oracle.sent(self.me, &seen);
                         self.sent.push(envelope);
                     }
                 }
@@ -178,8 +179,9 @@ impl Lone {
         let (envelopes, receipt) = write.persisted().sign(&self.pen()).expect("signed");
         for envelope in &envelopes {
             let bytes = envelope.encode();
-            self.oracle.released(self.me, &bytes, &self.forge);
-            self.oracle.sent(self.me, &bytes, &self.forge);
+            let seen = self.forge.read(&bytes).expect("what it sends can be read");
+            self.oracle.released(self.me, &seen);
+            self.oracle.sent(self.me, &seen);
             self.trace.update(&bytes[..]);
         }
         self.sent.extend(envelopes);

@@ -26,6 +26,8 @@ pub struct Standing {
     pub decided: (SequenceNumber, Digest),
     /// It has lost its log and is silent.
     pub rejoining: bool,
+    /// Its state is not the quorum's.
+    pub diverged: bool,
 }
 
 /// Bytes that tell two states apart.
@@ -122,6 +124,7 @@ impl Replica {
             top: self.promises.top(),
             decided: self.decided_end().pair(),
             rejoining: self.is_rejoining(),
+            diverged: self.checkpoints.diverged.is_some(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the votes of correct replicas allow to be certified, whoever collects them. (FAULTS: I2, I5, I7)
 
-use super::forge::{Forge, Kind, Position, Seen};
+use super::forge::{Kind, Position, Seen};
 use crate::{Digest, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ pub struct Claims {
 
 impl Claims {
     /// Something was put on the wire, by a correct replica if `by` says so.
-    pub fn saw(&mut self, by: Option<usize>, bytes: &[u8], forge: &Forge) {
-        match forge.read(bytes) {
-            Ok(Seen::PrePrepare { view, block }) => {
+    pub fn saw(&mut self, by: Option<usize>, seen: &Seen) {
+        match seen {
+            Seen::PrePrepare { view, block } => {
                 self.parents.insert(block.digest(), (block.sequence_number(), block.parent()));
-                self.voted(by, 0, view, (block.sequence_number(), block.digest()));
+                self.voted(by, 0, *view, (block.sequence_number(), block.digest()));
             }
-            Ok(Seen::Vote { kind, replica, view, position }) => {
+            Seen::Vote { kind, replica, view, position } => {
                 let own = by.filter(|by| *by == replica.get() as usize);
-                self.voted(own, if kind == Kind::Prepare { 0 } else { 1 }, view, position);
+                self.voted(own, if *kind == Kind::Prepare { 0 } else { 1 }, *view, *position);
             }
-            Ok(Seen::Chain(blocks)) => {
+            Seen::Chain(blocks) => {
                 self.parents.extend(blocks.iter().map(|block| (block.digest(), (block.sequence_number(), block.parent()))));
             }
             _ => {}

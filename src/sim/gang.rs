@@ -104,40 +104,40 @@ impl Gang {
         (ReplicaId::new(*index as u32), key.clone())
     }
 
-    /// A traitor heard it, or said it.
-    pub fn learn(&mut self, bytes: &[u8], forge: &Forge) {
+    /// A traitor heard it, or said it; `seen` is what stands in it.
+    pub fn learn(&mut self, bytes: &[u8], seen: Option<Seen>, forge: &Forge) {
         if self.heard.len() >= 200 {
             self.heard.pop_front();
         }
         self.heard.push_back(bytes.to_vec());
-        match forge.read(bytes) {
-            Ok(Seen::PrePrepare { view, block }) => {
+        match seen {
+            Some(Seen::PrePrepare { view, block }) => {
                 let position = (block.sequence_number(), block.digest());
                 self.blocks.insert(block.digest(), block);
                 let primary = (view.get() % self.replicas as u64) as usize;
                 self.voted(Kind::Prepare, primary, view, position, forge);
             }
-            Ok(Seen::Vote { kind, replica, view, position }) => self.voted(kind, replica.get() as usize, view, position, forge),
-            Ok(Seen::ViewChange(view_change)) => {
+            Some(Seen::Vote { kind, replica, view, position }) => self.voted(kind, replica.get() as usize, view, position, forge),
+            Some(Seen::ViewChange(view_change)) => {
                 self.view_changes.entry(view_change.view()).or_default().entry(view_change.replica().get() as usize).or_insert(view_change);
                 while self.view_changes.len() > 6 {
                     self.view_changes.pop_first();
                 }
             }
-            Ok(Seen::Certificate(certificate)) => self.keep(certificate),
-            Ok(Seen::Checkpoint { checkpoint, .. }) => {
+            Some(Seen::Certificate(certificate)) => self.keep(certificate),
+            Some(Seen::Checkpoint { checkpoint, .. }) => {
                 if self.checkpoints.len() >= 20 {
                     self.checkpoints.pop_front();
                 }
                 self.checkpoints.push_back(checkpoint);
             }
-            Ok(Seen::Stable(stable)) => {
+            Some(Seen::Stable(stable)) => {
                 if self.stables.len() >= 20 {
                     self.stables.pop_front();
                 }
                 self.stables.push_back(stable);
             }
-            Ok(Seen::Chain(blocks)) => self.blocks.extend(blocks.into_iter().map(|block| (block.digest(), block))),
+            Some(Seen::Chain(blocks)) => self.blocks.extend(blocks.into_iter().map(|block| (block.digest(), block))),
             _ => {}
         }
     }
@@ -180,7 +180,7 @@ impl Gang {
     /// What becomes of a message that the member's replica wants to send.
     pub fn act(&mut self, me: usize, envelope: &Envelope, forge: &Forge) -> Sent {
         let bytes = envelope.encode().to_vec();
-        self.learn(&bytes, forge);
+        self.learn(&bytes, forge.read(&bytes).ok(), forge);
         let mood = self.members[&me].1;
         let mut out = Vec::new();
         let recipients: Vec<Recipients> = match envelope.to() {
@@ -247,7 +247,7 @@ impl Gang {
                 }
                 let block = forge.block(block.sequence_number(), block.parent(), requests);
                 let proposal = forge.pre_prepare(&key, view, &block);
-                self.learn(&proposal, forge);
+                self.learn(&proposal, forge.read(&proposal).ok(), forge);
                 Some(proposal)
             }
             (_, Ok(Seen::Vote { kind, view, position, .. })) => {
@@ -367,7 +367,7 @@ impl Gang {
         let (number, digest, old) = (parent.sequence_number().next(), parent.digest(), parent.requests().to_vec());
         let requests = if self.random.percent(50) { old } else { vec![self.own_request(forge)] };
         let proposal = forge.pre_prepare(&replica_key(primary), view, &forge.block(number, digest, requests));
-        self.learn(&proposal, forge);
+        self.learn(&proposal, forge.read(&proposal).ok(), forge);
         Some(proposal)
     }
 

@@ -3,9 +3,10 @@
 use super::Pen;
 use super::disk::{Diary, Disk, Done, Flaw};
 use super::net::Net;
+use super::parcel::Parcel;
 use crate::{
     AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, Replica,
-    ReplicaId, Snapshots, Start, Time, Write,
+    ReplicaId, Screen, Snapshots, Start, Time, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +36,10 @@ pub struct Host {
     pub dispositions: BTreeMap<Disposition, usize>,
     /// Messages that it could not read or verify.
     pub refused: usize,
+    /// When its replica wants to be called again.
+    pub(super) deadline: Option<Time>,
+    /// A picture for screening, and how many steps were made since it was taken.
+    picture: Option<(Screen, u32)>,
     /// Records that the disk has not got yet, and when it will.
     unsynced: VecDeque<(Time, Write)>,
     /// What the service has not got to yet.
@@ -79,6 +84,8 @@ impl Host {
             events: Vec::new(),
             dispositions: BTreeMap::new(),
             refused: 0,
+            deadline: None,
+            picture: None,
             unsynced: VecDeque::new(),
             lane: VecDeque::new(),
             busy: false,
@@ -94,6 +101,23 @@ impl Host {
     pub fn due(&self) -> Option<Time> {
         let record = self.unsynced.front().map(|(due, _)| *due);
         record.into_iter().chain(self.lane.front().map(|(due, _)| *due)).min()
+    }
+
+    /// A picture of what its replica needs, of at most so many steps ago.
+    pub(super) fn screen(&mut self, glance: u32) -> &Screen {
+        let is_old = self.picture.as_ref().is_none_or(|(_, steps)| *steps >= glance);
+        if is_old {
+            self.picture = None;
+        }
+        &self.picture.get_or_insert_with(|| (self.replica.screen(), 0)).0
+    }
+
+    /// Its replica has made a step.
+    pub(super) fn stepped(&mut self) {
+        self.deadline = self.replica.deadline();
+        if let Some((_, steps)) = &mut self.picture {
+            *steps += 1;
+        }
     }
 
     /// Everything that it was given is on its disk.
@@ -160,6 +184,8 @@ impl Net {
         self.hosts[at].replica = replica;
         self.hosts[at].app = app;
         self.dead.remove(&at);
+        self.hosts[at].picture = None;
+        self.hosts[at].stepped();
         self.serve(at, outbox);
         Ok(())
     }
@@ -187,7 +213,7 @@ impl Net {
                 Output::Write(write) => self.write(at, write),
                 Output::Send(outgoing) => {
                     let envelopes = outgoing.sign(&self.hosts[at].pen).expect("signed");
-                    envelopes.iter().for_each(|envelope| self.send(at, envelope));
+                    envelopes.iter().for_each(|envelope| self.send(at, envelope, None));
                 }
                 Output::App(command) => self.order(at, command),
                 Output::Event(event) => self.note(at, event),
@@ -234,14 +260,15 @@ impl Net {
         disk.append(write.index(), Bytes::from(write.record().as_bytes()));
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
         let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].pen).expect("signed");
-        if !self.twists.contains_key(&at) {
-            for envelope in &envelopes {
-                let is_new = self.oracle.released(at, &envelope.encode(), &self.forge);
-                let votes = !matches!(envelope.kind(), MessageKind::ViewChange | MessageKind::NewView);
-                assert!(!(is_new && votes && self.is_silent(at)), "C4: R{at} has diverged and votes: {envelope}");
-            }
+        let loyal = !self.twists.contains_key(&at);
+        let parcels: Vec<Option<Parcel>> = envelopes.iter().map(|envelope| loyal.then(|| Parcel::from(envelope.encode()))).collect();
+        for (envelope, parcel) in envelopes.iter().zip(&parcels) {
+            let Some(seen) = parcel.as_ref().and_then(|parcel| self.seen(parcel)) else { continue };
+            let is_new = self.oracle.released(at, seen);
+            let votes = !matches!(envelope.kind(), MessageKind::ViewChange | MessageKind::NewView);
+            assert!(!(is_new && votes && self.is_silent(at)), "C4: R{at} has diverged and votes: {envelope}");
         }
-        envelopes.iter().for_each(|envelope| self.send(at, envelope));
+        envelopes.iter().zip(parcels).for_each(|(envelope, parcel)| self.send(at, envelope, parcel));
         self.step(at, Input::Persisted(receipt));
     }
 

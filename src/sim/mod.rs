@@ -35,6 +35,7 @@ mod host;
 pub(crate) mod keyed_hash;
 mod net;
 pub mod oracle;
+mod parcel;
 pub mod prng;
 pub mod storm;
 mod traitor;
@@ -43,21 +44,33 @@ pub use crate::replica::Standing;
 pub use host::{Fate, Host, Slowness};
 pub use keyed_hash::KeyedHash;
 pub use net::{Net, Twist};
+pub use parcel::Parcel;
 pub use traitor::Trait;
 
 use crate::cluster::Scheme;
 use crate::{Cluster, ClusterBuilder, Signature, Signer, SigningKey};
+use std::sync::OnceLock;
+
+// Whoever plots asks for keys with every message, and to make one costs more than to take part in a round.
+static REPLICA_KEYS: [OnceLock<SigningKey>; 256] = [const { OnceLock::new() }; 256];
+static CLIENT_KEYS: [OnceLock<SigningKey>; 256] = [const { OnceLock::new() }; 256];
 
 /// The key of the simulated replica `index`.
+///
+/// # Panics
+/// Beyond 255.
 pub fn replica_key(index: usize) -> SigningKey {
-    SigningKey::from_bytes(&[index as u8 + 1; 32])
+    REPLICA_KEYS[index].get_or_init(|| SigningKey::from_bytes(&[(index as u8).wrapping_add(1); 32])).clone()
 }
 
 /// The key of the simulated client `index`.
+///
+/// # Panics
+/// Beyond 255.
 pub fn client_key(index: usize) -> SigningKey {
     let mut seed = [0xc1; 32];
     seed[0] = index as u8;
-    SigningKey::from_bytes(&seed)
+    CLIENT_KEYS[index].get_or_init(|| SigningKey::from_bytes(&seed)).clone()
 }
 
 /// A configuration with those keys.

@@ -1,15 +1,16 @@
 //! A whole cluster in one thread: virtual time, a seeded network, hosts with logs in memory. The seed of the simulator.
 
 use super::disk::Disk;
-use super::forge::Forge;
+use super::forge::{Forge, Seen};
 use super::host::{Host, Slowness};
 use super::oracle::Oracle;
+use super::parcel::Parcel;
 use super::prng::Prng;
 use super::{Pen, Trait, gang};
 use super::{builder, client_key, replica_key};
 use crate::{
-    Bytes, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, Request, RequestNumber, Service, Start,
-    Time, Tuning, Unverified, Verifier,
+    Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Service, Start, Time, Tuning,
+    Verifier,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>
 
 /// What a request's client still waits for.
 struct Waiting {
-    bytes: Bytes,
+    parcel: Parcel,
     next: Time,
 }
 
@@ -72,10 +73,14 @@ pub struct Net {
     pub mute: BTreeSet<MessageKind>,
     /// How much longer what a host sends is on its way, in microseconds.
     pub lag: BTreeMap<usize, u64>,
+    /// How many steps a picture for screening lasts: 1 for one that is never old, more for hosts that take in whole loads.
+    pub glance: u32,
     verifier: Verifier,
-    queue: BTreeMap<(Time, u64), (usize, Bytes)>,
+    queue: BTreeMap<(Time, u64), (usize, Parcel)>,
     sent: u64,
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
+    /// When the first of them is repeated.
+    next_retry: Time,
     numbers: BTreeMap<usize, RequestNumber>,
     clients: BTreeMap<[u8; 32], usize>,
     /// How patient the replicas are.
@@ -134,10 +139,12 @@ impl Net {
             record: None,
             mute: BTreeSet::new(),
             lag: BTreeMap::new(),
+            glance: 1,
             verifier: Verifier::new(cluster.clone()),
             queue: BTreeMap::new(),
             sent: 0,
             waiting: BTreeMap::new(),
+            next_retry: Time(u64::MAX),
             numbers: BTreeMap::new(),
             clients: BTreeMap::new(),
             tuning,
@@ -148,6 +155,7 @@ impl Net {
             let disk = Disk::default();
             let (replica, app, outbox) = net.open(index, Start::New, &disk).expect("a new replica starts");
             net.hosts.push(Host::new(replica, Pen::new(&net.cluster, replica_key(index)), disk, app));
+            net.hosts[index].stepped();
             net.serve(index, outbox);
         }
         net
@@ -173,12 +181,13 @@ impl Net {
         let key = client_key(client);
         self.clients.insert(key.verifying_key().to_bytes(), client);
         let request = self.forge.request(&key, number, operation);
-        let bytes = Bytes::from(self.forge.request_message(&request));
+        let parcel = Parcel::from(self.forge.request_message(&request));
         for replica in replicas {
-            self.post(None, *replica, bytes.clone());
+            self.post(None, *replica, parcel.clone());
         }
         let next = self.now.after(self.retry);
-        self.waiting.insert((client, number), Waiting { bytes, next });
+        self.waiting.insert((client, number), Waiting { parcel, next });
+        self.next_retry = self.next_retry.min(next);
         number
     }
 
@@ -190,8 +199,8 @@ impl Net {
     }
 
     /// Puts bytes on the wire to a replica.
-    pub fn post(&mut self, from: Option<usize>, to: usize, bytes: impl Into<Bytes>) {
-        let bytes = bytes.into();
+    pub fn post(&mut self, from: Option<usize>, to: usize, parcel: impl Into<Parcel>) {
+        let parcel = parcel.into();
         if from.is_some_and(|from| self.cut.contains(&(from, to))) || self.random.percent(self.loss) {
             return;
         }
@@ -200,40 +209,47 @@ impl Net {
             let lag = from.and_then(|from| self.lag.get(&from)).copied().unwrap_or_default();
             let delay = self.random.between(self.delay.0, self.delay.1) + lag;
             self.sent += 1;
-            self.queue.insert((Time(self.now.0 + delay), self.sent), (to, bytes.clone()));
+            self.queue.insert((Time(self.now.0 + delay), self.sent), (to, parcel.clone()));
         }
     }
 
     /// Hands bytes to a replica now.
     pub fn deliver(&mut self, to: usize, bytes: &[u8]) -> Option<Disposition> {
+        self.hand(to, &Parcel::from(bytes))
+    }
+
+    fn hand(&mut self, to: usize, parcel: &Parcel) -> Option<Disposition> {
         if self.is_off(to) {
             return None;
         }
         self.messages += 1;
-        if self.tap.is_some() && self.twists.contains_key(&to) {
-            self.tap.iter().for_each(|tap| tap.borrow_mut().learn(bytes, &self.forge));
+        if let Some(tap) = self.tap.as_ref().filter(|_| self.twists.contains_key(&to)) {
+            tap.borrow_mut().learn(parcel.bytes(), self.seen(parcel).cloned(), &self.forge);
         }
-        let unverified = match Unverified::decode(PeerLink(0), bytes, self.cluster.limits()) {
-            Ok(unverified) => unverified,
-            Err(_) => {
-                self.hosts[to].refused += 1;
-                return None;
-            }
+        let Some(unverified) = parcel.read(self.cluster.limits()) else {
+            self.hosts[to].refused += 1;
+            return None;
         };
-        if let Err(why) = self.hosts[to].replica.screen().admit(&unverified) {
+        if let Err(why) = self.hosts[to].screen(self.glance).admit(unverified) {
             if self.trace.is_some() {
                 self.say(format!("{:?} R{to} <- {unverified}  (screened: {why})", self.now));
             }
             return None;
         }
-        match self.verifier.verify(unverified) {
-            Ok(verified) => Some(self.step(to, Input::Message(verified))),
+        match parcel.verdict(self.cluster.limits(), &self.verifier)? {
+            Ok(verified) => Some(self.step(to, Input::Message(verified.clone()))),
             Err(error) => {
                 self.hosts[to].refused += 1;
-                self.say(format!("{:?} R{to} refuses: {error}", self.now));
+                if self.trace.is_some() {
+                    self.say(format!("{:?} R{to} refuses: {error}", self.now));
+                }
                 None
             }
         }
+    }
+
+    pub(super) fn seen<'a>(&self, parcel: &'a Parcel) -> Option<&'a Seen> {
+        parcel.seen(self.cluster.limits(), &self.verifier, &self.forge)
     }
 
     /// Hands a replica an input, and serves what comes out.
@@ -254,6 +270,7 @@ impl Net {
         if self.messages % 64 == 0 {
             self.check_usage(to);
         }
+        self.hosts[to].stepped();
         self.serve(to, outbox);
         disposition
     }
@@ -272,7 +289,7 @@ impl Net {
     }
 
     pub(super) fn is_silent(&self, at: usize) -> bool {
-        self.slow_of(at).disk.1 == 0 && self.hosts[at].replica.status().diverged.is_some()
+        self.slow_of(at).disk.1 == 0 && self.hosts[at].replica.standing().diverged
     }
 
     // I18
@@ -282,65 +299,79 @@ impl Net {
         }
     }
 
-    pub(super) fn send(&mut self, from: usize, envelope: &Envelope) {
+    /// A host sends an envelope, and this parcel is its bytes.
+    pub(super) fn send(&mut self, from: usize, envelope: &Envelope, parcel: Option<Parcel>) {
         if self.is_off(from) {
             return;
         }
         if let Some(mut twist) = self.twists.remove(&from) {
             let forge = self.forge.clone();
+            let mut last: Option<Parcel> = None;
             for (to, bytes) in twist(envelope, &forge) {
-                self.oracle.claims.saw(None, &bytes, &forge);
-                self.dispatch(from, to, bytes);
+                // Most of what traitors send they send to several.
+                let parcel = last.filter(|last| **last.bytes() == *bytes).unwrap_or_else(|| Parcel::from(bytes));
+                if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &forge) {
+                    self.oracle.claims.saw(None, seen);
+                }
+                self.dispatch(from, to, parcel.clone());
+                last = Some(parcel);
             }
             self.twists.insert(from, twist);
             return;
         }
-        let bytes = envelope.encode();
-        self.oracle.sent(from, &bytes, &self.forge);
+        let parcel = parcel.unwrap_or_else(|| Parcel::from(envelope.encode()));
+        if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &self.forge) {
+            self.oracle.sent(from, seen);
+        }
         self.check_diverged(from, envelope.kind());
         let copies = if envelope.to() == Recipients::AllReplicas { self.hosts.len() as u64 - 1 } else { 1 };
         let (count, sum) = self.sent_kinds.entry(envelope.kind()).or_default();
         *count += copies;
-        *sum += copies * bytes.len() as u64;
+        *sum += copies * parcel.bytes().len() as u64;
         if let Some(record) = &mut self.record {
-            record.push((from, bytes.to_vec()));
+            record.push((from, parcel.bytes().to_vec()));
         }
         if self.mute.contains(&envelope.kind()) {
             return;
         }
-        self.dispatch(from, envelope.to(), bytes);
+        self.dispatch(from, envelope.to(), parcel);
     }
 
     /// A correct replica has executed it: its client is content.
     pub(super) fn served(&mut self, request: &Request) {
         if let Some(client) = self.clients.get(request.client().as_bytes()) {
             self.waiting.remove(&(*client, request.number()));
+            self.note_retry();
         }
     }
 
+    fn note_retry(&mut self) {
+        self.next_retry = self.waiting.values().map(|waiting| waiting.next).min().unwrap_or(Time(u64::MAX));
+    }
+
     /// Puts what `from` sends on the wire.
-    pub fn dispatch(&mut self, from: usize, to: Recipients, bytes: impl Into<Bytes>) {
-        let bytes = bytes.into();
+    pub fn dispatch(&mut self, from: usize, to: Recipients, parcel: impl Into<Parcel>) {
+        let parcel = parcel.into();
         match to {
             Recipients::AllReplicas => {
                 for replica in (0..self.hosts.len()).filter(|replica| *replica != from) {
-                    self.post(Some(from), replica, bytes.clone());
+                    self.post(Some(from), replica, parcel.clone());
                 }
             }
-            Recipients::Replica(replica) => self.post(Some(from), replica.get() as usize, bytes),
+            Recipients::Replica(replica) => self.post(Some(from), replica.get() as usize, parcel),
             Recipients::Client(_) => {}
         }
     }
 
     fn next_moment(&self) -> Option<Time> {
-        let message = self.queue.keys().next().map(|(time, _)| *time);
-        let retry = self.waiting.values().map(|waiting| waiting.next).min();
+        let message = self.queue.first_key_value().map(|((time, _), _)| *time);
+        let retry = Some(self.next_retry).filter(|_| !self.waiting.is_empty());
         let deadline = self
             .hosts
             .iter()
             .enumerate()
             .filter(|(index, _)| !self.is_off(*index))
-            .filter_map(|(_, host)| host.replica.deadline().into_iter().chain(host.due()).min())
+            .filter_map(|(_, host)| host.deadline.into_iter().chain(host.due()).min())
             .min();
         [message, retry, deadline].into_iter().flatten().min()
     }
@@ -356,26 +387,35 @@ impl Net {
             if entry.key().0 > self.now {
                 break;
             }
-            let (to, bytes) = entry.remove();
-            self.deliver(to, &bytes);
+            let (to, parcel) = entry.remove();
+            self.hand(to, &parcel);
         }
         for index in 0..self.hosts.len() {
-            self.serve_due(index);
-            if !self.is_off(index) && self.hosts[index].replica.deadline().is_some_and(|deadline| deadline <= self.now) {
+            if self.hosts[index].due().is_some_and(|due| due <= self.now) {
+                self.serve_due(index);
+            }
+            if !self.is_off(index) && self.hosts[index].deadline.is_some_and(|deadline| deadline <= self.now) {
                 self.step(index, Input::Timer);
             }
         }
+        if self.next_retry <= self.now {
+            self.repeat_requests();
+        }
+        true
+    }
+
+    fn repeat_requests(&mut self) {
         let due: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.next <= self.now).map(|(key, _)| *key).collect();
         for key in due {
             let next = self.now.after(self.retry);
             let Some(waiting) = self.waiting.get_mut(&key) else { continue };
             waiting.next = next;
-            let bytes = waiting.bytes.clone();
+            let parcel = waiting.parcel.clone();
             for replica in 0..self.hosts.len() {
-                self.post(None, replica, bytes.clone());
+                self.post(None, replica, parcel.clone());
             }
         }
-        true
+        self.note_retry();
     }
 
     /// Lets that much virtual time pass.

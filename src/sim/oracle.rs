@@ -2,7 +2,7 @@
 
 use super::claims::Claims;
 use super::disk::Done;
-use super::forge::{Forge, Kind, Position, Seen};
+use super::forge::{Kind, Position, Seen};
 use crate::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,10 +144,9 @@ impl Oracle {
     }
 
     /// A record is durable, and this message waited for it. True if it was never said before.
-    pub fn released(&mut self, replica: usize, bytes: &[u8], forge: &Forge) -> bool {
-        let Ok(seen) = forge.read(bytes) else { return false };
+    pub fn released(&mut self, replica: usize, seen: &Seen) -> bool {
         let mut is_new = false;
-        for (slot, content) in statements(replica, &seen, self.size) {
+        for (slot, content) in statements(replica, seen, self.size) {
             self.say(replica, slot, content);
             is_new |= self.released.insert((replica, slot));
         }
@@ -155,14 +154,13 @@ impl Oracle {
     }
 
     /// I3: no two different statements. I10: who has left a view says nothing more in it. I17: nothing that binds before its record is durable.
-    pub fn sent(&mut self, replica: usize, bytes: &[u8], forge: &Forge) {
-        self.claims.saw(Some(replica), bytes, forge);
-        let Ok(seen) = forge.read(bytes) else { return };
-        if let Seen::Stable(stable) = &seen {
+    pub fn sent(&mut self, replica: usize, seen: &Seen) {
+        self.claims.saw(Some(replica), seen);
+        if let Seen::Stable(stable) = seen {
             let checkpoint = stable.checkpoint();
             self.stable(replica, checkpoint.position.0, checkpoint.state);
         }
-        for (slot, content) in statements(replica, &seen, self.size) {
+        for (slot, content) in statements(replica, seen, self.size) {
             self.say(replica, slot, content);
             let binds = !matches!(slot, Slot::Executed(_));
             assert!(!binds || self.released.contains(&(replica, slot)), "I17: R{replica} says {slot:?} and has no record of it");

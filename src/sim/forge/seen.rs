@@ -2,7 +2,7 @@
 
 use super::{Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedViewChange, Kind, Position};
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
-use crate::message::{CheckpointVote, Message, StatusMessage, Vote};
+use crate::message::{CheckpointVote, Message, MessageKind, StatusMessage, Vote};
 use crate::wire::DecodeError;
 use std::sync::Arc;
 
@@ -74,8 +74,8 @@ pub enum Seen {
         /// Its votes and its view change.
         said: Vec<Seen>,
     },
-    /// Anything else, in words.
-    Other(String),
+    /// Anything else.
+    Other(MessageKind),
 }
 
 impl Forge {
@@ -84,32 +84,45 @@ impl Forge {
     /// # Errors
     /// [`DecodeError`] if the bytes are no message within the cluster's limits.
     pub fn read(&self, bytes: &[u8]) -> Result<Seen, DecodeError> {
+        Message::decode(bytes, self.cluster.limits()).map(|message| self.see(message))
+    }
+
+    /// The same for a message that was read and not verified: its digests are computed here.
+    pub(in crate::sim) fn see(&self, mut message: Message) -> Seen {
         let group = self.cluster.id();
-        Ok(match Message::decode(bytes, self.cluster.limits())? {
-            Message::PrePrepare(mut proposal) => {
+        let fits = match &mut message {
+            Message::PrePrepare(proposal) => {
                 Arc::make_mut(&mut proposal.block).compute_digests(&group);
-                Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block) }
+                true
             }
+            Message::Chain(chain) => {
+                chain.blocks.0.iter_mut().for_each(|block| {
+                    Arc::make_mut(block).compute_digests(&group);
+                });
+                true
+            }
+            Message::Reply(reply) => reply.compute_root(),
+            _ => true,
+        };
+        if fits { self.see_verified(message) } else { Seen::Other(message.kind()) }
+    }
+
+    /// The same for a message whose digests were computed when it was verified.
+    pub(in crate::sim) fn see_verified(&self, message: Message) -> Seen {
+        match message {
+            Message::PrePrepare(proposal) => Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block) },
             Message::Prepare(vote) => seen_vote(Kind::Prepare, &vote),
             Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
             Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
             Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(*view_change)),
             Message::NewView(new_view) => Seen::NewView { view: new_view.view, base: (new_view.base_number, new_view.base_digest) },
-            Message::Chain(mut chain) => {
-                chain.blocks.0.iter_mut().for_each(|block| {
-                    Arc::make_mut(block).compute_digests(&group);
-                });
-                Seen::Chain(chain.blocks.0.into_iter().map(ForgedBlock).collect())
-            }
+            Message::Chain(chain) => Seen::Chain(chain.blocks.0.into_iter().map(ForgedBlock).collect()),
             Message::Checkpoint(vote) => seen_checkpoint(&vote),
             Message::Stable(certificate) => Seen::Stable(ForgedStable(certificate)),
-            Message::Reply(mut reply) => match reply.compute_root() {
-                true => Seen::Executed { replica: reply.replica, sequence_number: reply.sequence_number, root: reply.root },
-                false => Seen::Other(Message::Reply(reply).to_string()),
-            },
+            Message::Reply(reply) => Seen::Executed { replica: reply.replica, sequence_number: reply.sequence_number, root: reply.root },
             Message::Status(status) => seen_status(*status),
-            other => Seen::Other(other.to_string()),
-        })
+            other => Seen::Other(other.kind()),
+        }
     }
 }
 
