@@ -233,6 +233,7 @@ fn s2_a_result_beyond_its_limit_and_a_leaf_beyond_its_tree_are_refused() {
     }
 }
 
+// I16
 #[test]
 fn p3_members_of_a_certificate_out_of_order_or_doubled_are_refused_wherever_it_stands() {
     let world = World::new();

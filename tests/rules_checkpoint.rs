@@ -111,6 +111,31 @@ fn c2_a_quorum_of_equal_votes_and_nothing_less_moves_the_window() {
 }
 
 #[test]
+fn i11_nothing_is_prepared_above_the_window_before_it_moves_on() {
+    let mut solo = backup();
+    let blocks = solo.blocks(10);
+    for block in &blocks {
+        let proposal = solo.forge.pre_prepare(&solo.keys[0], view(0), block);
+        solo.feed(&proposal);
+        // With its certificate the pipeline has room for more.
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+        solo.feed(&solo.forge.certificate_message(&certificate));
+    }
+    let prepared = said(&mut solo, "to all: Prepare");
+    assert_eq!(prepared.len(), 8, "L is 8: {prepared:?}");
+    blocks[..2].iter().for_each(|block| decide(&mut solo, block));
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.replica.status().stable, at(2));
+    assert_eq!(solo.replica.status().head, at(10), "and now it goes on");
+    // It never falls.
+    let before = solo.replica.status().stable;
+    stable_at(&mut solo, elsewhere(2, 1, 1));
+    assert_eq!(solo.replica.status().stable, before);
+}
+
+#[test]
 fn e_two_checkpoints_of_one_replica_are_evidence() {
     let mut solo = backup();
     let one = elsewhere(2, 1, 1);

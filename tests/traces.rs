@@ -1,4 +1,4 @@
-//! Golden traces: a script of steps, `----`, and every output of every replica.
+//! Golden traces: a script of steps, `----`, and every output of every replica. The same inputs give the same outputs on every machine. (I19)
 //!
 //! `LOGOTHETE_REWRITE=1 cargo test --test traces` writes them anew; the difference is then reviewed like any other.
 

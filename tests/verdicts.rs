@@ -151,6 +151,7 @@ fn c1_no_checkpoint_stands_off_its_interval_wherever_it_is_said() {
     }
 }
 
+// I16
 #[test]
 fn c2_a_checkpoint_certificate_is_exactly_a_quorum_of_members_on_one_checkpoint() {
     let world = World::new();
@@ -478,6 +479,7 @@ fn p1_a_proposal_is_its_primarys_alone() {
     }
 }
 
+// I15
 #[test]
 fn p1_one_bad_request_makes_its_batch_bad() {
     let world = World::new();

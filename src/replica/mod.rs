@@ -148,7 +148,7 @@ pub enum Why {
     },
 }
 
-/// An invariant of this replica's own is broken. (FAULTS: a wrong state stops a replica, never forks it)
+/// An invariant of this replica's own is broken. (SPEC 7: it halts, and never forks)
 #[derive(Clone, Copy, Debug)]
 struct Broken(&'static str);
 

@@ -1,4 +1,4 @@
-//! What the votes of correct replicas allow to be certified, whoever collects them. (FAULTS: I2, I5, I7)
+//! What the votes of correct replicas allow to be certified, whoever collects them. (SPEC 8.4: I2, I5, I6, I7)
 
 use super::forge::{Kind, Position, Seen};
 use crate::{Digest, SequenceNumber, View};
@@ -10,6 +10,7 @@ pub struct Claims {
     /// Correct replicas that voted for it: 0 for Prepare, 1 for Commit.
     votes: BTreeMap<(u8, View, Position), BTreeSet<usize>>,
     parents: BTreeMap<Digest, (SequenceNumber, Digest)>,
+    decided: BTreeSet<Position>,
 }
 
 impl Claims {
@@ -29,6 +30,24 @@ impl Claims {
             }
             _ => {}
         }
+    }
+
+    /// A correct replica has decided it.
+    pub fn decided(&mut self, position: Position) {
+        self.decided.insert(position);
+    }
+
+    /// The batches that lie on the chain of any of these; `None` where blocks on the way were never seen.
+    fn chains(&self, prepared: &[(View, Position)]) -> Option<BTreeSet<Digest>> {
+        let mut found = BTreeSet::new();
+        for (_, (number, digest)) in prepared.iter().filter(|(_, at)| at.0.get() > 0) {
+            let (mut number, mut digest) = (number.get(), *digest);
+            while number > 0 && found.insert(digest) {
+                digest = self.parents.get(&digest)?.1;
+                number -= 1;
+            }
+        }
+        Some(found)
     }
 
     fn voted(&mut self, by: Option<usize>, kind: u8, view: View, position: Position) {
@@ -59,6 +78,10 @@ impl Claims {
                 *kind == 0 || prepared.binary_search(&(*view, *at)).is_ok(),
                 "I5: {by:?} committed {at:?} in {view:?} without a prepared certificate"
             );
+        }
+        if let Some(held) = self.chains(&prepared) {
+            let lost = self.decided.iter().find(|(_, digest)| !held.contains(digest));
+            assert!(lost.is_none(), "I6: {lost:?} was decided, and too few have prepared it or anything above it");
         }
         for pair in prepared.windows(2) {
             let ((view, low), (next, high)) = (pair[0], pair[1]);

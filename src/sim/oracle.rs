@@ -1,4 +1,4 @@
-//! Checks the invariants of what correct replicas do, with arithmetic of its own, across all their restarts. (FAULTS: I1, I3, I10, I12, I13, I14, I17)
+//! Checks the invariants of what correct replicas do, with arithmetic of its own, across all their restarts. (SPEC 8.4: I1, I3, I10, I12, I13, I14, I17)
 
 use super::claims::Claims;
 use super::disk::Done;
@@ -94,6 +94,7 @@ impl Oracle {
     pub fn decided(&mut self, replica: usize, number: SequenceNumber, digest: Digest) {
         let known = *self.decided.entry(number).or_insert(digest);
         assert_eq!(known, digest, "I1: R{replica} decided another batch at {number:?}");
+        self.claims.decided((number, digest));
         let last = self.at.insert(replica, number).unwrap_or_default();
         assert_eq!(last.next(), number, "I14: R{replica} left a gap");
     }
