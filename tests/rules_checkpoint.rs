@@ -462,3 +462,18 @@ fn v1_a_wish_is_on_record_before_anybody_is_told_of_it() {
     assert!(!outputs.iter().any(|output| output.contains("Status")), "not told yet: {outputs:?}");
     assert_eq!(View::new(1), solo.replica.status().wish);
 }
+
+#[test]
+fn p1_nothing_is_accepted_beyond_the_window() {
+    let mut solo = backup();
+    let blocks = solo.blocks(10);
+    for block in &blocks {
+        solo.propose(0, block);
+        if [4, 7].map(at).contains(&block.sequence_number()) {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+    }
+    assert_eq!(solo.replica.status().head, at(8), "L = 8, although the pipeline would have room");
+    assert_eq!(solo.votes().last(), Some(&(Prepare, 0, 8)));
+}

@@ -290,3 +290,13 @@ fn d1_replies_wait_until_high_is_durable() {
     }
     assert_eq!(replies(&mut outbox), 1);
 }
+
+#[test]
+fn p1_a_block_that_is_held_is_accepted_at_its_own_number_only() {
+    let mut solo = Solo::new(4, 1);
+    let far = solo.block(8, solo.genesis().1, 1);
+    solo.propose(0, &far);
+    assert_eq!(solo.replica.status().blocks, 1);
+    solo.vote(0, Prepare, 0, (at(1), far.digest()));
+    assert_eq!((solo.votes(), solo.replica.status().head), (vec![], at(0)), "no position is skipped, whatever number a vote gives");
+}

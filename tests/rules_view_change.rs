@@ -335,3 +335,27 @@ fn e_proof_against_the_primary_asks_for_its_replacement() {
     solo.feed(&bytes);
     assert_eq!(wished(&solo), 1);
 }
+
+#[test]
+fn p1_a_block_that_is_held_is_not_accepted_on_a_backups_word() {
+    let mut solo = Solo::new(4, 2);
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    let new_view = solo.forge.new_view(&solo.keys[1], view(1), &view_changes(&solo, &[0, 1, 3], 1, None), None);
+    solo.feed(&new_view);
+    // While a chain of the primary's has a gap, what was prepared in view 0 stays.
+    let above_a_gap = solo.block(4, logothete::Digest::new([7; 32]), 1);
+    solo.propose(1, &above_a_gap);
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&certificate);
+    solo.votes();
+    let next = (at(2), blocks[1].digest());
+    solo.vote(3, Prepare, 1, next);
+    let status = solo.replica.status();
+    assert_eq!((status.blocks, status.head), (3, at(1)));
+    assert_eq!(solo.votes(), []);
+    solo.vote(1, Prepare, 1, next);
+    assert_eq!(solo.votes().first(), Some(&(Prepare, 1, 2)), "but on its primary's");
+}
