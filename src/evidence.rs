@@ -43,7 +43,7 @@ impl Evidence {
         wire::decode(bytes, 4096)
     }
 
-    pub(crate) fn checks(&self, cluster: &Cluster) -> Result<Vec<Check>, VerifyError> {
+    pub(crate) fn checks<'a>(&self, cluster: &'a Cluster) -> Result<Vec<Check<'a>>, VerifyError> {
         if !self.first.0.contradicts(&self.second.0) {
             return Err(VerifyError::Rule("E: the two statements do not contradict each other"));
         }

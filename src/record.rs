@@ -121,7 +121,6 @@ const MAGIC: &[u8; 8] = b"logothR2";
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     bytes: Bytes,
-    what: String,
 }
 
 fn header(group: &Digest, replica: ReplicaId, index: u64, length: u32) -> [u8; HEADER] {
@@ -137,13 +136,14 @@ fn header(group: &Digest, replica: ReplicaId, index: u64, length: u32) -> [u8; H
 impl Record {
     /// Frame: header (64) ‖ body ‖ SHA-256 of all before it (32).
     pub(crate) fn new(group: &Digest, replica: ReplicaId, index: u64, body: &RecordBody) -> Self {
-        let encoded = wire::encode(body);
-        let mut bytes = Vec::with_capacity(encoded.len() + HEADER + TRAILER);
-        bytes.extend_from_slice(&header(group, replica, index, u32::try_from(encoded.len()).unwrap_or(u32::MAX)));
-        bytes.extend_from_slice(&encoded);
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(&[0; HEADER]);
+        let mut bytes = wire::encode_behind(bytes, body);
+        let length = u32::try_from(bytes.len() - HEADER).unwrap_or(u32::MAX);
+        bytes[..HEADER].copy_from_slice(&header(group, replica, index, length));
         let checksum = hash(Domain::Record, &bytes);
         bytes.extend_from_slice(checksum.as_bytes());
-        Self { bytes: Bytes::from(bytes), what: body.to_string() }
+        Self { bytes: Bytes::from(bytes) }
     }
 
     /// The bytes to append.
@@ -151,14 +151,16 @@ impl Record {
         &self.bytes
     }
 
-    pub(crate) fn what(&self) -> &str {
-        &self.what
+    /// What it records, for logs: read back, since most records are never looked at.
+    pub(crate) fn what(&self) -> String {
+        let body = self.bytes.get(HEADER..self.bytes.len() - TRAILER).unwrap_or_default();
+        wire::decode::<RecordBody>(body, u32::MAX).map_or_else(|error| error.to_string(), |body| body.to_string())
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({}, {} bytes)", self.what, self.bytes.len())
+        write!(f, "Record({}, {} bytes)", self.what(), self.bytes.len())
     }
 }
 

@@ -107,22 +107,22 @@ enum Signatory {
 }
 
 /// One signature to be judged.
-pub(crate) struct Check {
+pub(crate) struct Check<'a> {
     signatory: Signatory,
     scheme: Scheme,
-    key: ed25519_zebra::VerificationKey,
+    key: &'a ed25519_zebra::VerificationKey,
     payload: Bytes,
     signature: RawSignature,
 }
 
-impl Check {
-    pub(crate) fn replica(cluster: &Cluster, replica: ReplicaId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+impl<'a> Check<'a> {
+    pub(crate) fn replica(cluster: &'a Cluster, replica: ReplicaId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
         let member = cluster.member(replica).ok_or(VerifyError::UnknownReplica(replica))?;
-        Ok(Self { signatory: Signatory::Replica(replica), scheme: cluster.scheme(), key: member.key, payload, signature })
+        Ok(Self { signatory: Signatory::Replica(replica), scheme: cluster.scheme(), key: &member.key, payload, signature })
     }
 
-    pub(crate) fn client(cluster: &Cluster, client: ClientId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
-        let key = *cluster.client_key(&client).ok_or(VerifyError::UnknownClient(client))?;
+    pub(crate) fn client(cluster: &'a Cluster, client: ClientId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+        let key = cluster.client_key(&client).ok_or(VerifyError::UnknownClient(client))?;
         Ok(Self { signatory: Signatory::Client(client), scheme: cluster.scheme(), key, payload, signature })
     }
 
@@ -157,135 +157,130 @@ impl Verifier {
         Self { cluster }
     }
 
-    /// Checks one message whole: every signature in it, and that its parts fit together.
+    /// Checks one message whole: every signature in it, and that its parts fit together. Beside the message it takes a constant amount of memory.
     ///
     /// # Errors
-    /// [`VerifyError`] names the first part that fails.
+    /// [`VerifyError`] names a part that fails.
     pub fn verify(&self, unverified: Unverified) -> Result<Verified, VerifyError> {
         let mut message = unverified.message;
-        self.checks(&mut message)?.iter().try_for_each(Check::run)?;
+        let mut checks = Checks::default();
+        self.checks(&mut message, &mut checks)?;
+        judge_one(&checks.list)?;
         Ok(self.verified(message))
     }
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
-        let links: Vec<PeerLink> = unverified.iter().map(Unverified::link).collect();
-        let mut prepared: Vec<(Message, Result<Vec<Check>, VerifyError>)> = unverified
-            .into_iter()
-            .map(|unverified| {
-                let mut message = unverified.message;
-                let checks = self.checks(&mut message);
-                (message, checks)
-            })
-            .collect();
-        let mut verdicts: Vec<Result<(), VerifyError>> = prepared.iter().map(|_| Ok(())).collect();
-        let mut groups: Vec<(usize, Vec<Check>)> = prepared
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(index, (_, checks))| match std::mem::replace(checks, Ok(Vec::new())) {
-                Ok(checks) => Some((index, checks)),
+        let mut messages: Vec<(PeerLink, Message)> =
+            unverified.into_iter().map(|unverified| (unverified.link, unverified.message)).collect();
+        let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); messages.len()];
+        let (mut checks, mut groups) = (Checks::default(), Vec::new());
+        for (index, (link, message)) in messages.iter_mut().enumerate() {
+            checks.start = checks.list.len();
+            match self.checks(message, &mut checks) {
+                Ok(()) => groups.push(Group { index, link: *link, range: checks.start..checks.list.len() }),
                 Err(error) => {
+                    checks.list.truncate(checks.start);
                     verdicts[index] = Err(error);
-                    None
                 }
-            })
-            .collect();
-        // All together if all are good. If not, each connection by itself: bad signatures cost those who send them, and the others at most
-        // this one look.
-        if groups.len() > 1 && !batch_is_valid(&groups) {
-            groups.sort_by_key(|(index, _)| links[*index]);
-            groups.chunk_by(|(left, _), (right, _)| links[*left] == links[*right]).for_each(|group| judge(group, &mut verdicts));
-        } else if groups.len() == 1 {
-            judge(&groups, &mut verdicts);
+            }
+            if checks.list.len() >= CHECKS_MAX {
+                judge_all(&checks.list, &mut groups, &mut verdicts);
+                checks.list.clear();
+            }
         }
-        prepared.into_iter().zip(verdicts).map(|((message, _), verdict)| verdict.map(|()| self.verified(message))).collect()
+        judge_all(&checks.list, &mut groups, &mut verdicts);
+        messages.into_iter().zip(verdicts).map(|((_, message), verdict)| verdict.map(|()| self.verified(message))).collect()
     }
 
     fn verified(&self, message: Message) -> Verified {
         Verified { message, group: self.cluster.id() }
     }
 
-    /// Fills in the digests of a message, checks all that needs no key, and lists the signatures in it.
-    fn checks(&self, message: &mut Message) -> Result<Vec<Check>, VerifyError> {
+    /// Fills in the digests of a message, checks all that needs no key, and lists the signatures in it, or the last ones of very many.
+    fn checks<'a>(&'a self, message: &mut Message, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         let group = self.cluster.id();
-        let mut checks = Vec::new();
         match message {
             Message::Request(request) => {
                 request.compute_digest();
-                self.request(request, &mut checks)?;
+                self.request(request, checks)?;
             }
             Message::PrePrepare(proposal) => {
-                self.block(Arc::make_mut(&mut proposal.block), &mut checks)?;
+                self.block(Arc::make_mut(&mut proposal.block), checks)?;
                 let primary = self.cluster.primary(proposal.view);
-                self.signed(primary, &proposal.statement(), proposal.signature, &mut checks)?;
+                self.signed(primary, &proposal.statement(), proposal.signature, checks)?;
             }
-            Message::Prepare(vote) => self.vote(VoteKind::Prepare, vote, &mut checks)?,
-            Message::Commit(vote) => self.vote(VoteKind::Commit, vote, &mut checks)?,
-            Message::Certificate(certificate) => self.certificate(certificate, &mut checks)?,
-            Message::ViewChange(view_change) => self.view_change(view_change, &mut checks)?,
-            Message::NewView(new_view) => self.new_view(new_view, &mut checks)?,
+            Message::Prepare(vote) => self.vote(VoteKind::Prepare, vote, checks)?,
+            Message::Commit(vote) => self.vote(VoteKind::Commit, vote, checks)?,
+            Message::Certificate(certificate) => self.certificate(certificate, checks)?,
+            Message::ViewChange(view_change) => self.view_change(view_change, checks)?,
+            Message::NewView(new_view) => self.new_view(new_view, checks)?,
             Message::Status(status) => {
-                checks.push(Check::replica(&self.cluster, status.replica, status.payload(&group), status.signature)?);
-                status.prepare.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, &mut checks))?;
-                status.commit.iter().try_for_each(|vote| self.vote(VoteKind::Commit, vote, &mut checks))?;
-                status.checkpoint.iter().try_for_each(|vote| self.checkpoint(vote, &mut checks))?;
-                status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, &mut checks))?;
+                checks.push(Check::replica(&self.cluster, status.replica, status.payload(&group), status.signature)?)?;
+                status.prepare.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, checks))?;
+                status.commit.iter().try_for_each(|vote| self.vote(VoteKind::Commit, vote, checks))?;
+                status.checkpoint.iter().try_for_each(|vote| self.checkpoint(vote, checks))?;
+                status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, checks))?;
             }
-            Message::Fetch(fetch) => checks.push(Check::replica(&self.cluster, fetch.replica, fetch.payload(&group), fetch.signature)?),
+            Message::Fetch(fetch) => checks.push(Check::replica(&self.cluster, fetch.replica, fetch.payload(&group), fetch.signature)?)?,
             Message::Chain(chain) => {
-                chain.certificate.iter().try_for_each(|certificate| self.certificate(certificate, &mut checks))?;
-                chain.vote.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, &mut checks))?;
+                chain.certificate.iter().try_for_each(|certificate| self.certificate(certificate, checks))?;
+                chain.vote.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, checks))?;
                 for block in &mut chain.blocks.0 {
-                    self.block(Arc::make_mut(block), &mut checks)?;
+                    self.block(Arc::make_mut(block), checks)?;
                 }
                 if !chain.blocks.is_sorted_by(|higher, lower| higher.header.parent == lower.digest) {
                     return Err(VerifyError::Rule("P5: a chain's blocks are not each other's parents"));
                 }
             }
-            Message::Evidence(evidence) => checks = evidence.checks(&self.cluster)?,
+            Message::Evidence(evidence) => evidence.checks(&self.cluster)?.into_iter().try_for_each(|check| checks.push(check))?,
             Message::Reply(reply) => {
                 if !reply.compute_root() {
                     return Err(VerifyError::Rule("S2: a path of the wrong length"));
                 }
-                self.signed(reply.replica, &reply.statement(), reply.signature, &mut checks)?;
+                self.signed(reply.replica, &reply.statement(), reply.signature, checks)?;
             }
             Message::Answered(answered) => {
-                checks.push(Check::replica(&self.cluster, answered.replica, answered.payload(&group), answered.signature)?);
+                checks.push(Check::replica(&self.cluster, answered.replica, answered.payload(&group), answered.signature)?)?;
             }
-            Message::Checkpoint(vote) => self.checkpoint(vote, &mut checks)?,
-            Message::Stable(certificate) => self.stable(certificate, &mut checks)?,
+            Message::Checkpoint(vote) => self.checkpoint(vote, checks)?,
+            Message::Stable(certificate) => self.stable(certificate, checks)?,
             // These stand by their digests, which the replica compares with what it asked for.
             Message::Manifest(manifest) => manifest.compute_state(&group),
             Message::Chunk(chunk) => chunk.compute_digest(),
             Message::Rejoin(rejoin) => {
-                checks.push(Check::replica(&self.cluster, rejoin.replica, rejoin.payload(&group), rejoin.signature)?)
+                checks.push(Check::replica(&self.cluster, rejoin.replica, rejoin.payload(&group), rejoin.signature)?)?
             }
             Message::Welcome(welcome) => {
-                checks.push(Check::replica(&self.cluster, welcome.replica, welcome.payload(&group), welcome.signature)?);
+                checks.push(Check::replica(&self.cluster, welcome.replica, welcome.payload(&group), welcome.signature)?)?;
             }
         }
-        Ok(checks)
-    }
-
-    fn signed(&self, by: ReplicaId, statement: &Statement, signature: RawSignature, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
-        checks.push(Check::replica(&self.cluster, by, statement.payload(&self.cluster.id()), signature)?);
         Ok(())
     }
 
-    fn request(&self, request: &Request, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
-        checks.push(Check::client(&self.cluster, request.client, request.payload(&self.cluster.id()), request.signature)?);
-        Ok(())
+    fn signed<'a>(
+        &'a self,
+        by: ReplicaId,
+        statement: &Statement,
+        signature: RawSignature,
+        checks: &mut Checks<'a>,
+    ) -> Result<(), VerifyError> {
+        checks.push(Check::replica(&self.cluster, by, statement.payload(&self.cluster.id()), signature)?)
+    }
+
+    fn request<'a>(&'a self, request: &Request, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
+        checks.push(Check::client(&self.cluster, request.client, request.payload(&self.cluster.id()), request.signature)?)
     }
 
     // P1: form and client signatures are checked before a replica sees a block.
-    fn block(&self, block: &mut Block, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn block<'a>(&'a self, block: &mut Block, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         if !block.compute_digests(&self.cluster.id()) {
             return Err(VerifyError::Rule("P1: a batch does not hash to what its header says"));
         }
         block.batch.iter().try_for_each(|request| self.request(request, checks))
     }
 
-    fn vote(&self, kind: VoteKind, vote: &Vote, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn vote<'a>(&'a self, kind: VoteKind, vote: &Vote, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         if vote.sequence_number.get() == 0 {
             if kind == VoteKind::Commit || vote.view.get() == 0 {
                 return Err(VerifyError::Rule("P2: genesis is prepared in views above 0 only, and never committed"));
@@ -296,13 +291,13 @@ impl Verifier {
     }
 
     // C1
-    fn checkpoint(&self, vote: &CheckpointVote, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn checkpoint<'a>(&'a self, vote: &CheckpointVote, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         self.interval(&vote.checkpoint)?;
         self.signed(vote.replica, &vote.statement(), vote.signature, checks)
     }
 
     // C2
-    fn stable(&self, certificate: &CheckpointCertificate, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn stable<'a>(&'a self, certificate: &CheckpointCertificate, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         self.interval(&certificate.checkpoint)?;
         self.quorum(&certificate.statement(), &certificate.signatures, checks)
     }
@@ -317,13 +312,18 @@ impl Verifier {
     }
 
     /// Exactly a quorum of signatures on one statement; that their members are distinct and in order is a matter of form.
-    fn quorum(&self, statement: &Statement, signatures: &[(ReplicaId, RawSignature)], checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn quorum<'a>(
+        &'a self,
+        statement: &Statement,
+        signatures: &[(ReplicaId, RawSignature)],
+        checks: &mut Checks<'a>,
+    ) -> Result<(), VerifyError> {
         if signatures.len() != self.cluster.quorum() as usize {
             return Err(VerifyError::Rule("P3: a certificate has not exactly a quorum of signatures"));
         }
         let payload = statement.payload(&self.cluster.id());
         for (replica, signature) in signatures {
-            checks.push(Check::replica(&self.cluster, *replica, payload.clone(), *signature)?);
+            checks.push(Check::replica(&self.cluster, *replica, payload.clone(), *signature)?)?;
         }
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Verifier {
         if *digest == self.cluster.genesis() { Ok(()) } else { Err(VerifyError::Rule("P2: not this cluster's genesis")) }
     }
 
-    fn certificate(&self, certificate: &Certificate, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn certificate<'a>(&'a self, certificate: &Certificate, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         certificate.check_form().map_err(VerifyError::Rule)?;
         if certificate.sequence_number.get() == 0 {
             self.genesis(&certificate.digest)?;
@@ -340,7 +340,7 @@ impl Verifier {
         self.quorum(&certificate.statement(), &certificate.signatures, checks)
     }
 
-    fn view_change(&self, view_change: &ViewChange, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn view_change<'a>(&'a self, view_change: &ViewChange, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         if view_change.claim.rank == Rank::default() {
             self.genesis(&view_change.claim.digest)?;
         }
@@ -349,7 +349,7 @@ impl Verifier {
     }
 
     // V4: the primary's signature, q distinct valid claims below the view, the certificate of the highest.
-    fn new_view(&self, new_view: &NewView, checks: &mut Vec<Check>) -> Result<(), VerifyError> {
+    fn new_view<'a>(&'a self, new_view: &NewView, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         if new_view.claims.len() != self.cluster.quorum() as usize {
             return Err(VerifyError::Rule("V4: a new view has not exactly a quorum of claims"));
         }
@@ -364,34 +364,75 @@ impl Verifier {
     }
 }
 
-/// Judges all messages of `groups` together; where that fails, halves until the bad ones are found.
-fn judge(groups: &[(usize, Vec<Check>)], verdicts: &mut [Result<(), VerifyError>]) {
+/// So many signatures at most are listed before they are judged: what verification takes beside its input is bounded by them.
+const CHECKS_MAX: usize = 512;
+
+/// Signatures to be judged together. What is listed from `start` on is of one message.
+#[derive(Default)]
+struct Checks<'a> {
+    list: Vec<Check<'a>>,
+    start: usize,
+}
+
+impl<'a> Checks<'a> {
+    /// Of a message with very many signatures the first ones are judged here.
+    fn push(&mut self, check: Check<'a>) -> Result<(), VerifyError> {
+        if self.list.len() - self.start >= CHECKS_MAX {
+            judge_one(&self.list[self.start..])?;
+            self.list.truncate(self.start);
+        }
+        self.list.push(check);
+        Ok(())
+    }
+}
+
+/// One message's signatures in a list.
+struct Group {
+    index: usize,
+    link: PeerLink,
+    range: std::ops::Range<usize>,
+}
+
+/// All together if all are good. If not, each connection by itself: bad signatures cost those who send them, and the others at most this one look.
+fn judge_all(checks: &[Check], groups: &mut Vec<Group>, verdicts: &mut [Result<(), VerifyError>]) {
+    if groups.len() == 1 || !batch_is_valid(checks) {
+        groups.sort_by_key(|group| group.link);
+        groups.chunk_by(|left, right| left.link == right.link).for_each(|groups| judge(checks, groups, verdicts));
+    }
+    groups.clear();
+}
+
+/// Judges the messages of `groups` together; where that fails, halves until the bad ones are found.
+fn judge(checks: &[Check], groups: &[Group], verdicts: &mut [Result<(), VerifyError>]) {
     match groups {
         [] => {}
-        [(index, checks)] => {
-            if checks.len() == 1 || !batch_is_valid(groups) {
-                verdicts[*index] = checks.iter().try_for_each(Check::run);
-            }
-        }
+        [group] => verdicts[group.index] = judge_one(&checks[group.range.clone()]),
         _ => {
-            if !batch_is_valid(groups) {
+            let signatures = groups.iter().flat_map(|group| &checks[group.range.clone()]);
+            if !batch_is_valid(signatures) {
                 let (left, right) = groups.split_at(groups.len() / 2);
-                judge(left, verdicts);
-                judge(right, verdicts);
+                judge(checks, left, verdicts);
+                judge(checks, right, verdicts);
             }
         }
     }
 }
 
-fn batch_is_valid(groups: &[(usize, Vec<Check>)]) -> bool {
+/// One message's signatures: together, and if that fails one by one, to name a bad one.
+fn judge_one(checks: &[Check]) -> Result<(), VerifyError> {
+    if checks.len() > 1 && batch_is_valid(checks) { Ok(()) } else { checks.iter().try_for_each(Check::run) }
+}
+
+fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: Clone>) -> bool {
+    let mut checks = checks.into_iter();
     // All of one cluster.
-    if groups.iter().flat_map(|(_, checks)| checks).any(|check| check.scheme != Scheme::Ed25519) {
-        return groups.iter().flat_map(|(_, checks)| checks).all(Check::is_valid);
+    if checks.clone().any(|check| check.scheme != Scheme::Ed25519) {
+        return checks.all(Check::is_valid);
     }
     let mut batch = ed25519_zebra::batch::Verifier::new();
     let mut content = Hasher::new(Domain::Factors);
-    for check in groups.iter().flat_map(|(_, checks)| checks) {
-        let key = ed25519_zebra::VerificationKeyBytes::from(check.key);
+    for check in checks {
+        let key = ed25519_zebra::VerificationKeyBytes::from(*check.key);
         content = content.bytes(key.as_ref()).bytes(&check.signature.0).u64(check.payload.len() as u64).bytes(&check.payload);
         batch.queue((key, ed25519_zebra::Signature::from_bytes(&check.signature.0), &check.payload[..]));
     }

@@ -2,7 +2,7 @@
 //!
 //! Here and not in an integration test, since no cluster takes keys like these.
 
-use super::{Check, Signatory, batch_is_valid, judge};
+use super::{Check, Group, PeerLink, Signatory, batch_is_valid, judge};
 use crate::ids::{Bytes, RawSignature, ReplicaId};
 
 /// Message, key, signature, ZIP-215's verdict.
@@ -97,12 +97,29 @@ fn bytes<const N: usize>(hex: &str) -> [u8; N] {
     std::array::from_fn(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap())
 }
 
-fn check(case: usize) -> Check {
-    let (message, key, signature, _) = CASES[case];
+/// The verdicts on messages with these signatures, which came together over one connection.
+pub(super) fn judged(messages: impl IntoIterator<Item = Vec<Check<'static>>>) -> Vec<bool> {
+    let (mut list, mut groups) = (Vec::new(), Vec::new());
+    for (index, checks) in messages.into_iter().enumerate() {
+        let start = list.len();
+        list.extend(checks);
+        groups.push(Group { index, link: PeerLink(0), range: start..list.len() });
+    }
+    let mut verdicts = vec![Ok(()); groups.len()];
+    judge(&list, &groups, &mut verdicts);
+    verdicts.iter().map(Result::is_ok).collect()
+}
+
+pub(super) fn key(bytes: [u8; 32]) -> &'static ed25519_zebra::VerificationKey {
+    Box::leak(Box::new(ed25519_zebra::VerificationKey::try_from(bytes).unwrap()))
+}
+
+fn check(case: usize) -> Check<'static> {
+    let (message, public, signature, _) = CASES[case];
     Check {
         signatory: Signatory::Replica(ReplicaId::new(0)),
         scheme: crate::cluster::Scheme::Ed25519,
-        key: ed25519_zebra::VerificationKey::try_from(bytes::<32>(key)).unwrap(),
+        key: key(bytes(public)),
         payload: Bytes::from(bytes::<32>(message).to_vec()),
         signature: RawSignature(bytes(signature)),
     }
@@ -116,7 +133,7 @@ fn expected(case: usize) -> bool {
 fn zip_215_each_edge_case_has_one_verdict_alone_and_in_a_batch_of_one() {
     for case in 0..CASES.len() {
         assert_eq!(check(case).run().is_ok(), expected(case), "alone: {case}");
-        assert_eq!(batch_is_valid(&[(0, vec![check(case)])]), expected(case), "batch: {case}");
+        assert_eq!(batch_is_valid(&[check(case)]), expected(case), "batch: {case}");
     }
 }
 
@@ -125,8 +142,8 @@ fn zip_215_each_pair_of_edge_cases_is_valid_together_if_each_is_alone() {
     for one in 0..CASES.len() {
         for other in 0..CASES.len() {
             let together = expected(one) && expected(other);
-            assert_eq!(batch_is_valid(&[(0, vec![check(one), check(other)])]), together, "{one} {other}");
-            assert_eq!(batch_is_valid(&[(0, vec![check(one)]), (1, vec![check(other)])]), together, "{one} {other}");
+            assert_eq!(batch_is_valid(&[check(one), check(other)]), together, "{one} {other}");
+            assert_eq!(judged([vec![check(one)], vec![check(other)]]), [expected(one), expected(other)], "{one} {other}");
         }
     }
 }
@@ -137,12 +154,9 @@ fn zip_215_the_edge_cases_keep_their_verdicts_in_each_others_company() {
         let order: Vec<usize> = (0..CASES.len()).map(|place| (place + turn) % CASES.len()).collect();
         // One message each; and three signatures to a message.
         for size in [1, 3] {
-            let groups: Vec<_> =
-                order.chunks(size).enumerate().map(|(index, cases)| (index, cases.iter().map(|case| check(*case)).collect())).collect();
-            let mut verdicts = vec![Ok(()); groups.len()];
-            judge(&groups, &mut verdicts);
+            let messages = order.chunks(size).map(|cases| cases.iter().map(|case| check(*case)).collect());
             let wanted: Vec<bool> = order.chunks(size).map(|cases| cases.iter().all(|case| expected(*case))).collect();
-            assert_eq!(verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(), wanted);
+            assert_eq!(judged(messages), wanted);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Here and not in an integration test, since its messages are none of ours.
 
-use super::{Check, Signatory, batch_is_valid, judge};
+use super::tests::{judged, key};
+use super::{Check, Signatory, batch_is_valid};
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, RawSignature, ReplicaId};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -23,11 +24,11 @@ struct Vector {
 
 impl Vector {
     /// `None` if its signature is not 64 bytes long: nothing else is ever judged, since a message has no room for it.
-    fn check(&self) -> Option<Check> {
+    fn check(&self) -> Option<Check<'static>> {
         Some(Check {
             signatory: Signatory::Replica(ReplicaId::new(0)),
             scheme: crate::cluster::Scheme::Ed25519,
-            key: ed25519_zebra::VerificationKey::try_from(self.key).unwrap(),
+            key: key(self.key),
             payload: Bytes::from(self.message.clone()),
             signature: RawSignature(self.signature.clone().try_into().ok()?),
         })
@@ -46,14 +47,14 @@ fn vectors() -> Vec<Vector> {
     groups.iter().flat_map(|group| group.tests.iter().map(|test| vector(group.key.pk.to_vec().try_into().unwrap(), test))).collect()
 }
 
-fn good() -> Check {
-    let key = SigningKey::from_bytes(&[9; 32]);
+fn good() -> Check<'static> {
+    let signer = SigningKey::from_bytes(&[9; 32]);
     Check {
         signatory: Signatory::Replica(ReplicaId::new(1)),
         scheme: crate::cluster::Scheme::Ed25519,
-        key: ed25519_zebra::VerificationKey::try_from(key.verifying_key().to_bytes()).unwrap(),
+        key: key(signer.verifying_key().to_bytes()),
         payload: Bytes::from(&b"good"[..]),
-        signature: RawSignature(key.sign(b"good").to_bytes()),
+        signature: RawSignature(signer.sign(b"good").to_bytes()),
     }
 }
 
@@ -69,7 +70,7 @@ fn zip_215_wycheproof_has_one_verdict_each_alone_and_in_a_batch_of_one() {
             continue;
         };
         assert_eq!(check.run().is_ok(), vector.valid, "alone: {}", vector.number);
-        assert_eq!(batch_is_valid(&[(0, vec![check])]), vector.valid, "batch: {}", vector.number);
+        assert_eq!(batch_is_valid(&[check]), vector.valid, "batch: {}", vector.number);
     }
 }
 
@@ -81,33 +82,27 @@ fn zip_215_wycheproof_keeps_its_verdicts_in_every_place_beside_good_ones() {
             // In one message with good ones, and in a message of its own among theirs.
             let mut together = vec![good(), good()];
             together.insert(place, check);
-            assert_eq!(batch_is_valid(&[(0, together)]), vector.valid, "{} at {place}", vector.number);
-            let mut groups: Vec<_> = (0..3).map(|index| (index, vec![good()])).collect();
-            groups[place].1.extend(vector.check());
-            let mut verdicts = vec![Ok(()); 3];
-            judge(&groups, &mut verdicts);
+            assert_eq!(batch_is_valid(&together), vector.valid, "{} at {place}", vector.number);
+            let mut messages: Vec<_> = (0..3).map(|_| vec![good()]).collect();
+            messages[place].extend(vector.check());
             let expected: Vec<bool> = (0..3).map(|index| index != place || vector.valid).collect();
-            assert_eq!(verdicts.iter().map(Result::is_ok).collect::<Vec<_>>(), expected, "{} at {place}", vector.number);
+            assert_eq!(judged(messages), expected, "{} at {place}", vector.number);
         }
     }
 }
 
 #[test]
 fn zip_215_wycheproof_keeps_its_verdicts_in_company_of_all_others() {
-    let (vectors, mut groups): (Vec<_>, Vec<_>) =
-        vectors().into_iter().filter_map(|vector| vector.check().map(|check| (vector, vec![check]))).unzip();
+    let vectors: Vec<_> = vectors().into_iter().filter(|vector| vector.check().is_some()).collect();
     let mut order: Vec<usize> = (0..vectors.len()).collect();
     for turn in 0..4 {
-        let load: Vec<_> = order.iter().copied().zip(groups.drain(..)).collect();
-        let mut verdicts = vec![Ok(()); load.len()];
-        judge(&load, &mut verdicts);
-        for (vector, verdict) in vectors.iter().zip(&verdicts) {
-            assert_eq!(verdict.is_ok(), vector.valid, "{} in turn {turn}", vector.number);
+        let verdicts = judged(order.iter().map(|index| vectors[*index].check().into_iter().collect()));
+        for (index, verdict) in order.iter().zip(verdicts) {
+            assert_eq!(verdict, vectors[*index].valid, "{} in turn {turn}", vectors[*index].number);
         }
         // Backwards, and from the middle on: other neighbours, other halves.
-        order = load.iter().rev().map(|(index, _)| *index).collect();
+        order.reverse();
         order.rotate_left(vectors.len() / 2 + turn);
-        groups = order.iter().map(|index| vec![vectors[*index].check().unwrap()]).collect();
     }
 }
 

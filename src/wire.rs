@@ -43,19 +43,22 @@ fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<HARD_LIMIT>()
 }
 
-/// The one encoding of `value`. The codec's limit holds for reading only, and writing these types to memory can't fail; what is empty decodes to nothing.
+/// The one encoding of `value`. The codec's limit holds for reading only, and writing these types to memory can't fail.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Room for a vote or a status: most messages are no longer.
-    let mut written = Written(Vec::with_capacity(512));
-    match bincode::serde::encode_into_writer(value, &mut written, config()) {
-        Ok(_) => written.0,
-        Err(_) => Vec::new(),
-    }
+    encode_behind(Vec::with_capacity(256), value)
 }
 
-struct Written(Vec<u8>);
+/// The same behind what `bytes` holds.
+pub(crate) fn encode_behind<T: Serialize>(bytes: Vec<u8>, value: &T) -> Vec<u8> {
+    let mut appended = Appended(bytes);
+    // What broke off would decode to nothing.
+    let _ = bincode::serde::encode_into_writer(value, &mut appended, config());
+    appended.0
+}
 
-impl bincode::enc::write::Writer for Written {
+struct Appended(Vec<u8>);
+
+impl bincode::enc::write::Writer for Appended {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())

@@ -385,25 +385,24 @@ impl Replica {
 
     /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.
     fn missing_roots(&mut self) -> Vec<(Position, bool)> {
-        let mut roots: Vec<(Position, bool)> = self.decided_target().into_iter().map(|target| (target, true)).collect();
-        if self.promises.is_normal() {
-            let base = self.promises.base();
-            // A view's base is certified; what was accepted above it need not be.
-            roots.push((self.ordering.head, self.ordering.head == base));
-            if let Some(certified) = &self.ordering.certified {
-                roots.push((Position::of(certified), true));
-            }
-            let primary = self.primary();
-            let decided = self.chain.decided();
-            roots.extend(self.votes.slots().filter(|(number, _)| *number > decided).filter_map(|(number, slot)| {
-                slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| (Position { number, digest }, false))
-            }));
-        }
         // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
         let window_end = self.cluster.window_end(self.stable().number);
-        let below = self.fetched_from();
+        let (below, primary, decided) = (self.fetched_from(), self.primary(), self.chain.decided());
+        let target = self.decided_target().map(|target| (target, true));
+        let is_normal = self.promises.is_normal();
+        // A view's base is certified; what was accepted above it need not be.
+        let head = is_normal.then_some((self.ordering.head, self.ordering.head == self.promises.base()));
+        let certified = self.ordering.certified.as_ref().filter(|_| is_normal).map(|certified| (Position::of(certified), true));
+        let proposed =
+            self.votes.slots_from(decided.next()).filter(|_| is_normal).filter_map(|(number, slot)| {
+                slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| (Position { number, digest }, false))
+            });
+        // At each step: nothing is allocated unless something is missing.
         let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
-        for (root, is_certified) in roots.into_iter().filter(|(root, _)| root.number <= window_end) {
+        for (root, is_certified) in target.into_iter().chain(head).chain(certified).chain(proposed) {
+            if root.number > window_end {
+                continue;
+            }
             if let Gap::Missing(position) = self.chain.gap(root) {
                 if position.number > below && seen.insert((position, is_certified)) {
                     missing.push((position, is_certified));
@@ -417,6 +416,9 @@ impl Replica {
     /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
     pub(super) fn fetch_missing(&mut self) {
         let missing = self.missing_roots();
+        if missing.is_empty() {
+            return self.catch_up.missing.clear();
+        }
         let (now, interval) = (self.now, self.tuning.fetch_interval);
         let digests: BTreeSet<Digest> = missing.iter().map(|(position, _)| position.digest).collect();
         self.catch_up.missing.retain(|digest, _| digests.contains(digest));

@@ -246,17 +246,21 @@ impl ChainStore {
     /// Appends to the decided log. What else stood at that position can never be decided, and goes.
     pub(super) fn decide(&mut self, digest: Digest) {
         self.log.push_back(digest);
-        self.whole.clear();
         let decided = self.decided();
-        let later = self.open.split_off(&Position::lowest_at(decided.next()));
-        for other in std::mem::replace(&mut self.open, later) {
+        while let Some(other) = self.open.first().copied().filter(|other| other.number <= decided) {
+            self.open.remove(&other);
             let size = self.blocks.get(&other.digest).map_or(0, |held| held_size(&held.block));
             self.open_bytes -= size;
             if other.digest == digest {
                 self.decided_bytes += size;
             } else {
                 self.blocks.remove(&other.digest);
+                // What led through it is whole no more; what led through the decided block is still.
+                self.whole.clear();
             }
+        }
+        while self.whole.first().is_some_and(|whole| whole.number <= decided) {
+            self.whole.pop_first();
         }
         // I18: nobody asks for these any more; a replica that lags through a long view would gather them.
         self.gaps.retain(|root, _| root.number > decided);
@@ -265,6 +269,13 @@ impl ChainStore {
     /// Drops the blocks above the decided end that lie off the chains of all `roots`.
     /// Where a root's chain has a gap, everything stays: unknown is kept. (C2) A root that can never be decided keeps nothing.
     pub(super) fn prune(&mut self, roots: &[Position], decided_end: Position) {
+        // The common case: nothing is held but one chain.
+        let height = |root: &Position| root.number.get().saturating_sub(decided_end.number.get());
+        if let Some(root) = roots.first().copied().filter(|root| height(root) == self.open.len() as u64) {
+            if self.gap(root) == Gap::Whole {
+                return;
+            }
+        }
         let mut keep = BTreeSet::new();
         for root in roots {
             match self.gap(*root) {

@@ -348,8 +348,8 @@ impl Replica {
         }
         let primary = self.primary();
         self.votes
-            .slots()
-            .filter(|(number, _)| *number > head.number && *number <= end)
+            .slots_from(head.number.next())
+            .take_while(|(number, _)| *number <= end)
             .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
             .find_map(|proposed| self.chain.path(head, proposed).into_iter().next())
     }
@@ -430,7 +430,7 @@ impl Replica {
         if !self.is_primary() || self.ordering.head.number < self.stable().number {
             return Ok(());
         }
-        while self.may_vote() && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
+        while self.pool.len() > 0 && self.may_vote() && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
             let head = self.ordering.head;
             if self.chain.gap(head) != Gap::Whole || !self.is_anchored(head) || self.promises.top().is_some_and(|top| head.number < top) {
                 return Ok(());
@@ -521,7 +521,9 @@ impl Replica {
         }
         let decided = self.chain.decided();
         self.forget_settled();
-        self.ordering.accepted_at = self.ordering.accepted_at.split_off(&decided.next());
+        while let Some(accepted) = self.ordering.accepted_at.first_entry().filter(|accepted| *accepted.key() <= decided) {
+            accepted.remove();
+        }
         self.prune();
         Ok(())
     }
@@ -542,9 +544,9 @@ impl Replica {
         let primary = self.primary();
         roots.extend(
             self.votes
-                .slots()
+                .slots_from(self.chain.decided().next())
                 .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
-                .filter(|position| position.number > self.chain.decided() && self.chain.holds(&position.digest)),
+                .filter(|position| self.chain.holds(&position.digest)),
         );
         roots
     }

@@ -28,10 +28,6 @@ impl Position {
     pub(super) fn of(certificate: &Certificate) -> Self {
         Self { number: certificate.sequence_number, digest: certificate.digest }
     }
-    /// Sorts before all others with this number.
-    pub(super) fn lowest_at(number: SequenceNumber) -> Self {
-        Self { number, digest: Digest::new([0; 32]) }
-    }
     pub(super) fn pair(self) -> (SequenceNumber, Digest) {
         (self.number, self.digest)
     }

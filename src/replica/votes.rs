@@ -99,6 +99,11 @@ impl Votes {
         self.slots.iter().map(|(number, slot)| (*number, &**slot))
     }
 
+    /// Those from this position on.
+    pub(super) fn slots_from(&self, number: SequenceNumber) -> impl Iterator<Item = (SequenceNumber, &Slot)> {
+        self.slots.range(number..).map(|(number, slot)| (*number, &**slot))
+    }
+
     /// A picture of all votes held, which costs a pointer for each position.
     pub(super) fn picture(&self) -> BTreeMap<SequenceNumber, Arc<Slot>> {
         self.slots.clone()
@@ -150,6 +155,8 @@ impl Votes {
     }
 
     pub(super) fn forget_below(&mut self, number: SequenceNumber) {
-        self.slots = self.slots.split_off(&number);
+        while let Some(slot) = self.slots.first_entry().filter(|slot| *slot.key() < number) {
+            slot.remove();
+        }
     }
 }
