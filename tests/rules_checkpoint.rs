@@ -477,3 +477,61 @@ fn p1_nothing_is_accepted_beyond_the_window() {
     assert_eq!(solo.replica.status().head, at(8), "L = 8, although the pipeline would have room");
     assert_eq!(solo.votes().last(), Some(&(Prepare, 0, 8)));
 }
+
+#[test]
+fn p5_no_position_is_decided_beyond_the_window() {
+    let mut solo = backup();
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.propose(0, block);
+        if [4, 7].map(at).contains(&block.sequence_number()) {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(9), blocks[8].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().decided, at(8), "all nine are held, but only eight are within L of stable");
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.replica.status().decided, at(9));
+}
+
+#[test]
+fn p2_a_base_above_the_window_waits_for_the_checkpoint_that_opens_it() {
+    let mut solo = Solo::with(cluster(4), 2, Tuning { retention: 2, ..Tuning::from_timeout(T) });
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.propose(0, block);
+        if [4, 7].map(at).contains(&block.sequence_number()) {
+            let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+    }
+    // The others have a stable checkpoint, and went on to 9.
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(9), blocks[8].digest()));
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(1), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[1], view(1), &claims, None);
+    solo.feed(&new_view);
+    assert_eq!((solo.replica.status().view, solo.replica.status().head), (view(1), at(9)));
+    assert!(!solo.votes().iter().any(|(_, in_view, _)| *in_view == 1));
+    decide(&mut solo, &blocks[0]);
+    decide(&mut solo, &blocks[1]);
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.votes(), [(Prepare, 1, 9)]);
+}
+
+#[test]
+fn i7_a_new_view_against_a_decision_halts() {
+    let mut solo = Solo::with(cluster(4), 2, Tuning::from_timeout(T));
+    let blocks = solo.blocks(1);
+    decide(&mut solo, &blocks[0]);
+    let other = solo.block_saying(1, solo.genesis().1, 1, b"other");
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, (at(1), other.digest()));
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    assert_eq!(solo.feed(&new_view), Disposition::Halted);
+}
