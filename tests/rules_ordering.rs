@@ -2,8 +2,9 @@
 
 mod support;
 
+use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Disposition, Event, Input, Outbox, Output, Time, Why};
+use logothete::{Bytes, Disposition, Event, Input, Outbox, Output, Time, Why};
 use support::solo::{Solo, at};
 
 #[test]
@@ -283,8 +284,8 @@ fn d1_replies_wait_until_high_is_durable() {
         let sends = outbox.sends().into_iter().flat_map(|send| send.sign(&solo.keys[1]).expect("signed"));
         sends.filter(|envelope| envelope.kind() == logothete::MessageKind::Reply).count()
     };
-    assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable");
     for write in writes {
+        assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable: {write}");
         let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
         solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
     }
@@ -394,4 +395,44 @@ fn d1_a_commit_does_not_count_before_its_record_is_durable() {
     assert_eq!((writes.len(), outbox.app().len()), (1, 0), "promised, and not yet counted");
     solo.make_durable(writes, &mut outbox);
     assert_eq!(outbox.app().len(), 1);
+}
+
+/// Decides these blocks; the service is yet to answer.
+fn decided(solo: &mut Solo, blocks: &[ForgedBlock], outbox: &mut Outbox) {
+    let last = blocks.last().expect("a block");
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (last.sequence_number(), last.digest()));
+    let downwards: Vec<ForgedBlock> = blocks.iter().rev().cloned().collect();
+    let chain = solo.forge.chain(Some(&certificate), &downwards);
+    solo.feed_into(&chain, outbox);
+    let writes = outbox.writes();
+    solo.make_durable(writes, outbox);
+}
+
+#[test]
+fn s2_a_service_that_gives_too_few_results_or_one_too_long_halts_its_replica() {
+    for results in [vec![], vec![b"one".to_vec(), b"two".to_vec()], vec![vec![0; 64 * 1024 + 1]]] {
+        let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+        let blocks = solo.blocks(1);
+        decided(&mut solo, &blocks, &mut outbox);
+        let results = results.into_iter().map(Bytes::from).collect();
+        assert_eq!(solo.step(Input::Executed { sequence_number: at(1), results }), Disposition::Halted);
+    }
+}
+
+#[test]
+fn i14_results_belong_to_their_batch_in_whatever_order_they_come() {
+    let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+    let blocks = solo.blocks(2);
+    decided(&mut solo, &blocks, &mut outbox);
+    assert_eq!(outbox.app().len(), 2);
+    let executed = |number: u64| Input::Executed { sequence_number: at(number), results: vec![Bytes::from(vec![0; number as usize])] };
+    solo.step(executed(2));
+    assert_eq!((solo.replica.status().executed, solo.sent.len()), (at(0), 0), "batch 1 comes first");
+    solo.step(executed(1));
+    assert_eq!(solo.replica.status().executed, at(2));
+    let replies = solo.words();
+    for (reply, number) in replies.iter().zip(1..) {
+        assert!(reply.contains(&format!("Reply by R1 n{number} to")) && reply.ends_with(&format!(" {number} bytes")), "{replies:?}");
+    }
+    assert_eq!(replies.len(), 2);
 }

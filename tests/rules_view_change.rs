@@ -455,6 +455,21 @@ fn v3_claims_for_other_views_do_not_count() {
     assert!(solo.words().iter().any(|words| words.contains("NewView v1 base n0") && words.contains("[R0, R1, R3]")));
 }
 
+#[test]
+fn v3_the_highest_claim_is_of_the_highest_view_whatever_its_number() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let far = solo.certificate(&[0, 2, 3], Prepare, 0, (at(3), blocks[2].digest()));
+    let high = solo.certificate(&[0, 2, 3], Prepare, 1, (at(1), blocks[0].digest()));
+    solo.wants(&[0, 2, 3], 5);
+    for (member, certificate) in [(2, &far), (3, &high)] {
+        let bytes = solo.forge.view_change_message(&view_changes(&solo, &[member], 5, Some(certificate))[0]);
+        solo.feed(&bytes);
+    }
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.contains("NewView v5 base n1")), "{words:?}");
+}
+
 /// Steps members' view changes to view 1, while all that is written is held back.
 fn step_claims(solo: &mut Solo, members: &[usize], outbox: &mut Outbox) {
     for view_change in view_changes(solo, members, 1, None) {
