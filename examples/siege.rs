@@ -1,14 +1,15 @@
 //! Seeds by the thousand: a cluster beside traitors, on a network and disks that fail, healed in the end. Any invariant that breaks is printed with the command that
 //! replays it and the least faults that it takes.
 //!
-//! `cargo run --release --features sim --example siege -- --seeds 100000`; other options: `--first N`, `--threads N`, `--ed25519`; for one run `--seed N`, with `--trace`
-//! and `--without loss,cuts`.
+//! `cargo run --release --features sim --example siege -- --seeds 100000`; other options: `--first N`, `--threads N`, `--ed25519`; for one run `--seed N`, with `--trace`,
+//! `--picture FILE` (one HTML page that shows the run) and `--without loss,cuts`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use logothete::sim::gang::Gang;
 use logothete::sim::prng::Prng;
 use logothete::sim::storm::Storm;
 use logothete::sim::{Net, Slowness, Trait, builder, client_key};
+use logothete::tape::{Tape, picture};
 use logothete::{Cluster, Limits, Tuning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,6 +41,8 @@ type Clusters = BTreeMap<(usize, u64, u64, u64, u32), Arc<Cluster>>;
 struct Siege {
     ed25519: bool,
     trace: bool,
+    /// Where to draw the run.
+    picture: Option<String>,
     without: BTreeSet<String>,
     /// To check keys takes longer than a schedule.
     clusters: Clusters,
@@ -52,6 +55,16 @@ fn pick<T: Copy>(dice: &mut Prng, among: &[T]) -> T {
 fn takes_part(host: &logothete::sim::Host) -> bool {
     let status = host.replica.status();
     !status.rejoining && status.diverged.is_none()
+}
+
+/// Also of a run that failed: that is when it is wanted.
+fn draw(net: &Net, title: &str, file: &str) {
+    let tapes: Result<Vec<Tape>, _> = net.tapes().iter().map(|bytes| Tape::read(bytes)).collect();
+    let page = tapes.map_err(|error| error.to_string()).and_then(|tapes| picture(title, &tapes).map_err(|error| error.to_string()));
+    match page.and_then(|page| std::fs::write(file, page).map_err(|error| error.to_string())) {
+        Ok(()) => println!("drawn: {file}"),
+        Err(error) => println!("no picture: {error}"),
+    }
 }
 
 impl Siege {
@@ -82,11 +95,14 @@ impl Siege {
         let timeout = Duration::from_millis(pick(&mut dice, &[40, 100, 300]));
         let retention = dice.between(0, cluster.log_window());
         let tuning = Tuning { backoff_max: 4, retention, ..Tuning::from_timeout(timeout) };
-        let mut net = Net::tuned(cluster, seed, tuning);
+        let mut net = if self.picture.is_some() { Net::taped(cluster, seed, tuning) } else { Net::tuned(cluster, seed, tuning) };
         net.retry = timeout * pick(&mut dice, &[1, 3]);
         net.glance = pick(&mut dice, &[1, 4, 32]);
         net.trace = self.trace.then(String::new);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout)));
+        if let Some(file) = &self.picture {
+            draw(&net, &format!("siege, seed {seed}"), file);
+        }
         outcome.map_err(|panic| {
             let words = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             (words.unwrap_or_default(), net.trace.take().unwrap_or_default())
@@ -257,9 +273,9 @@ fn main() -> std::process::ExitCode {
     let without: BTreeSet<String> = value("--without").into_iter().flat_map(|list| list.split(',').map(str::to_owned)).collect();
     assert!(without.iter().all(|name| FAULTS.contains(&name.as_str())), "--without takes some of {FAULTS:?}");
     let ed25519 = flag("--ed25519");
-    let new = || Siege { ed25519, trace: false, without: without.clone(), clusters: Clusters::new() };
+    let new = || Siege { ed25519, trace: false, picture: None, without: without.clone(), clusters: Clusters::new() };
     if value("--seed").is_some() {
-        let mut siege = Siege { trace: flag("--trace"), ..new() };
+        let mut siege = Siege { trace: flag("--trace"), picture: value("--picture").cloned(), ..new() };
         return match siege.run(number("--seed", 0)) {
             Ok(tally) => {
                 println!(

@@ -20,6 +20,8 @@ pub(crate) enum Domain {
     Factors,
     Chunk,
     State,
+    #[cfg(feature = "tape")]
+    Tape,
     #[cfg(feature = "sim")]
     KeyedHash,
 }
@@ -41,6 +43,8 @@ impl Domain {
             Self::Factors => b"logothete/factor",
             Self::Chunk => b"logothete/chunk\0",
             Self::State => b"logothete/state\0",
+            #[cfg(feature = "tape")]
+            Self::Tape => b"logothete/tape\0\0",
             #[cfg(feature = "sim")]
             Self::KeyedHash => b"logothete/keyed\0",
         }

@@ -62,6 +62,7 @@
 //! - The client's side: [`Client`] is the machine, [`Outcome`] what it learns of a request, [`ExecutionReceipt`] what it can show to others.
 //! - To watch: [`Event`], [`Status`] with [`Usage`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
+//! - To look back: the feature `tape` writes down what a replica is told, plays it again, and draws it.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
 //!
 //! # Starting, and starting again
@@ -119,6 +120,8 @@ mod replica;
 mod screen;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "tape")]
+pub mod tape;
 mod time;
 mod tuning;
 mod verify;

@@ -6,7 +6,9 @@ use crate::durable::{Released, Wal, persist};
 use crate::event::Event;
 use crate::ids::{Bytes, RawSignature, ReplicaId};
 use crate::outbox::{AppCommand, Envelope, Outbox, Outgoing};
-use crate::replica::{Input, RecoverError, Replica, Start, Status};
+#[cfg(not(feature = "tape"))]
+use crate::replica::Replica;
+use crate::replica::{AppState, Input, RecoverError, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
@@ -70,11 +72,16 @@ const PORTION_BYTES: usize = 1024 * 1024;
 const REFUSALS_MAX: usize = 1024;
 const EVENTS_MAX: usize = 4096;
 
+#[cfg(not(feature = "tape"))]
+type Core = Replica;
+#[cfg(feature = "tape")]
+type Core = crate::tape::Recorder;
+
 /// A replica with its log, its service and its signer, for hosts with one thread.
 pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     cluster: Arc<Cluster>,
     verifier: Verifier,
-    replica: Replica,
+    replica: Core,
     wal: W,
     application: A,
     signer: S,
@@ -103,9 +110,41 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         id: ReplicaId,
         tuning: Tuning,
         start: Start,
+        wal: W,
+        application: A,
+        signer: S,
+    ) -> Result<Self, NodeError<W::Error>> {
+        let recover = |app, records, out: &mut Outbox| Core::recover(cluster.clone(), id, tuning, start, app, records, out);
+        Self::open_with(cluster.clone(), id, wal, application, signer, recover)
+    }
+
+    /// As [`open`](Self::open), with a [tape](crate::tape) of what the replica is told.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "tape")]
+    #[allow(clippy::too_many_arguments)]
+    pub fn open_taped(
+        cluster: Arc<Cluster>,
+        id: ReplicaId,
+        tuning: Tuning,
+        start: Start,
+        wal: W,
+        application: A,
+        signer: S,
+        tape: crate::tape::Sink,
+    ) -> Result<Self, NodeError<W::Error>> {
+        let recover = |app, records, out: &mut Outbox| Core::taped(cluster.clone(), id, tuning, start, app, records, out, tape);
+        Self::open_with(cluster.clone(), id, wal, application, signer, recover)
+    }
+
+    fn open_with(
+        cluster: Arc<Cluster>,
+        id: ReplicaId,
         mut wal: W,
         mut application: A,
         signer: S,
+        recover: impl FnOnce(AppState, Vec<(u64, Bytes)>, &mut Outbox) -> Result<Core, RecoverError>,
     ) -> Result<Self, NodeError<W::Error>> {
         let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
         // Own signatures are not checked later: here is the one moment to find a wrong key file. The payload is of no kind that means anything.
@@ -117,7 +156,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         }
         let mut outbox = Outbox::new();
         let app = application.state().map_err(NodeError::App)?;
-        let replica = Replica::recover(cluster.clone(), id, tuning, start, app, records, &mut outbox)?;
+        let replica = recover(app, records, &mut outbox)?;
         Ok(Self {
             verifier: Verifier::new(cluster.clone()),
             cluster,

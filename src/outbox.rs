@@ -106,6 +106,22 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    #[cfg(feature = "tape")]
+    pub(crate) fn group(&self) -> Digest {
+        match self {
+            Self::Replica(cluster, _) | Self::Client(cluster, _) => cluster.id(),
+        }
+    }
+
+    #[cfg(feature = "tape")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Replica(_, left), Self::Replica(_, right)) => left == right && self.group() == other.group(),
+            (Self::Client(_, left), Self::Client(_, right)) => left == right && self.group() == other.group(),
+            _ => false,
+        }
+    }
+
     /// Is this signature, made elsewhere, the identity's own on `payload`?
     pub(crate) fn check(&self, payload: &Bytes, signature: RawSignature) -> Result<(), String> {
         match self {
@@ -310,6 +326,14 @@ impl Outbox {
     }
     pub(crate) fn append(&mut self, outputs: &mut Vec<Output>) {
         self.outputs.extend(outputs.drain(..));
+    }
+    #[cfg(feature = "tape")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter()
+    }
+    #[cfg(feature = "tape")]
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.outputs.extend(other.outputs);
     }
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {

@@ -21,6 +21,7 @@ usage: cargo run --release --example generals -- [FILE] [OPTIONS]
   --kill all                 all loyal generals are killed at once, a few times
   --loss PERCENT             lose so many of the messages between generals, 0 to 90 (default 0)
   --seed S                   seed of the generals' keys and of the dice of loss, traitors and the killer (default 1)
+  --picture FILE             draw the run as one HTML page: who said what to whom, and when (a few dozen orders are best)
   --patience SECONDS         give up when so long no order was completed (default 60)
   --help                     this text
 
@@ -66,6 +67,7 @@ pub struct Settings {
     pub loss: u8,
     pub seed: u64,
     pub patience: Duration,
+    pub picture: Option<PathBuf>,
 }
 
 /// What to do.
@@ -87,6 +89,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         loss: 0,
         seed: 1,
         patience: Duration::from_secs(60),
+        picture: None,
     };
     let mut file = None;
     let mut nobody = false;
@@ -119,6 +122,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             "--loss" => settings.loss = number(option, &value("20")?, 0, LOSS_MAX)?,
             "--seed" => settings.seed = number(option, &value("42")?, 0, u64::MAX)?,
             "--patience" => settings.patience = Duration::from_secs(number(option, &value("60")?, 1, PATIENCE_MAX)?),
+            "--picture" => settings.picture = Some(value("run.html")?.into()),
             "--traitor" => match value("0=silent")?.as_str() {
                 "none" => nobody = true,
                 named => {

@@ -13,6 +13,7 @@ use crate::lives::{self, Quarters};
 use crate::network::{self, Ground, Post, Traffic, Weather};
 use crate::orders::Orders;
 use crate::report;
+use crate::tapes::Tapes;
 use crate::traitor::{self, Behaviour, Pen, Traitor};
 use crate::watch::{Seen, Watch};
 use logothete::{Client, ClientId, ClientTuning, Cluster, Limits, ReplicaId, SigningKey, Start, Time, Tuning, View};
@@ -50,6 +51,8 @@ pub struct Camp {
     pub cluster: Arc<Cluster>,
     keys: Vec<SigningKey>,
     commander: SigningKey,
+    /// If a picture is wanted.
+    pub tapes: Option<Tapes>,
 }
 
 impl Camp {
@@ -64,7 +67,8 @@ impl Camp {
             .log_window(LOG_WINDOW)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { cluster: Arc::new(cluster), keys, commander })
+        let tapes = settings.picture.as_ref().map(|_| Tapes::default());
+        Ok(Self { cluster: Arc::new(cluster), keys, commander, tapes })
     }
 
     /// A general's key.

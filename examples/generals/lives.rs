@@ -42,7 +42,12 @@ impl Quarters<'_> {
         let store = Mortal::new(FileStore::open(&self.folder.join("snapshots")).map_err(unreadable)?, doom.cloned());
         let cluster = self.camp.cluster.clone();
         let tuning = campaign::tuning(cluster.size());
-        Node::open(cluster, self.id, tuning, start, wal, Snapshots::new(ledger, store), signer).map_err(|error| error.to_string())
+        let application = Snapshots::new(ledger, store);
+        match &self.camp.tapes {
+            Some(tapes) => Node::open_taped(cluster, self.id, tuning, start, wal, application, signer, tapes.reel()),
+            None => Node::open(cluster, self.id, tuning, start, wal, application, signer),
+        }
+        .map_err(|error| error.to_string())
     }
 }
 

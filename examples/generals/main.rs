@@ -1,10 +1,10 @@
 //! Generals on real sockets with real logs agree on every line of a file, in order, while some of them lie.
 //!
-//! `cargo run --release --example generals -- [FILE] [--generals N] [--traitor ID=BEHAVIOUR]... [--kill ID]... [--loss PERCENT] [--seed S]`
+//! `cargo run --release --example generals -- [FILE] [--generals N] [--traitor ID=BEHAVIOUR]... [--kill ID]... [--loss PERCENT] [--seed S] [--picture FILE]`
 //!
 //! Where to look: `general.rs` is the loop that hosts a replica, `wal.rs` its log, `ledger.rs` what is replicated, `store.rs` where its
 //! snapshots lie, `lives.rs` how it is started, and started again; `commander.rs` is the client; `network.rs` and what it uses is TCP;
-//! `traitor.rs` and what it uses betrays, `killer.rs` and `mortal.rs` kill; the rest sets up, watches and reports.
+//! `traitor.rs` and what it uses betrays, `killer.rs` and `mortal.rs` kill, `tapes.rs` draws; the rest sets up, watches and reports.
 
 // The library leaves clock and threads to its host. This is a host.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
@@ -30,6 +30,7 @@ mod orders;
 mod report;
 mod route;
 mod store;
+mod tapes;
 mod traitor;
 mod two_faced;
 mod wal;
@@ -71,6 +72,12 @@ fn run(settings: &Settings, camp: &Camp, orders: &Orders) -> ExitCode {
     let mut report = Report::new(settings, camp, orders);
     report.opening();
     let outcome = campaign::fight(settings, camp, orders, |progress| report.progress(progress));
+    if let (Some(file), Some(tapes)) = (&settings.picture, &camp.tapes) {
+        match tapes.draw("generals", file) {
+            Ok(()) => report::line(&format!("drawn: {}", file.display())),
+            Err(error) => eprintln!("generals: no picture: {error}"),
+        }
+    }
     // Here all threads, sockets and files are gone.
     if report.closing(outcome) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

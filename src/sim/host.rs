@@ -2,18 +2,20 @@
 
 use super::Pen;
 use super::disk::{Diary, Disk, Done, Flaw};
-use super::net::Net;
+use super::net::{Net, Reels};
 use super::parcel::Parcel;
+use crate::tape::{Recorder, Sink};
 use crate::{
-    AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, Replica,
-    ReplicaId, Screen, Snapshots, Start, Time, Write,
+    AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, ReplicaId,
+    Screen, Snapshots, Start, Time, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::PoisonError;
 
 /// One host of the simulation.
 pub struct Host {
     /// Its replica.
-    pub replica: Replica,
+    pub replica: Recorder,
     /// What it signs with.
     pub pen: Pen,
     /// Outlives the process.
@@ -70,7 +72,7 @@ pub struct Slowness {
 
 impl Host {
     /// A host that has just been started.
-    pub fn new(replica: Replica, pen: Pen, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
+    pub fn new(replica: Recorder, pen: Pen, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
         Self {
             replica,
             pen,
@@ -126,15 +128,30 @@ impl Host {
     }
 }
 
+/// A tape of its own.
+fn new_reel(reels: &Reels) -> Sink {
+    let reels = reels.clone();
+    let index = {
+        let mut all = reels.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Vec::new());
+        all.len() - 1
+    };
+    Box::new(move |bytes| reels.lock().unwrap_or_else(PoisonError::into_inner)[index].extend_from_slice(bytes))
+}
+
 impl Net {
-    pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Replica, Snapshots<Diary, Disk>, Outbox), RecoverError> {
+    pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Recorder, Snapshots<Diary, Disk>, Outbox), RecoverError> {
         let flaw = self.hosts.get(index).map(|host| host.flaw.clone()).unwrap_or_default();
         let inner = self.service.as_ref().map(|make| make());
         let mut app = Snapshots::new(Diary { flaw, inner, ..Diary::default() }, disk.clone());
         let state = app.state().expect("a whole disk");
         let mut outbox = Outbox::new();
         let id = ReplicaId::new(index as u32);
-        let replica = Replica::recover(self.cluster.clone(), id, self.tuning.clone(), start, state, disk.log(), &mut outbox)?;
+        let (cluster, tuning) = (self.cluster.clone(), self.tuning.clone());
+        let replica = match &self.reels {
+            Some(reels) => Recorder::taped(cluster, id, tuning, start, state, disk.log(), &mut outbox, new_reel(reels))?,
+            None => Recorder::recover(cluster, id, tuning, start, state, disk.log(), &mut outbox)?,
+        };
         Ok((replica, app, outbox))
     }
 

@@ -13,8 +13,11 @@ use crate::{
     Verifier,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// One tape after the other.
+pub(super) type Reels = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// What a traitor sends in the place of an envelope.
 pub type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>;
@@ -86,6 +89,7 @@ pub struct Net {
     /// How patient the replicas are.
     pub tuning: Tuning,
     pub(super) service: Option<Box<dyn Fn() -> Box<dyn Service>>>,
+    pub(super) reels: Option<Reels>,
 }
 
 impl Net {
@@ -101,12 +105,23 @@ impl Net {
 
     /// And with replicas of that patience.
     pub fn tuned(cluster: impl Into<Arc<Cluster>>, seed: u64, tuning: Tuning) -> Self {
-        Self::build(cluster.into(), seed, tuning, None)
+        Self::build(cluster.into(), seed, tuning, None, None)
+    }
+
+    /// The same, with a [tape](crate::tape) of each replica's every life.
+    pub fn taped(cluster: impl Into<Arc<Cluster>>, seed: u64, tuning: Tuning) -> Self {
+        Self::build(cluster.into(), seed, tuning, None, Some(Reels::default()))
+    }
+
+    /// The tapes so far, if they are made: in the order in which these lives began.
+    pub fn tapes(&self) -> Vec<Vec<u8>> {
+        let reels = self.reels.iter();
+        reels.flat_map(|reels| reels.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     /// The same with a service of one's own, made anew whenever a host starts. What it answers and what it keeps must agree on all correct hosts.
     pub fn serving(cluster: impl Into<Arc<Cluster>>, seed: u64, tuning: Tuning, service: impl Fn() -> Box<dyn Service> + 'static) -> Self {
-        Self::build(cluster.into(), seed, tuning, Some(Box::new(service)))
+        Self::build(cluster.into(), seed, tuning, Some(Box::new(service)), None)
     }
 
     /// From now on this replica is a traitor's.
@@ -115,7 +130,13 @@ impl Net {
         self.twists.insert(at, twist);
     }
 
-    fn build(cluster: Arc<Cluster>, seed: u64, tuning: Tuning, service: Option<Box<dyn Fn() -> Box<dyn Service>>>) -> Self {
+    fn build(
+        cluster: Arc<Cluster>,
+        seed: u64,
+        tuning: Tuning,
+        service: Option<Box<dyn Fn() -> Box<dyn Service>>>,
+        reels: Option<Reels>,
+    ) -> Self {
         let mut net = Self {
             forge: Forge::new(cluster.clone()),
             hosts: Vec::new(),
@@ -149,6 +170,7 @@ impl Net {
             clients: BTreeMap::new(),
             tuning,
             service,
+            reels,
             cluster,
         };
         for index in 0..net.cluster.size() as usize {

@@ -1,0 +1,114 @@
+//! Tapes: everything that one replica was told, and when, so that its life can be played again and looked at. (feature `tape`)
+//!
+//! A [`Recorder`] is a replica that writes its inputs down. Its tape holds the cluster's configuration, what the replica started from, and each input with
+//! its time and a digest of what came out. It holds no private key. [`Tape::play`] gives the same inputs to a new replica, and says whether the same comes
+//! out (SPEC I19), or where the two part. [`picture`] makes one page of any number of tapes: who said what to whom, and when.
+//!
+//! A tape is for finding out what happened. It is not the log: a replica never reads one, and it is not made durable.
+//!
+//! ```
+//! # use logothete::{sim, ReplicaId, Tuning, Start, AppState, Outbox, Input, Time};
+//! # use logothete::tape::{Recorder, Tape};
+//! # use std::sync::{Arc, Mutex};
+//! # let cluster = Arc::new(sim::builder(4, 1).build()?);
+//! let bytes = Arc::new(Mutex::new(Vec::new()));
+//! let file = bytes.clone();
+//! let tape = Box::new(move |part: &[u8]| file.lock().unwrap().extend_from_slice(part));
+//! let mut out = Outbox::new();
+//! let mut replica = Recorder::taped(cluster, ReplicaId::new(0), Tuning::default(), Start::New, AppState::default(), [], &mut out, tape)?;
+//! replica.step(Time(1000), Input::Timer, &mut out);
+//! // Later, and on any machine:
+//! let tape = Tape::read(&bytes.lock().unwrap())?;
+//! tape.play(|moment| println!("{:?} {}", moment.at(), moment.told()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod entry;
+mod picture;
+mod player;
+mod scene;
+
+pub use picture::picture;
+pub use player::{Moment, Parted, Tape, TapeError};
+
+use crate::outbox::Identity;
+use crate::{AppState, Bytes, Cluster, Disposition, Input, Outbox, RecoverError, Replica, ReplicaId, Start, Time, Tuning};
+use entry::{Entry, Opening, Told};
+use std::sync::Arc;
+
+/// Takes a tape's bytes as they come. What becomes of them is the host's business; a tape that ends anywhere can be played up to there.
+pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// A replica that writes its inputs down, if it is given a tape. It can be looked at as a [`Replica`], and is stepped as one.
+pub struct Recorder {
+    replica: Replica,
+    tape: Option<(Identity, Sink)>,
+}
+
+impl Recorder {
+    /// As [`Replica::recover`], without a tape.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recover(
+        cluster: Arc<Cluster>,
+        id: ReplicaId,
+        tuning: Tuning,
+        start: Start,
+        app: AppState,
+        records: impl IntoIterator<Item = (u64, Bytes)>,
+        out: &mut Outbox,
+    ) -> Result<Self, RecoverError> {
+        Ok(Self { replica: Replica::recover(cluster, id, tuning, start, app, records, out)?, tape: None })
+    }
+
+    /// The same with a tape; what it starts from is the first thing on it.
+    ///
+    /// # Errors
+    /// As there; then nothing is on the tape.
+    #[allow(clippy::too_many_arguments)] // Those of `recover`, and one.
+    pub fn taped(
+        cluster: Arc<Cluster>,
+        id: ReplicaId,
+        tuning: Tuning,
+        start: Start,
+        app: AppState,
+        records: impl IntoIterator<Item = (u64, Bytes)>,
+        out: &mut Outbox,
+        mut tape: Sink,
+    ) -> Result<Self, RecoverError> {
+        let records: Vec<(u64, Bytes)> = records.into_iter().collect();
+        let mut fresh = Outbox::new();
+        let mut opening = Opening::new(&cluster, id, &tuning, start, &app, records.clone());
+        let identity = Identity::Replica(cluster.clone(), id);
+        let replica = Replica::recover(cluster, id, tuning, start, app, records, &mut fresh)?;
+        opening.outputs = entry::digest(None, fresh.iter());
+        tape(&opening.encode());
+        out.extend(fresh);
+        Ok(Self { replica, tape: Some((identity, tape)) })
+    }
+
+    /// As [`Replica::step`].
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Outbox) -> Disposition {
+        let Some((identity, sink)) = &mut self.tape else { return self.replica.step(now, input, out) };
+        let told = Told::of(&input, identity);
+        let mut fresh = Outbox::new();
+        let disposition = self.replica.step(now, input, &mut fresh);
+        sink(&Entry { at: now.0, told, outputs: entry::digest(Some(disposition), fresh.iter()) }.encode());
+        out.extend(fresh);
+        disposition
+    }
+}
+
+impl std::ops::Deref for Recorder {
+    type Target = Replica;
+    fn deref(&self) -> &Replica {
+        &self.replica
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.replica.fmt(f)
+    }
+}

@@ -1,0 +1,212 @@
+//! What there is to draw: all tapes played, and what was sent found where it was heard.
+
+use super::player::{Moment, Parted, Tape, content};
+use crate::event::Event;
+use crate::ids::{Digest, ReplicaId};
+use crate::message::{Message, MessageKind};
+use crate::outbox::{Content, Envelope, Output, Recipients};
+use crate::replica::Status;
+use std::collections::BTreeMap;
+
+/// Who is at an arrow's end: a replica, or the clients, who share one line.
+pub(super) type Party = Option<u32>;
+
+/// A message on its way.
+pub(super) struct Arrow {
+    pub(super) sent: u64,
+    pub(super) from: Party,
+    pub(super) heard: u64,
+    pub(super) to: Party,
+    pub(super) kind: MessageKind,
+    pub(super) view: Option<u64>,
+    pub(super) position: Option<u64>,
+    pub(super) digest: Option<Digest>,
+    /// Its sender's tape is here, and has nothing of it.
+    pub(super) is_lie: bool,
+    pub(super) words: String,
+}
+
+/// Something that happened to a replica.
+pub(super) struct Mark {
+    pub(super) at: u64,
+    pub(super) replica: u32,
+    pub(super) class: &'static str,
+    pub(super) position: Option<u64>,
+    pub(super) words: String,
+}
+
+/// A replica's life, and how it began.
+pub(super) struct Life {
+    pub(super) replica: u32,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) start: &'static str,
+}
+
+/// Where a replica stood, from then on.
+pub(super) struct Stand {
+    pub(super) at: u64,
+    pub(super) status: Status,
+}
+
+#[derive(Default)]
+pub(super) struct Scene {
+    pub(super) arrows: Vec<Arrow>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) lives: Vec<Life>,
+    pub(super) stands: Vec<Stand>,
+}
+
+struct Sent {
+    at: u64,
+    from: u32,
+    to: Recipients,
+}
+
+struct Heard {
+    at: u64,
+    by: u32,
+    key: Digest,
+    message: Message,
+}
+
+/// Without a tape of the sender's an arrow has to begin somewhere: so many microseconds before it was heard.
+const UNKNOWN_WAY: u64 = 300;
+
+/// Plays all tapes and puts them together.
+pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
+    let mut scene = Scene::default();
+    let (mut sent, mut heard): (BTreeMap<Digest, Vec<Sent>>, Vec<Heard>) = (BTreeMap::new(), Vec::new());
+    let mut answers = Vec::new();
+    for tape in tapes {
+        let replica = tape.replica().get();
+        if let Some((from, to)) = tape.span() {
+            scene.lives.push(Life { replica, from: from.0, to: to.0, start: super::player::words_of_start(tape.start()) });
+        }
+        let mut before: Option<Status> = None;
+        tape.play(|moment| {
+            let at = moment.at.0;
+            let mut send = |envelope: &Envelope| {
+                let place = sent.entry(content(envelope.message())).or_default();
+                place.push(Sent { at, from: replica, to: envelope.to() });
+                if let Recipients::Client(_) = envelope.to() {
+                    answers.push(arrow(envelope.message(), (at, Some(replica)), (at + UNKNOWN_WAY, None), false));
+                }
+            };
+            moment.own.iter().for_each(&mut send);
+            moment.outputs.iter().for_each(|output| each_ready(output, &mut send));
+            heard.extend(moment.message.map(|message| Heard { at, by: replica, key: content(message), message: message.clone() }));
+            scene.marks.extend(marks(replica, moment));
+            let status = moment.status();
+            if before.as_ref().is_none_or(|before| tells(before) != tells(&status)) {
+                scene.stands.push(Stand { at, status: status.clone() });
+                before = Some(status);
+            }
+        })?;
+    }
+    let taped = |replica: u32| tapes.iter().any(|tape| tape.replica().get() == replica);
+    let primary = |view| tapes.first().map(|tape| tape.cluster().primary(view).get());
+    for Heard { at, by, key, message } in heard {
+        let known = sent.get(&key).into_iter().flatten().filter(|sent| sent.at <= at && sent.from != by && reaches(sent.to, by));
+        let claimed = match &message {
+            Message::PrePrepare(proposal) => primary(proposal.view),
+            Message::NewView(new_view) => primary(new_view.view),
+            Message::Request(_) => None,
+            other => other.claimed_sender().map(ReplicaId::get),
+        };
+        // The one who says so in his own name, and otherwise the last to say it.
+        let source = known.max_by_key(|sent| (Some(sent.from) == claimed, sent.at)).map(|sent| (sent.at, Some(sent.from)));
+        let is_lie = source.is_none() && claimed.is_some_and(taped);
+        let source = source.unwrap_or((at.saturating_sub(UNKNOWN_WAY), claimed));
+        scene.arrows.push(arrow(&message, source, (at, Some(by)), is_lie));
+    }
+    scene.arrows.append(&mut answers);
+    scene.arrows.sort_by_key(|arrow| arrow.sent);
+    scene.marks.sort_by_key(|mark| mark.at);
+    scene.stands.sort_by_key(|stand| stand.at);
+    scene.lives.sort_by_key(|life| (life.replica, life.from));
+    Ok(scene)
+}
+
+/// Messages that leave without waiting for a record.
+fn each_ready(output: &Output, send: &mut impl FnMut(&Envelope)) {
+    let Output::Send(outgoing) = output else { return };
+    match &outgoing.content {
+        Content::Ready(envelope) => send(envelope),
+        Content::Unsigned(to_sign) => to_sign.messages.iter().for_each(|(to, message)| send(&Envelope::new(*to, message.clone()))),
+    }
+}
+
+fn reaches(to: Recipients, replica: u32) -> bool {
+    match to {
+        Recipients::AllReplicas => true,
+        Recipients::Replica(one) => one.get() == replica,
+        Recipients::Client(_) => false,
+    }
+}
+
+fn arrow(message: &Message, (sent, from): (u64, Party), (heard, to): (u64, Party), is_lie: bool) -> Arrow {
+    let (view, position, digest) = whereabouts(message);
+    Arrow { sent, from, heard, to, kind: message.kind(), view, position, digest, is_lie, words: message.to_string() }
+}
+
+/// View, position and digest that a message is about.
+fn whereabouts(message: &Message) -> (Option<u64>, Option<u64>, Option<Digest>) {
+    match message {
+        Message::PrePrepare(m) => (Some(m.view.get()), Some(m.block.header.sequence_number.get()), Some(m.block.digest)),
+        Message::Prepare(m) | Message::Commit(m) => (Some(m.view.get()), Some(m.sequence_number.get()), Some(m.digest)),
+        Message::Certificate(m) => (Some(m.view.get()), Some(m.sequence_number.get()), Some(m.digest)),
+        Message::ViewChange(m) => (Some(m.view.get()), Some(m.claim.rank.sequence_number.get()), Some(m.claim.digest)),
+        Message::NewView(m) => (Some(m.view.get()), Some(m.base_number.get()), Some(m.base_digest)),
+        Message::Status(m) => (Some(m.view.get()), None, None),
+        Message::Checkpoint(m) => (None, Some(m.checkpoint.sequence_number.get()), Some(m.checkpoint.state)),
+        Message::Stable(m) => (None, Some(m.checkpoint.sequence_number.get()), Some(m.checkpoint.state)),
+        Message::Reply(m) => (Some(m.view.get()), Some(m.sequence_number.get()), None),
+        Message::Chain(m) => (None, m.blocks.first().map(|block| block.header.sequence_number.get()), None),
+        _ => (None, None, None),
+    }
+}
+
+/// What of a status is worth a new line.
+fn tells(status: &Status) -> impl PartialEq + use<> {
+    let numbers = [status.decided, status.executed, status.head, status.stable];
+    (numbers, status.view, status.wish, status.normal, status.pool_requests, status.blocks, status.rejoining, status.diverged)
+}
+
+fn marks(replica: u32, moment: &Moment<'_>) -> Vec<Mark> {
+    let at = moment.at.0;
+    let mark = |class, position: Option<u64>, words: String| Mark { at, replica, class, position, words };
+    let mut found = Vec::new();
+    if moment.disposition.is_none() {
+        found.push(mark("start", None, moment.told.clone()));
+    }
+    for output in moment.outputs {
+        match output {
+            // A Commit is promised upon a quorum of Prepares.
+            Output::Write(write) => {
+                let messages = write.sealed.iter().flat_map(|to_sign| &to_sign.messages);
+                found.extend(messages.filter_map(|(_, message)| match message {
+                    Message::Commit(vote) => Some(mark("prepared", Some(vote.sequence_number.get()), write.record.what().to_owned())),
+                    _ => None,
+                }));
+            }
+            Output::Event(event) => {
+                let (class, position) = match event {
+                    Event::Decided { sequence_number, .. } => ("decided", Some(sequence_number.get())),
+                    Event::Stable { sequence_number, .. } => ("stable", Some(sequence_number.get())),
+                    Event::EnteredView { .. } => ("entered", None),
+                    Event::LeftView { .. } => ("left", None),
+                    Event::Wished { .. } => ("wished", None),
+                    Event::Evidence(_) => ("evidence", None),
+                    Event::Halted { .. } | Event::Diverged { .. } | Event::NoAgreement { .. } | Event::Impersonated { .. } => {
+                        ("alarm", None)
+                    }
+                    _ => ("note", None),
+                };
+                found.push(mark(class, position, event.to_string()));
+            }
+            Output::Send(_) | Output::App(_) => {}
+        }
+    }
+    found
+}

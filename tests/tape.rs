@@ -1,0 +1,151 @@
+//! A replica's life is played again from its tape: the same inputs give the same outputs. (SPEC I19)
+
+use logothete::sim::{Net, Trait, builder};
+use logothete::tape::{Parted, Tape, TapeError, picture};
+use logothete::{Event, Output, Start, Tuning};
+use std::time::Duration;
+
+const T: Duration = Duration::from_millis(800);
+
+/// A stormy run: a primary that equivocates, losses, a crash, a log that is lost, checkpoints and a state that is fetched.
+fn run() -> Net {
+    let cluster = builder(4, 2).checkpoint_interval(4).log_window(8).pipeline(4).with_keyed_hash().build().expect("a good cluster");
+    let mut net = Net::taped(cluster, 7, Tuning { retention: 0, rejoin_interval: T, ..Tuning::from_timeout(T) });
+    net.betray(0, Trait::Equivocator);
+    net.loss = 10;
+    for order in 0..10_u32 {
+        net.submit(order as usize % 2, &order.to_le_bytes());
+        net.run_for(Duration::from_millis(300));
+    }
+    net.crash(2);
+    for order in 10..40_u32 {
+        net.submit(order as usize % 2, &order.to_le_bytes());
+        net.run_for(Duration::from_millis(100));
+    }
+    net.loss = 0;
+    net.restart(2, Start::Recovering).expect("it starts again");
+    net.settle(Duration::from_secs(200), &[1, 2, 3]);
+    net
+}
+
+fn tapes(net: &Net) -> Vec<Tape> {
+    net.tapes().iter().map(|bytes| Tape::read(bytes).expect("a tape")).collect()
+}
+
+#[test]
+fn i19_every_life_of_every_replica_can_be_played_again() {
+    let net = run();
+    let tapes = tapes(&net);
+    assert_eq!(tapes.iter().map(|tape| tape.replica().get()).collect::<Vec<_>>(), [0, 1, 2, 3, 2]);
+    assert_eq!(tapes[4].start(), Start::Recovering);
+    let (mut moments, mut decided, mut stable) = (0, 0, 0);
+    // The third is of a life that ended in a crash.
+    for (tape, last) in tapes.iter().zip([Some(0), Some(1), None, Some(3), Some(2)]) {
+        let mut before = None;
+        tape.play(|moment| {
+            moments += 1;
+            assert!(before.is_none_or(|before| before <= moment.at()), "time goes on");
+            before = Some(moment.at());
+            for output in moment.outputs() {
+                decided += usize::from(matches!(output, Output::Event(Event::Decided { .. })));
+                stable += usize::from(matches!(output, Output::Event(Event::Stable { .. })));
+            }
+        })
+        .unwrap_or_else(|parted| panic!("{tape:?}: {parted}"));
+        // It ends where the simulated replica stands.
+        if let Some(replica) = last {
+            let mut end = None;
+            tape.play(|moment| end = Some(moment.status())).expect("again");
+            assert_eq!(end.expect("moments"), net.hosts[replica].replica.status());
+        }
+    }
+    assert!(moments > 500 && decided > 60 && stable > 10, "{moments} {decided} {stable}");
+}
+
+#[test]
+fn i19_the_same_seed_gives_the_same_tapes_byte_for_byte() {
+    assert_eq!(run().tapes(), run().tapes());
+}
+
+#[test]
+fn i19_a_changed_input_parts_where_it_was_changed() {
+    let net = run();
+    let bytes = &net.tapes()[1];
+    let entries = entries(bytes);
+    let whole = Tape::read(bytes).expect("a tape");
+    assert_eq!(entries.len(), whole.len() + 1, "and the opening");
+    // A message left out, or told a second later: what follows can't be the same for long.
+    let mut parted = 0;
+    for index in (1..entries.len()).step_by(7) {
+        let mut without = entries.clone();
+        without.remove(index);
+        let tape = Tape::read(&joined(&without)).expect("a tape");
+        if let Err(Parted::Outputs { index: at, .. }) = tape.play(|_| ()) {
+            assert!(at + 1 >= index, "not before");
+            parted += 1;
+        }
+    }
+    assert!(parted > 20, "{parted}");
+    // Two inputs that have changed places.
+    let mut swapped = entries.clone();
+    swapped.swap(3, 9);
+    let tape = Tape::read(&joined(&swapped)).expect("a tape");
+    assert!(tape.play(|_| ()).is_err());
+}
+
+#[test]
+fn damaged_tapes_are_refused_or_shorter() {
+    let net = run();
+    let bytes = &net.tapes()[4];
+    assert!(matches!(Tape::read(&bytes[1..]), Err(TapeError::NotATape)));
+    assert!(matches!(Tape::read(b""), Err(TapeError::NotATape)));
+    let whole = Tape::read(bytes).expect("a tape").len();
+    let mut lengths = Vec::new();
+    for cut in (0..bytes.len()).step_by(bytes.len() / 50) {
+        if let Ok(tape) = Tape::read(&bytes[..cut]) {
+            tape.play(|_| ()).expect("up to there it is the same");
+            lengths.push(tape.len());
+        }
+    }
+    assert!(lengths.is_sorted() && lengths.len() > 20 && lengths.iter().all(|length| *length < whole));
+    for at in (0..bytes.len()).step_by(97) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x10;
+        // Nothing panics; and what is still a tape is either noticed or the same.
+        if let Ok(tape) = Tape::read(&changed) {
+            let _ = tape.play(|_| ());
+        }
+    }
+}
+
+#[test]
+fn a_picture_has_every_replica_and_the_lies_in_it() {
+    let net = run();
+    let page = picture("<a run>", &tapes(&net)).expect("played");
+    let data = page.split("const data = ").nth(1).expect("the data").split(";\n").next().expect("its end");
+    assert!(data.contains(r#""title":"\u003ca run\u003e","size":4"#) && !data.contains('<'), "nothing ends the script");
+    for word in ["PrePrepare", "ViewChange", "NewView", "Checkpoint", "recovering from its log", "entered", "decided", "evidence"] {
+        assert!(data.contains(word), "{word}");
+    }
+    // The equivocator's second proposal is on nobody's tape.
+    assert!(data.lines().any(|line| line.split(',').nth(8) == Some("1")), "a lie");
+    assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org/").count());
+    assert!(!page.contains("https://") && !page.contains("src="), "it needs nothing else");
+}
+
+/// The pieces of a tape: magic and opening, then each entry.
+fn entries(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let (mut start, mut at) = (0, 8);
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        at += 4 + length;
+        found.push(bytes[start..at].to_vec());
+        start = at;
+    }
+    found
+}
+
+fn joined(entries: &[Vec<u8>]) -> Vec<u8> {
+    entries.concat()
+}
