@@ -1,12 +1,10 @@
-//! C1–C4, D2: one replica among forged messages, rule by rule.
+//! C1–C4, and what the window bounds: one replica among forged messages, rule by rule.
 
 mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
-use logothete::{
-    AppCommand, AppState, Bytes, Cluster, Digest, Disposition, Event, Input, Manifest, Start, Tuning, View, Why, chunk_digest,
-};
+use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint};
+use logothete::{AppCommand, AppState, Bytes, Cluster, Digest, Disposition, Event, Input, Manifest, Tuning, Why, chunk_digest};
 use std::time::Duration;
 use support::builder;
 use support::solo::{Solo, T, at, view};
@@ -344,125 +342,7 @@ fn logothete_result(bytes: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(b"logothete/result").chain_update(bytes).finalize().into()
 }
 
-fn rejoining() -> Solo {
-    Solo::starting(cluster(4), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] })
-}
-
-fn welcome(solo: &mut Solo, from: usize, nonce: [u8; 32], want: u64) -> Disposition {
-    let me = logothete::ReplicaId::new(solo.me as u32);
-    let bytes = solo.forge.welcome(solo.as_traitor(from), me, nonce, view(want));
-    solo.feed(&bytes)
-}
-
 /// A quorum's certificate of the base of `in_view`, which lets anybody enter it.
-fn enter(solo: &mut Solo, in_view: u64) {
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, in_view, solo.genesis());
-    solo.feed_certificate(&certificate);
-}
-
-#[test]
-fn d2_a_rejoining_replica_is_silent_up_to_the_bound_and_speaks_above_it() {
-    let mut solo = rejoining();
-    solo.pass(Duration::ZERO);
-    assert_eq!(said(&mut solo, "Rejoin by R1").len(), 1);
-    let blocks = solo.blocks(1);
-    solo.propose(0, &blocks[0]);
-    solo.wants(&[0, 2, 3], 3);
-    solo.pass(10 * T);
-    assert_eq!(solo.votes(), []);
-    assert_eq!(solo.replica.status().view, view(0), "it wishes and leaves for nothing");
-    // Two answers are no quorum of others.
-    welcome(&mut solo, 0, [7; 32], 3);
-    welcome(&mut solo, 2, [7; 32], 3);
-    enter(&mut solo, 4);
-    assert!(solo.replica.status().rejoining);
-    // An answer to another question counts nothing, nor does one to somebody else.
-    assert_eq!(welcome(&mut solo, 3, [8; 32], 0), Disposition::Ignored(Why::NotNeeded));
-    assert!(solo.replica.status().rejoining);
-    welcome(&mut solo, 3, [7; 32], 4);
-    assert!(solo.replica.status().rejoining, "view 4 is not above the bound");
-    enter(&mut solo, 5);
-    assert!(!solo.replica.status().rejoining);
-    assert!(solo.events.contains(&Event::Rejoined { view: view(5) }));
-    assert_eq!(solo.votes(), [], "the base is certified already");
-    assert!(solo.records.last().is_some_and(|record| record.contains("State v5")), "{:?}", solo.records);
-}
-
-#[test]
-fn d2_liars_with_high_wants_do_not_keep_a_replica_out() {
-    let mut solo = Solo::starting(cluster(7), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] });
-    welcome(&mut solo, 6, [7; 32], u64::MAX);
-    for from in [0, 2, 3, 4] {
-        welcome(&mut solo, from, [7; 32], 2);
-    }
-    let enter = |solo: &mut Solo, in_view: u64| {
-        let certificate = solo.certificate(&[0, 2, 3, 4, 5], Prepare, in_view, solo.genesis());
-        solo.feed_certificate(&certificate);
-    };
-    enter(&mut solo, 3);
-    assert!(solo.replica.status().rejoining, "of five answers the highest counts");
-    welcome(&mut solo, 5, [7; 32], 2);
-    assert!(!solo.replica.status().rejoining, "of six the five lowest do");
-}
-
-#[test]
-fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_an_interval() {
-    let mut solo = Solo::with(cluster(4), 1, Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) });
-    let lost = |solo: &mut Solo, nonce: u8| {
-        let bytes = solo.forge.rejoin(solo.as_traitor(3), [nonce; 32]);
-        solo.feed(&bytes);
-        said(solo, "Welcome by R1 to R3")
-    };
-    assert!(lost(&mut solo, 1)[0].contains("want v0"));
-    assert_eq!(solo.replica.status().wish, view(1));
-    assert!(lost(&mut solo, 1)[0].contains("want v0"), "its own help must not raise the bound");
-    assert!(lost(&mut solo, 2)[0].contains("want v1"));
-    assert_eq!(solo.replica.status().wish, view(1), "once in an interval");
-    solo.pass(10 * T);
-    assert!(lost(&mut solo, 3)[0].contains("want v1"));
-    assert_eq!(solo.replica.status().wish, view(2));
-}
-
-#[test]
-fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
-    let mut solo = backup();
-    let status = |solo: &mut Solo, in_view: u64, ordinal: u64| {
-        let forged = ForgedStatus { ordinal, view: view(in_view), ..ForgedStatus::default() };
-        let bytes = solo.forge.status_of(solo.as_traitor(3), &forged);
-        solo.feed(&bytes)
-    };
-    assert_eq!(status(&mut solo, 0, 1 << 60), Disposition::Applied);
-    assert_eq!(status(&mut solo, 0, 1), Disposition::Ignored(Why::Stale));
-    let bytes = solo.forge.rejoin(solo.as_traitor(3), [1; 32]);
-    solo.feed(&bytes);
-    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied);
-    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied, "what is said again of before must not drown it");
-    // Above the view that it may have been in, its ordinals count again.
-    assert_eq!(status(&mut solo, 2, 7), Disposition::Applied);
-    assert_eq!(status(&mut solo, 2, 7), Disposition::Ignored(Why::Stale));
-    assert_eq!(status(&mut solo, 2, 8), Disposition::Applied);
-}
-
-#[test]
-fn v1_a_wish_is_on_record_before_anybody_is_told_of_it() {
-    let mut solo = backup();
-    solo.wants(&[2], 1);
-    // Requests that wait make it lose patience.
-    let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(1), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes);
-    solo.words();
-    solo.records.clear();
-    let mut outbox = logothete::Outbox::new();
-    solo.now = solo.now.after(2 * T);
-    solo.replica.step(solo.now, Input::Timer, &mut outbox);
-    assert_eq!(solo.replica.status().wish, view(1));
-    let outputs: Vec<String> = outbox.drain().map(|output| output.to_string()).collect();
-    assert!(outputs.iter().any(|output| output.contains("Wish v1")), "{outputs:?}");
-    assert!(!outputs.iter().any(|output| output.contains("Status")), "not told yet: {outputs:?}");
-    assert_eq!(View::new(1), solo.replica.status().wish);
-}
-
 #[test]
 fn p1_nothing_is_accepted_beyond_the_window() {
     let mut solo = backup();
@@ -476,4 +356,101 @@ fn p1_nothing_is_accepted_beyond_the_window() {
     }
     assert_eq!(solo.replica.status().head, at(8), "L = 8, although the pipeline would have room");
     assert_eq!(solo.votes().last(), Some(&(Prepare, 0, 8)));
+}
+
+#[test]
+fn p5_no_position_is_decided_beyond_the_window() {
+    let mut solo = backup();
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.propose(0, block);
+        if [4, 7].map(at).contains(&block.sequence_number()) {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(9), blocks[8].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().decided, at(8), "all nine are held, but only eight are within L of stable");
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.replica.status().decided, at(9));
+}
+
+#[test]
+fn p2_a_base_above_the_window_waits_for_the_checkpoint_that_opens_it() {
+    let mut solo = Solo::with(cluster(4), 2, Tuning { retention: 2, ..Tuning::from_timeout(T) });
+    let blocks = solo.blocks(9);
+    for block in &blocks {
+        solo.propose(0, block);
+        if [4, 7].map(at).contains(&block.sequence_number()) {
+            let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+    }
+    // The others have a stable checkpoint, and went on to 9.
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(9), blocks[8].digest()));
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(1), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[1], view(1), &claims, None);
+    solo.feed(&new_view);
+    assert_eq!((solo.replica.status().view, solo.replica.status().head), (view(1), at(9)));
+    assert!(!solo.votes().iter().any(|(_, in_view, _)| *in_view == 1));
+    decide(&mut solo, &blocks[0]);
+    decide(&mut solo, &blocks[1]);
+    let manifest = solo.take_checkpoint(PART).expect("ordered");
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.votes(), [(Prepare, 1, 9)]);
+}
+
+#[test]
+fn i7_a_new_view_against_a_decision_halts() {
+    let mut solo = Solo::with(cluster(4), 2, Tuning::from_timeout(T));
+    let blocks = solo.blocks(1);
+    decide(&mut solo, &blocks[0]);
+    let other = solo.block_saying(1, solo.genesis().1, 1, b"other");
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, (at(1), other.digest()));
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    assert_eq!(solo.feed(&new_view), Disposition::Halted);
+}
+
+#[test]
+fn c2_stable_only_rises_and_the_snapshot_before_it_stays_for_those_who_fetch_it() {
+    let mut solo = backup();
+    let mut checkpoints = Vec::new();
+    for block in solo.blocks(4) {
+        decide(&mut solo, &block);
+        if let Some(manifest) = solo.take_checkpoint(PART) {
+            checkpoints.push(solo.forge.checkpoint_of(&manifest));
+            stable_at(&mut solo, checkpoints[checkpoints.len() - 1]);
+        }
+    }
+    assert_eq!(solo.replica.status().stable, at(4));
+    assert_eq!(stable_at(&mut solo, checkpoints[0]), Disposition::Ignored(Why::Stale));
+    assert_eq!(solo.replica.status().stable, at(4));
+    assert!(matches!(solo.commands.last(), Some(AppCommand::DiscardBefore(number)) if *number == at(2)), "{:?}", solo.commands);
+    for (ordinal, checkpoint) in (1..).zip(&checkpoints) {
+        let fetch = solo.forge.fetch_manifest(solo.as_traitor(3), ordinal, checkpoint.position.0, checkpoint.state);
+        solo.feed(&fetch);
+        assert_eq!(said(&mut solo, "to R3: Manifest").len(), 1, "{checkpoint:?}");
+    }
+}
+
+#[test]
+fn c2_what_is_held_for_laggards_is_bounded_in_batches_and_in_bytes() {
+    for (retention, retention_bytes_max, floor) in [(3, u64::MAX, 1), (0, u64::MAX, 4), (3, 0, 4)] {
+        let mut solo = Solo::with(cluster(4), 1, Tuning { retention, retention_bytes_max, ..Tuning::from_timeout(T) });
+        for block in solo.blocks(6) {
+            decide(&mut solo, &block);
+            if let Some(manifest) = solo.take_checkpoint(PART).filter(|_| block.sequence_number() < at(6)) {
+                let checkpoint = solo.forge.checkpoint_of(&manifest);
+                stable_at(&mut solo, checkpoint);
+            }
+        }
+        let status = solo.replica.status();
+        assert_eq!((status.stable, status.decided), (at(4), at(6)));
+        assert_eq!(status.floor, at(floor), "retention {retention}, bytes {retention_bytes_max}; never above stable");
+    }
 }

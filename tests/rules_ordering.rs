@@ -2,8 +2,9 @@
 
 mod support;
 
+use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Disposition, Event, Input, Outbox, Output, Time, Why};
+use logothete::{Bytes, Disposition, Event, Input, Outbox, Output, Time, Why};
 use support::solo::{Solo, at};
 
 #[test]
@@ -283,8 +284,8 @@ fn d1_replies_wait_until_high_is_durable() {
         let sends = outbox.sends().into_iter().flat_map(|send| send.sign(&solo.keys[1]).expect("signed"));
         sends.filter(|envelope| envelope.kind() == logothete::MessageKind::Reply).count()
     };
-    assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable");
     for write in writes {
+        assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable: {write}");
         let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
         solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
     }
@@ -299,4 +300,139 @@ fn p1_a_block_that_is_held_is_accepted_at_its_own_number_only() {
     assert_eq!(solo.replica.status().blocks, 1);
     solo.vote(0, Prepare, 0, (at(1), far.digest()));
     assert_eq!((solo.votes(), solo.replica.status().head), (vec![], at(0)), "no position is skipped, whatever number a vote gives");
+}
+
+#[test]
+fn p3_votes_for_other_digests_do_not_make_up_a_quorum() {
+    let mut solo = Solo::new(4, 1);
+    for kind in [Prepare, Commit] {
+        for (member, operation) in [(0, b"one"), (2, b"two"), (3, b"six")] {
+            let block = solo.block_saying(1, solo.genesis().1, 1, operation);
+            assert_eq!(solo.vote(member, kind, 0, (at(1), block.digest())), Disposition::Applied);
+        }
+        let certified = solo.words().into_iter().find(|words| words.contains("Commit"));
+        assert_eq!(certified, None, "three votes for three digests");
+    }
+    assert_eq!(solo.replica.status().head, at(0));
+}
+
+#[test]
+fn p5_prepares_decide_nothing() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let position = (at(1), block.digest());
+    solo.propose(0, &block);
+    for member in [2, 3] {
+        solo.vote(member, Prepare, 0, position);
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, position);
+    solo.feed_certificate(&certificate);
+    solo.vote(3, Commit, 0, position);
+    assert_eq!(solo.votes(), [(Prepare, 0, 1), (Commit, 0, 1)]);
+    assert_eq!(solo.decisions.len(), 0, "four Prepares, and two Commits with the own one");
+    solo.vote(2, Commit, 0, position);
+    assert_eq!(solo.decisions.len(), 1);
+}
+
+#[test]
+fn p5_the_highest_position_stays_the_target() {
+    let mut solo = Solo::new(4, 1);
+    let mut blocks = solo.blocks(3);
+    for (in_view, number) in [(0, 3), (5, 2)] {
+        let certificate = solo.certificate(&[0, 2, 3], Commit, in_view, (at(number), blocks[number as usize - 1].digest()));
+        solo.feed_certificate(&certificate);
+    }
+    blocks.reverse();
+    let chain = solo.forge.chain(None, &blocks);
+    solo.feed(&chain);
+    assert_eq!(solo.decisions.len(), 3, "what was certified in a lower view is decided all the same");
+}
+
+#[test]
+fn p5_a_commit_certificate_against_the_decided_log_halts() {
+    // In the view in which that was decided, in a higher one, and in a lower one.
+    for (first, second) in [(0, 0), (0, 1), (1, 0)] {
+        let mut solo = Solo::new(4, 2);
+        let (one, other) = (solo.block(1, solo.genesis().1, 1), solo.block_saying(1, solo.genesis().1, 1, b"other"));
+        let certificate = solo.certificate(&[0, 1, 3], Commit, first, (at(1), one.digest()));
+        let chain = solo.forge.chain(Some(&certificate), &[one]);
+        solo.feed(&chain);
+        assert_eq!(solo.decisions.len(), 1);
+        let certificate = solo.certificate(&[0, 1, 3], Commit, second, (at(1), other.digest()));
+        assert_eq!(solo.feed_certificate(&certificate), Disposition::Halted, "decided in {first}, certified in {second}");
+    }
+}
+
+#[test]
+fn i2_two_certificates_at_one_position_halt() {
+    for kinds in [[Prepare, Prepare], [Prepare, Commit], [Commit, Prepare]] {
+        let mut solo = Solo::new(4, 1);
+        let (one, other) = (solo.block(1, solo.genesis().1, 1), solo.block_saying(1, solo.genesis().1, 1, b"other"));
+        let certificates = kinds.map(|kind| solo.certificate(&[0, 2, 3], kind, 0, (at(1), one.digest())));
+        for certificate in &certificates {
+            assert_eq!(solo.feed_certificate(certificate), Disposition::Applied);
+        }
+        let contradicts = solo.certificate(&[0, 2, 3], kinds[1], 0, (at(1), other.digest()));
+        assert_eq!(solo.feed_certificate(&contradicts), Disposition::Halted, "{kinds:?}");
+    }
+}
+
+#[test]
+fn d1_a_commit_does_not_count_before_its_record_is_durable() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.block(1, solo.genesis().1, 1);
+    let position = (at(1), block.digest());
+    solo.propose(0, &block);
+    for member in [0, 3] {
+        solo.vote(member, Commit, 0, position);
+    }
+    // By hand: the write is held back.
+    let prepared = solo.certificate(&[0, 2, 3], Prepare, 0, position);
+    let bytes = solo.forge.certificate_message(&prepared);
+    let mut outbox = Outbox::new();
+    solo.feed_into(&bytes, &mut outbox);
+    let writes = outbox.writes();
+    assert_eq!((writes.len(), outbox.app().len()), (1, 0), "promised, and not yet counted");
+    solo.make_durable(writes, &mut outbox);
+    assert_eq!(outbox.app().len(), 1);
+}
+
+/// Decides these blocks; the service is yet to answer.
+fn decided(solo: &mut Solo, blocks: &[ForgedBlock], outbox: &mut Outbox) {
+    let last = blocks.last().expect("a block");
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (last.sequence_number(), last.digest()));
+    let downwards: Vec<ForgedBlock> = blocks.iter().rev().cloned().collect();
+    let chain = solo.forge.chain(Some(&certificate), &downwards);
+    solo.feed_into(&chain, outbox);
+    let writes = outbox.writes();
+    solo.make_durable(writes, outbox);
+}
+
+#[test]
+fn s2_a_service_that_gives_too_few_results_or_one_too_long_halts_its_replica() {
+    for results in [vec![], vec![b"one".to_vec(), b"two".to_vec()], vec![vec![0; 64 * 1024 + 1]]] {
+        let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+        let blocks = solo.blocks(1);
+        decided(&mut solo, &blocks, &mut outbox);
+        let results = results.into_iter().map(Bytes::from).collect();
+        assert_eq!(solo.step(Input::Executed { sequence_number: at(1), results }), Disposition::Halted);
+    }
+}
+
+#[test]
+fn i14_results_belong_to_their_batch_in_whatever_order_they_come() {
+    let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+    let blocks = solo.blocks(2);
+    decided(&mut solo, &blocks, &mut outbox);
+    assert_eq!(outbox.app().len(), 2);
+    let executed = |number: u64| Input::Executed { sequence_number: at(number), results: vec![Bytes::from(vec![0; number as usize])] };
+    solo.step(executed(2));
+    assert_eq!((solo.replica.status().executed, solo.sent.len()), (at(0), 0), "batch 1 comes first");
+    solo.step(executed(1));
+    assert_eq!(solo.replica.status().executed, at(2));
+    let replies = solo.words();
+    for (reply, number) in replies.iter().zip(1..) {
+        assert!(reply.contains(&format!("Reply by R1 n{number} to")) && reply.ends_with(&format!(" {number} bytes")), "{replies:?}");
+    }
+    assert_eq!(replies.len(), 2);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Disposition, Event, MessageKind, Why};
+use logothete::{Disposition, Event, MessageKind, Outbox, Why};
 use std::time::Duration;
 use support::solo::{Solo, T, at, view};
 
@@ -358,4 +358,183 @@ fn p1_a_block_that_is_held_is_not_accepted_on_a_backups_word() {
     assert_eq!(solo.votes(), []);
     solo.vote(1, Prepare, 1, next);
     assert_eq!(solo.votes().first(), Some(&(Prepare, 1, 2)), "but on its primary's");
+}
+
+#[test]
+fn v1_a_view_change_is_a_want_and_so_is_a_status_in_a_view() {
+    let mut solo = Solo::new(4, 1);
+    for view_change in view_changes(&solo, &[2, 3], 3, None) {
+        let bytes = solo.forge.view_change_message(&view_change);
+        solo.feed(&bytes);
+    }
+    assert_eq!((wished(&solo), solo.replica.status().view), (3, view(3)));
+    for (ordinal, member) in [(1, 2), (2, 3)] {
+        let bytes = solo.forge.status(solo.as_traitor(member), ordinal, view(6), view(0), at(0));
+        solo.feed(&bytes);
+    }
+    assert_eq!(wished(&solo), 6, "who is in a view wants it");
+}
+
+#[test]
+fn v1_a_primary_that_was_proved_to_lie_before_is_not_waited_for() {
+    let proof = |solo: &Solo| {
+        let position = |byte| (at(1), logothete::Digest::new([byte; 32]));
+        let evidence = solo.forge.evidence(solo.as_traitor(2), Prepare, view(0), position(1), position(2));
+        solo.forge.evidence_message(&evidence)
+    };
+    let mut leaves = Solo::new(4, 1);
+    let bytes = proof(&leaves);
+    leaves.feed(&bytes);
+    assert_eq!(wished(&leaves), 0, "it is not the primary of this view");
+    leaves.wants(&[0, 2, 3], 2);
+    assert_eq!((leaves.replica.status().view, wished(&leaves)), (view(2), 3));
+    let mut enters = Solo::new(4, 1);
+    enters.feed(&bytes);
+    let certificate = enters.certificate(&[0, 2, 3], Prepare, 2, enters.genesis());
+    enters.feed_certificate(&certificate);
+    assert_eq!((enters.replica.status().view, wished(&enters)), (view(2), 3));
+}
+
+#[test]
+fn v2_what_a_claim_rests_on_is_taken_as_received() {
+    let mut solo = Solo::new(4, 1);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+    let bytes = solo.forge.view_change_message(&view_changes(&solo, &[3], 2, Some(&certificate))[0]);
+    solo.feed(&bytes);
+    solo.wants(&[0, 2], 2);
+    let claims = solo.view_changes();
+    assert!(claims.iter().any(|claim| claim.contains("by R1 claim (0,1)")), "{claims:?}");
+}
+
+#[test]
+fn v2_votes_and_certificates_of_a_view_left_count_no_more() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let position = (at(1), blocks[0].digest());
+    for kind in [Prepare, Commit] {
+        for member in [2, 3] {
+            solo.vote(member, kind, 0, position);
+        }
+    }
+    let claims = view_changes(&solo, &[0, 2, 3], 2, None);
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    assert_eq!(solo.votes(), [(Prepare, 2, 0)]);
+    for kind in [Prepare, Commit] {
+        solo.vote(0, kind, 2, position);
+    }
+    assert_eq!((solo.votes(), solo.replica.status().head), (vec![], at(0)), "two votes of view 0 and one of view 2");
+    for member in [2, 3] {
+        solo.vote(member, Prepare, 2, position);
+    }
+    assert_eq!(solo.votes(), [(Commit, 2, 1)]);
+    // In the next view again: a Commit of this one is none there, and what is certified here is not certified there.
+    let claims = view_changes(&solo, &[0, 2, 3], 4, None);
+    let new_view = solo.forge.new_view(&solo.keys[0], view(4), &claims, None);
+    solo.feed(&new_view);
+    let chain = solo.forge.chain(None, &[blocks[0].clone()]);
+    solo.feed(&chain);
+    solo.propose(4, &blocks[0]);
+    assert_eq!(solo.votes(), [(Prepare, 4, 0)], "c is not known in view 4");
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 4, position);
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), [(Commit, 4, 1)]);
+}
+
+#[test]
+fn v3_claims_for_other_views_do_not_count() {
+    let mut solo = Solo::new(4, 1);
+    solo.wants(&[0, 2, 3], 1);
+    for (member, to) in [(2, 5), (3, 1)] {
+        let bytes = solo.forge.view_change_message(&view_changes(&solo, &[member], to, None)[0]);
+        solo.feed(&bytes);
+    }
+    assert!(!solo.words().iter().any(|words| words.contains("NewView")), "R1's and R3's only");
+    let bytes = solo.forge.view_change_message(&view_changes(&solo, &[0], 1, None)[0]);
+    solo.feed(&bytes);
+    assert!(solo.words().iter().any(|words| words.contains("NewView v1 base n0") && words.contains("[R0, R1, R3]")));
+}
+
+#[test]
+fn v3_the_highest_claim_is_of_the_highest_view_whatever_its_number() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let far = solo.certificate(&[0, 2, 3], Prepare, 0, (at(3), blocks[2].digest()));
+    let high = solo.certificate(&[0, 2, 3], Prepare, 1, (at(1), blocks[0].digest()));
+    solo.wants(&[0, 2, 3], 5);
+    for (member, certificate) in [(2, &far), (3, &high)] {
+        let bytes = solo.forge.view_change_message(&view_changes(&solo, &[member], 5, Some(certificate))[0]);
+        solo.feed(&bytes);
+    }
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.contains("NewView v5 base n1")), "{words:?}");
+}
+
+/// Steps members' view changes to view 1, while all that is written is held back.
+fn step_claims(solo: &mut Solo, members: &[usize], outbox: &mut Outbox) {
+    for view_change in view_changes(solo, members, 1, None) {
+        let bytes = solo.forge.view_change_message(&view_change);
+        solo.feed_into(&bytes, outbox);
+    }
+}
+
+/// Makes durable what was held back; what is written next that holds a NewView, in words.
+fn new_views_after(solo: &mut Solo, outbox: &mut Outbox) -> Vec<String> {
+    let writes = outbox.writes();
+    solo.make_durable(writes, outbox);
+    outbox.writes().iter().map(ToString::to_string).filter(|words| words.contains("NewView")).collect()
+}
+
+#[test]
+fn v3_a_new_view_waits_for_the_own_claim_and_holds_exactly_a_quorum() {
+    let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+    step_claims(&mut solo, &[0, 2, 3], &mut outbox);
+    assert!(!solo.replica.status().normal, "left, and not on record yet");
+    let promised = new_views_after(&mut solo, &mut outbox);
+    assert!(matches!(&promised[..], [one] if one.contains("of [R0, R1, R2]")), "only then, of four claims: {promised:?}");
+}
+
+#[test]
+fn v3_a_new_view_is_promised_once_also_while_it_is_not_durable() {
+    let (mut solo, mut outbox) = (Solo::new(4, 1), Outbox::new());
+    step_claims(&mut solo, &[0, 2], &mut outbox);
+    let promised = new_views_after(&mut solo, &mut outbox);
+    assert_eq!(promised.len(), 1);
+    step_claims(&mut solo, &[3], &mut outbox);
+    assert_eq!(outbox.writes().len(), 0, "one claim more");
+}
+
+#[test]
+fn v4_a_certificate_of_the_view_that_is_waited_for_opens_it() {
+    let mut solo = Solo::new(4, 1);
+    solo.wants(&[0, 2, 3], 2);
+    assert!(!solo.replica.status().normal);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!((solo.replica.status().normal, solo.replica.status().head), (true, at(1)));
+    assert_eq!(solo.votes().last(), Some(&(Commit, 2, 1)));
+}
+
+#[test]
+fn v4_what_a_view_was_entered_by_binds_the_claims() {
+    let mut solo = Solo::new(4, 1);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+    let claims = view_changes(&solo, &[0, 2, 3], 2, Some(&certificate));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    solo.wants(&[0, 2, 3], 3);
+    let claims = solo.view_changes();
+    assert!(claims.iter().any(|claim| claim.contains("ViewChange v3 by R1 claim (0,1)")), "{claims:?}");
+}
+
+#[test]
+fn p4_a_certificate_of_a_view_that_was_left_still_raises_high() {
+    let mut solo = Solo::new(4, 1);
+    solo.wants(&[0, 2, 3], 2);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 1, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    solo.words();
+    solo.wants(&[0, 2, 3], 3);
+    let claims = solo.view_changes();
+    assert!(claims.iter().any(|claim| claim.contains("ViewChange v3 by R1 claim (1,1)")), "{claims:?}");
 }

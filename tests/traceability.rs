@@ -170,3 +170,27 @@ fn every_test_that_the_fault_list_names_exists() {
         assert!(tests.contains(&format!("fn {test}(")), "tests/README.md names {test}, and there is no such test");
     }
 }
+
+/// What a mutant takes out of the code stands there once, or nobody would see any more whether a test finds it.
+#[test]
+fn every_mutant_fits_the_code() {
+    let (mutants, mut wrong) = (read(&path("tests/mutants/mutants.txt")), Vec::new());
+    for mutant in mutants.split("\n\n") {
+        let (mut file, mut old): (Option<String>, Vec<&str>) = (None, Vec::new());
+        for line in mutant.lines().chain(["end"]) {
+            if let Some(taken) = line.strip_prefix("- ") {
+                old.push(taken);
+                continue;
+            }
+            if let (Some(code), false) = (&file, old.is_empty()) {
+                let times = code.matches(&old.join("\n")).count();
+                if times != 1 {
+                    wrong.push(format!("{}\n  {} stands there {times} times", mutant.lines().next().unwrap_or_default(), old.join("\n  ")));
+                }
+            }
+            old.clear();
+            file = line.strip_prefix("file ").map(|name| read(&path(name))).or(file);
+        }
+    }
+    assert!(wrong.is_empty(), "tests/mutants/mutants.txt:\n{}", wrong.join("\n"));
+}

@@ -179,6 +179,11 @@ impl Replica {
     /// Upon receiving a certificate, or having collected one.
     pub(super) fn on_certificate(&mut self, certificate: &Certificate) -> Step {
         self.compare_certificate(certificate)?;
+        // P5
+        let decided = self.chain.decided_digest(certificate.sequence_number);
+        if certificate.kind == VoteKind::Commit && decided.is_some_and(|digest| digest != certificate.digest) {
+            return Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty"));
+        }
         let view = self.promises.view();
         let mut prunes = false;
         let enters = certificate.view > view || (certificate.view == view && !self.promises.is_normal());
@@ -237,8 +242,8 @@ impl Replica {
     // P3
     fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
         let number = certificate.sequence_number;
-        // A decided position needs no vote of ours: its commit certificate is what we answer with (T2).
-        let is_open = number > self.chain.decided() && number >= self.vote_bounds().0;
+        // A decided position needs no vote of ours: its commit certificate is what we answer with (T2). Votes are counted above it.
+        let is_open = number >= self.vote_bounds().0;
         let is_wanted = certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number);
         if is_wanted && self.promises.is_normal() && self.may_vote() {
             let write = self.promises.promise_commit(certificate)?;

@@ -4,7 +4,8 @@ use super::{builder, client_key, replica_key};
 use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, Kind, Position, Seen, Traitor};
 use logothete::{
     AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Manifest, Outbox, Output, PeerLink,
-    Replica, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verifier, View, chunk_digest,
+    Replica, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verified, Verifier, View, Write,
+    chunk_digest,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub struct Solo {
     /// What else the service was told, in order.
     pub commands: Vec<AppCommand>,
     pub records: Vec<String>,
+    /// The same, as they stand on its disk.
+    pub log: Vec<(u64, Bytes)>,
+    tuning: Tuning,
     ordinal: u64,
 }
 
@@ -50,8 +54,9 @@ impl Solo {
         let cluster = Arc::new(cluster);
         let mut outbox = Outbox::new();
         let now = Time(1_000_000);
-        let replica = Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning, start, AppState::default(), [], &mut outbox)
-            .expect("a new replica starts");
+        let replica =
+            Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning.clone(), start, AppState::default(), [], &mut outbox)
+                .expect("a new replica starts");
         let mut solo = Self {
             forge: Forge::new(cluster.clone()),
             keys: (0..cluster.size() as usize).map(replica_key).collect(),
@@ -64,10 +69,24 @@ impl Solo {
             decisions: Vec::new(),
             commands: Vec::new(),
             records: Vec::new(),
+            log: Vec::new(),
+            tuning,
             ordinal: 1 << 50,
         };
         solo.serve(outbox);
         solo
+    }
+
+    /// The process ends, and starts again on its log; the service has lost all that it executed.
+    pub fn restart(&mut self) {
+        let (id, mut outbox) = (ReplicaId::new(self.me as u32), Outbox::new());
+        let (tuning, log) = (self.tuning.clone(), self.log.clone());
+        let recovered = Replica::recover(self.cluster.clone(), id, tuning, Start::Recovering, AppState::default(), log, &mut outbox);
+        self.replica = recovered.expect("a log that it wrote");
+        self.sent.clear();
+        self.decisions.clear();
+        self.commands.clear();
+        self.serve(outbox);
     }
 
     pub fn as_traitor(&self, index: usize) -> Traitor<'_> {
@@ -133,11 +152,30 @@ impl Solo {
         }
     }
 
+    /// Panics if the bytes don't pass verification.
+    pub fn verified(&self, bytes: &[u8]) -> Verified {
+        let unverified = Unverified::decode(PeerLink(0), bytes, self.cluster.limits()).expect("decodes");
+        Verifier::new(self.cluster.clone()).verify(unverified).expect("verifies")
+    }
+
     /// Verifies and steps; panics if the bytes don't pass verification.
     pub fn feed(&mut self, bytes: &[u8]) -> Disposition {
-        let unverified = Unverified::decode(PeerLink(0), bytes, self.cluster.limits()).expect("decodes");
-        let verified = Verifier::new(self.cluster.clone()).verify(unverified).expect("verifies");
+        let verified = self.verified(bytes);
         self.step(Input::Message(verified))
+    }
+
+    /// The same, but what is written is held back.
+    pub fn feed_into(&mut self, bytes: &[u8], outbox: &mut Outbox) -> Disposition {
+        let verified = self.verified(bytes);
+        self.replica.step(self.now, Input::Message(verified), outbox)
+    }
+
+    /// Makes these records durable, signs what waited for them, and puts into `outbox` what comes of that.
+    pub fn make_durable(&mut self, writes: Vec<Write>, outbox: &mut Outbox) {
+        for write in writes {
+            let (_, receipt) = write.persisted().sign(&self.keys[self.me]).expect("signed");
+            self.replica.step(self.now, Input::Persisted(receipt), outbox);
+        }
     }
 
     pub fn refuses(&self, bytes: &[u8]) -> bool {
@@ -165,6 +203,8 @@ impl Solo {
             match output {
                 Output::Write(write) => {
                     self.records.push(format!("{write}"));
+                    self.log.retain(|(index, _)| write.discards_before().is_none_or(|kept| *index >= kept));
+                    self.log.push((write.index(), Bytes::from(write.record().as_bytes())));
                     let (envelopes, receipt) = write.persisted().sign(&self.keys[self.me]).expect("signed");
                     self.sent.extend(envelopes);
                     self.step(Input::Persisted(receipt));

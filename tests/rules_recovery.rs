@@ -1,0 +1,323 @@
+//! D1, D2: what was promised still binds after a restart, and after one more: then a State record alone says it. Rule by rule, among forged messages.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
+use logothete::{Disposition, Event, MessageKind, Start, Tuning};
+use support::builder;
+use support::solo::{Solo, T, at, view};
+
+/// Replica 1 of 4: the primary of view 1. K = 2, L = 8, P = 4.
+fn solo() -> Solo {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    Solo::with(cluster, 1, Tuning::from_timeout(T))
+}
+
+/// Once, and twice: the first time its records are read, the second time the State written at the first.
+const RESTARTS: [usize; 2] = [1, 2];
+
+fn restart(solo: &mut Solo, times: usize) {
+    (0..times).for_each(|_| solo.restart());
+}
+
+fn view_change(solo: &Solo, member: usize, to: u64) -> ForgedViewChange {
+    solo.forge.view_change(solo.as_traitor(member), view(to), None)
+}
+
+fn feed_view_changes(solo: &mut Solo, members: &[usize], to: u64) {
+    for member in members {
+        let bytes = solo.forge.view_change_message(&view_change(solo, *member, to));
+        solo.feed(&bytes);
+    }
+}
+
+fn other_block(solo: &Solo) -> ForgedBlock {
+    solo.block_saying(1, solo.genesis().1, 1, b"other")
+}
+
+/// Envelopes of this kind that were sent since the last look, as bytes.
+fn sent(solo: &mut Solo, kind: MessageKind) -> Vec<Vec<u8>> {
+    std::mem::take(&mut solo.sent).iter().filter(|envelope| envelope.kind() == kind).map(|envelope| envelope.encode().to_vec()).collect()
+}
+
+#[test]
+fn p2_no_second_prepare_at_a_position_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(3);
+        solo.propose(0, &blocks[0]);
+        solo.propose(0, &blocks[1]);
+        let before = sent(&mut solo, MessageKind::Prepare);
+        restart(&mut solo, times);
+        assert_eq!(sent(&mut solo, MessageKind::Prepare), before[1..], "the highest is said again, byte for byte");
+        let other = other_block(&solo);
+        solo.propose(0, &other);
+        let chain = solo.forge.chain(None, &[other]);
+        solo.feed(&chain);
+        solo.propose(0, &blocks[0]);
+        solo.propose(0, &blocks[1]);
+        assert_eq!(solo.votes(), []);
+        solo.propose(0, &blocks[2]);
+        assert_eq!(solo.votes(), [(Prepare, 0, 3)], "it goes on above");
+    }
+}
+
+#[test]
+fn d2_the_blocks_of_a_vote_are_held_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(3);
+        // Accepted above a gap: the last one's record has to hold them all.
+        for block in blocks.iter().rev() {
+            solo.propose(0, block);
+        }
+        restart(&mut solo, times);
+        assert_eq!(solo.replica.status().blocks, 3);
+        solo.sent.clear();
+        let fetch = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(3), blocks[2].digest()));
+        solo.feed(&fetch);
+        assert!(solo.words().iter().any(|words| words.starts_with("to R3: Chain 3 blocks")));
+    }
+}
+
+#[test]
+fn p4_a_commit_binds_the_claims_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let block = solo.blocks(1).remove(0);
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), block.digest()));
+        solo.feed_certificate(&certificate);
+        let before = sent(&mut solo, MessageKind::Commit);
+        assert_eq!(before.len(), 1);
+        restart(&mut solo, times);
+        assert_eq!(sent(&mut solo, MessageKind::Commit), before, "said again");
+        solo.wants(&[0, 2, 3], 2);
+        let claims = solo.view_changes();
+        assert!(claims.iter().any(|claim| claim.starts_with("to all: ViewChange v2") && claim.contains("claim (0,1)")), "{claims:?}");
+    }
+}
+
+#[test]
+fn p3_no_second_commit_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        for block in &blocks {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+        restart(&mut solo, times);
+        assert_eq!(solo.votes(), [(Commit, 0, 2)], "the highest is said again");
+        for block in &blocks {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+            solo.feed_certificate(&certificate);
+        }
+        assert_eq!(solo.votes(), []);
+    }
+}
+
+#[test]
+fn v2_a_view_that_was_left_stays_left_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(1);
+        solo.wants(&[0, 2, 3], 2);
+        let before = sent(&mut solo, MessageKind::ViewChange);
+        restart(&mut solo, times);
+        let status = solo.replica.status();
+        assert_eq!((status.view, status.normal), (view(2), false));
+        assert_eq!(sent(&mut solo, MessageKind::ViewChange), before, "said again, byte for byte");
+        solo.propose(0, &blocks[0]);
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 1, (at(1), blocks[0].digest()));
+        solo.feed_certificate(&certificate);
+        solo.wants(&[0, 2, 3], 2);
+        assert_eq!((solo.votes(), solo.view_changes()), (vec![], vec![]), "nothing below view 2, and no second claim for it");
+    }
+}
+
+#[test]
+fn v3_a_new_view_that_was_promised_is_the_only_one_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        solo.wants(&[0, 2, 3], 1);
+        feed_view_changes(&mut solo, &[0, 2], 1);
+        let before = sent(&mut solo, MessageKind::NewView);
+        assert_eq!(before.len(), 1);
+        // As if the crash had come before the view was entered.
+        let end = solo.records.iter().position(|record| record.contains("Base v1")).expect("entered");
+        let index = solo.log[end].0;
+        solo.log.retain(|(record, _)| *record < index);
+        restart(&mut solo, times);
+        assert_eq!(sent(&mut solo, MessageKind::NewView), before, "said again, byte for byte");
+        assert!(solo.replica.status().normal, "and entered by, now that it is durable");
+        // A higher claim that would have led to another one.
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+        let late = solo.forge.view_change(solo.as_traitor(3), view(1), Some(&certificate));
+        let bytes = solo.forge.view_change_message(&late);
+        solo.feed(&bytes);
+        assert_eq!(sent(&mut solo, MessageKind::NewView), [] as [Vec<u8>; 0]);
+    }
+}
+
+#[test]
+fn v4_a_view_that_was_entered_is_not_entered_again_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        let claims = [0, 2, 3].map(|member| view_change(&solo, member, 2));
+        let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+        solo.feed(&new_view);
+        let opened = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+        solo.feed_certificate(&opened);
+        solo.propose(2, &blocks[0]);
+        assert_eq!(solo.votes(), [(Prepare, 2, 0), (Prepare, 2, 1)]);
+        restart(&mut solo, times);
+        let status = solo.replica.status();
+        assert_eq!((status.view, status.normal, status.head), (view(2), true, at(1)));
+        solo.votes();
+        // By another new view of the same view, from a higher claim.
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 1, (at(1), other_block(&solo).digest()));
+        let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+        let second = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+        assert_ne!(solo.feed(&second), Disposition::Applied);
+        assert_eq!((solo.votes(), solo.replica.status().head), (vec![], at(1)));
+    }
+}
+
+#[test]
+fn p1_what_was_certified_in_the_view_stays_certified_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(1), blocks[0].digest()));
+        let chain = solo.forge.chain(Some(&certificate), &blocks[..1]);
+        solo.feed(&chain);
+        solo.propose(2, &blocks[1]);
+        restart(&mut solo, times);
+        solo.votes();
+        let next = solo.block(3, blocks[1].digest(), 3);
+        solo.propose(2, &next);
+        assert_eq!(solo.votes(), [(Prepare, 2, 3)], "c is known");
+    }
+}
+
+#[test]
+fn v5_the_highest_vote_binds_after_a_rebase_and_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let (mine, theirs) = (other_block(&solo), solo.blocks(1).remove(0));
+        let opened = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+        solo.feed_certificate(&opened);
+        solo.propose(2, &mine);
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(1), theirs.digest()));
+        solo.feed_certificate(&certificate);
+        assert_eq!(solo.votes(), [(Prepare, 2, 1), (Commit, 2, 1)]);
+        // As if the crash had come right behind the new base.
+        let end = solo.records.iter().rposition(|record| record.contains("Base v2")).expect("moved");
+        let index = solo.log[end].0;
+        solo.log.retain(|(record, _)| *record <= index);
+        restart(&mut solo, times);
+        solo.votes();
+        let chain = solo.forge.chain(None, &[theirs]);
+        solo.feed(&chain);
+        assert_eq!((solo.replica.status().blocks, solo.votes()), (2, vec![]), "no second vote at its top");
+    }
+}
+
+#[test]
+fn v1_a_wish_is_not_taken_back_by_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let evidence =
+            solo.forge.evidence(solo.as_traitor(0), Prepare, view(0), (at(1), solo.genesis().1), (at(1), other_block(&solo).digest()));
+        let bytes = solo.forge.evidence_message(&evidence);
+        solo.feed(&bytes);
+        assert_eq!(solo.replica.status().wish, view(1));
+        restart(&mut solo, times);
+        assert_eq!(solo.replica.status().wish, view(1), "it may have been told");
+    }
+}
+
+#[test]
+fn p5_what_was_decided_is_decided_again_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(3);
+        for block in &blocks {
+            solo.propose(0, block);
+        }
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+        solo.feed_certificate(&certificate);
+        restart(&mut solo, times);
+        solo.pass(T / 100);
+        let executed: Vec<_> = solo.decisions.iter().map(logothete::Decision::sequence_number).collect();
+        assert_eq!(executed, [at(1), at(2), at(3)], "by what the log holds alone");
+    }
+}
+
+#[test]
+fn c1_no_second_vote_on_a_checkpoint_after_a_restart() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        for block in &blocks {
+            solo.propose(0, block);
+        }
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(2), blocks[1].digest()));
+        solo.feed_certificate(&certificate);
+        let manifest = solo.take_checkpoint(b"the state").expect("ordered");
+        let before = sent(&mut solo, MessageKind::Checkpoint);
+        assert_eq!(before.len(), 1);
+        restart(&mut solo, times);
+        assert_eq!(sent(&mut solo, MessageKind::Checkpoint), before, "said again, byte for byte");
+        // The service executes once more, with another outcome.
+        solo.pass(T / 100);
+        solo.take_checkpoint(b"another state").expect("ordered again");
+        assert_eq!(sent(&mut solo, MessageKind::Checkpoint), [] as [Vec<u8>; 0]);
+        assert_eq!(solo.replica.status().diverged, Some(at(2)), "C4: it is not deterministic");
+        assert!(solo.events.iter().any(|event| matches!(event, Event::Diverged { .. })));
+        // The others have what it voted for: it is stable all the same.
+        let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+        let bytes = solo.forge.stable_message(&stable);
+        solo.feed(&bytes);
+        assert_eq!(solo.replica.status().stable, at(2));
+    }
+}
+
+#[test]
+fn d2_the_silence_after_a_lost_log_is_not_ended_by_a_restart() {
+    for times in RESTARTS {
+        let cluster = builder(4, 2).pipeline(4).build().expect("a valid cluster");
+        let mut solo = Solo::starting(cluster, 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] });
+        solo.pass(T);
+        let before = sent(&mut solo, MessageKind::Rejoin);
+        restart(&mut solo, times);
+        solo.pass(T);
+        assert_eq!(sent(&mut solo, MessageKind::Rejoin)[..1], before[..1], "under the same nonce");
+        let block = solo.blocks(1).remove(0);
+        solo.propose(0, &block);
+        solo.wants(&[0, 2, 3], 3);
+        assert!(solo.replica.status().rejoining);
+        assert_eq!((solo.votes(), solo.view_changes()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn t2_ordinals_rise_across_restarts() {
+    let mut solo = solo();
+    // The variant and the replica stand before it.
+    let ordinal = |solo: &mut Solo| {
+        solo.pass(T * 4);
+        let status = sent(solo, MessageKind::Status).pop().expect("said when idle");
+        u64::from_le_bytes(status[8..16].try_into().expect("eight bytes"))
+    };
+    let mut last = 0;
+    for _ in 0..3 {
+        let next = ordinal(&mut solo);
+        assert!(next > last, "{next} after {last}");
+        last = ordinal(&mut solo);
+        solo.restart();
+        solo.sent.clear();
+    }
+}

@@ -1,0 +1,213 @@
+//! D2, D1, V1: a replica that has lost its log, and what others are told when, among forged messages.
+
+mod support;
+
+use logothete::sim::forge::ForgedStatus;
+use logothete::sim::forge::Kind::Prepare;
+use logothete::{Cluster, Disposition, Event, Input, ReplicaId, Start, Tuning, View, Why};
+use std::time::Duration;
+use support::builder;
+use support::solo::{Solo, T, view};
+
+/// K = 2, L = 8, P = 4.
+fn cluster(replicas: usize) -> Cluster {
+    builder(replicas, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster")
+}
+
+fn backup() -> Solo {
+    Solo::with(cluster(4), 1, Tuning::from_timeout(T))
+}
+
+fn said(solo: &mut Solo, what: &str) -> Vec<String> {
+    solo.words().into_iter().filter(|words| words.contains(what)).collect()
+}
+
+fn rejoining() -> Solo {
+    Solo::starting(cluster(4), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] })
+}
+
+fn welcome(solo: &mut Solo, from: usize, nonce: [u8; 32], want: u64) -> Disposition {
+    let me = logothete::ReplicaId::new(solo.me as u32);
+    let bytes = solo.forge.welcome(solo.as_traitor(from), me, nonce, view(want));
+    solo.feed(&bytes)
+}
+
+fn enter(solo: &mut Solo, in_view: u64) {
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, in_view, solo.genesis());
+    solo.feed_certificate(&certificate);
+}
+
+#[test]
+fn d2_a_rejoining_replica_is_silent_up_to_the_bound_and_speaks_above_it() {
+    let mut solo = rejoining();
+    solo.pass(Duration::ZERO);
+    assert_eq!(said(&mut solo, "Rejoin by R1").len(), 1);
+    let blocks = solo.blocks(1);
+    solo.propose(0, &blocks[0]);
+    solo.wants(&[0, 2, 3], 3);
+    solo.pass(10 * T);
+    assert_eq!(solo.votes(), []);
+    assert_eq!(solo.replica.status().view, view(0), "it wishes and leaves for nothing");
+    // Two answers are no quorum of others.
+    welcome(&mut solo, 0, [7; 32], 3);
+    welcome(&mut solo, 2, [7; 32], 3);
+    enter(&mut solo, 4);
+    assert!(solo.replica.status().rejoining);
+    // An answer to another question counts nothing, nor does one to somebody else.
+    assert_eq!(welcome(&mut solo, 3, [8; 32], 0), Disposition::Ignored(Why::NotNeeded));
+    let to_another = solo.forge.welcome(solo.as_traitor(3), ReplicaId::new(2), [7; 32], view(0));
+    assert_eq!(solo.feed(&to_another), Disposition::Ignored(Why::NotNeeded));
+    assert!(solo.replica.status().rejoining);
+    welcome(&mut solo, 3, [7; 32], 4);
+    assert!(solo.replica.status().rejoining, "view 4 is not above the bound");
+    enter(&mut solo, 5);
+    assert!(!solo.replica.status().rejoining);
+    assert!(solo.events.contains(&Event::Rejoined { view: view(5) }));
+    assert_eq!(solo.votes(), [], "the base is certified already");
+    assert!(solo.records.last().is_some_and(|record| record.contains("State v5")), "{:?}", solo.records);
+}
+
+#[test]
+fn d2_liars_with_high_wants_do_not_keep_a_replica_out() {
+    let mut solo = Solo::starting(cluster(7), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] });
+    welcome(&mut solo, 6, [7; 32], u64::MAX);
+    for from in [0, 2, 3, 4] {
+        welcome(&mut solo, from, [7; 32], 2);
+    }
+    let enter = |solo: &mut Solo, in_view: u64| {
+        let certificate = solo.certificate(&[0, 2, 3, 4, 5], Prepare, in_view, solo.genesis());
+        solo.feed_certificate(&certificate);
+    };
+    enter(&mut solo, 3);
+    assert!(solo.replica.status().rejoining, "of five answers the highest counts");
+    welcome(&mut solo, 5, [7; 32], 2);
+    assert!(!solo.replica.status().rejoining, "of six the five lowest do");
+}
+
+#[test]
+fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_an_interval() {
+    let mut solo = Solo::with(cluster(4), 1, Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) });
+    let lost = |solo: &mut Solo, nonce: u8| {
+        let bytes = solo.forge.rejoin(solo.as_traitor(3), [nonce; 32]);
+        solo.feed(&bytes);
+        said(solo, "Welcome by R1 to R3")
+    };
+    assert!(lost(&mut solo, 1)[0].contains("want v0"));
+    assert_eq!(solo.replica.status().wish, view(1));
+    assert!(lost(&mut solo, 1)[0].contains("want v0"), "its own help must not raise the bound");
+    assert!(lost(&mut solo, 2)[0].contains("want v1"));
+    assert_eq!(solo.replica.status().wish, view(1), "once in an interval");
+    solo.pass(10 * T);
+    assert!(lost(&mut solo, 3)[0].contains("want v1"));
+    assert_eq!(solo.replica.status().wish, view(2));
+}
+
+#[test]
+fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
+    let mut solo = backup();
+    let status = |solo: &mut Solo, in_view: u64, ordinal: u64| {
+        let forged = ForgedStatus { ordinal, view: view(in_view), ..ForgedStatus::default() };
+        let bytes = solo.forge.status_of(solo.as_traitor(3), &forged);
+        solo.feed(&bytes)
+    };
+    assert_eq!(status(&mut solo, 0, 1 << 60), Disposition::Applied);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Ignored(Why::Stale));
+    let bytes = solo.forge.rejoin(solo.as_traitor(3), [1; 32]);
+    solo.feed(&bytes);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Applied, "what is said again of before must not drown it");
+    // Above the view that it may have been in, its ordinals count again.
+    assert_eq!(status(&mut solo, 2, 7), Disposition::Applied);
+    assert_eq!(status(&mut solo, 2, 7), Disposition::Ignored(Why::Stale));
+    assert_eq!(status(&mut solo, 2, 8), Disposition::Applied);
+}
+
+#[test]
+fn v1_a_wish_is_on_record_before_anybody_is_told_of_it() {
+    let mut solo = backup();
+    solo.wants(&[2], 1);
+    // Requests that wait make it lose patience.
+    let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+    solo.words();
+    solo.records.clear();
+    let mut outbox = logothete::Outbox::new();
+    solo.now = solo.now.after(2 * T);
+    solo.replica.step(solo.now, Input::Timer, &mut outbox);
+    assert_eq!(solo.replica.status().wish, view(1));
+    let outputs: Vec<String> = outbox.drain().map(|output| output.to_string()).collect();
+    assert!(outputs.iter().any(|output| output.contains("Wish v1")), "{outputs:?}");
+    assert!(!outputs.iter().any(|output| output.contains("Status")), "not told yet: {outputs:?}");
+    assert_eq!(View::new(1), solo.replica.status().wish);
+}
+
+#[test]
+fn d1_a_receipt_is_for_its_record_and_those_below() {
+    let mut solo = backup();
+    let mut outbox = logothete::Outbox::new();
+    let block = solo.blocks(1).remove(0);
+    let proposal = solo.forge.pre_prepare(&solo.keys[0], view(0), &block);
+    solo.feed_into(&proposal, &mut outbox);
+    solo.now = solo.now.after(2 * T);
+    solo.replica.step(solo.now, Input::Timer, &mut outbox);
+    let mut writes = outbox.writes();
+    assert_eq!(writes.iter().map(logothete::Write::index).collect::<Vec<_>>(), [1, 2], "a vote, and a wish");
+    let statuses = |outbox: &mut logothete::Outbox| outbox.drain().filter(|output| output.to_string().contains("Status")).count();
+    let wish = writes.split_off(1);
+    solo.make_durable(writes, &mut outbox);
+    assert_eq!(statuses(&mut outbox), 0, "the wish is not durable yet");
+    solo.make_durable(wish, &mut outbox);
+    assert_eq!(statuses(&mut outbox), 1);
+}
+
+#[test]
+fn d2_what_a_rejoining_replica_enters_by_binds_its_claims() {
+    let claims_after = |entry: &dyn Fn(&Solo) -> Vec<u8>| {
+        let mut solo = rejoining();
+        for from in [0, 2, 3] {
+            welcome(&mut solo, from, [7; 32], 3);
+        }
+        let bytes = entry(&solo);
+        solo.feed(&bytes);
+        assert!(!solo.replica.status().rejoining);
+        solo.wants(&[0, 2, 3], 6);
+        said(&mut solo, "to all: ViewChange v6").join(" ")
+    };
+    let by_new_view = claims_after(&|solo| {
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+        let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(5), Some(&certificate)));
+        solo.forge.new_view(&solo.keys[1], view(5), &claims, None)
+    });
+    assert!(by_new_view.contains("claim (2,0)"), "{by_new_view}");
+    let by_certificate = claims_after(&|solo| {
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 5, solo.genesis());
+        solo.forge.certificate_message(&certificate)
+    });
+    assert!(by_certificate.contains("claim (5,0)"), "{by_certificate}");
+}
+
+#[test]
+fn d2_who_has_lost_its_own_log_answers_nobody_that_has_lost_one() {
+    let mut solo = rejoining();
+    let bytes = solo.forge.rejoin(solo.as_traitor(3), [3; 32]);
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotNeeded));
+    assert_eq!(said(&mut solo, "Welcome"), [""; 0]);
+}
+
+#[test]
+fn d2_a_rejoining_replica_records_what_it_fetched_before_it_speaks() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    let blocks = solo.blocks(2);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 5, (blocks[1].sequence_number(), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.replica.status().rejoining, "above the bound, but it may have vouched for batches that nobody else has");
+    let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert!(!solo.replica.status().rejoining);
+    solo.restart();
+    assert_eq!(solo.replica.status().blocks, 2, "{:?}", solo.records);
+}

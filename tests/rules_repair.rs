@@ -1,0 +1,280 @@
+//! T1, T2: what a replica tells, asks and answers, and how long it is patient; one among forged messages, rule by rule.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, ForgedStatus, Seen};
+use logothete::{Disposition, Envelope, MessageKind, Recipients, RequestNumber, Tuning, Why};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use support::solo::{Solo, T, at, view};
+use support::{builder, client_key};
+
+const MOMENT: Duration = Duration::from_millis(1);
+/// T2's interval while something is outstanding.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Replica 1 of 4. K = 2, L = 8, P = 4.
+fn solo() -> Solo {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    Solo::with(cluster, 1, Tuning::from_timeout(T))
+}
+
+fn wished(solo: &Solo) -> u64 {
+    solo.replica.status().wish.get()
+}
+
+fn decide(solo: &mut Solo, in_view: u64, block: &ForgedBlock) {
+    let certificate = solo.certificate(&[0, 2, 3], Commit, in_view, (block.sequence_number(), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+    solo.feed(&chain);
+}
+
+fn ask(solo: &mut Solo, number: u64) {
+    let request = solo.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+}
+
+/// What R3's status draws, in words.
+fn draws(solo: &mut Solo, status: &ForgedStatus) -> Vec<String> {
+    solo.sent.clear();
+    let bytes = solo.forge.status_of(solo.as_traitor(3), status);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    solo.words().into_iter().filter(|words| words.starts_with("to R3: ")).collect()
+}
+
+fn statuses(sent: &[Envelope]) -> usize {
+    sent.iter().filter(|envelope| envelope.kind() == MessageKind::Status).count()
+}
+
+#[test]
+fn t1_what_was_accepted_is_to_be_decided_in_time() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    solo.propose(0, &blocks[0]);
+    solo.pass(T / 2);
+    solo.propose(0, &blocks[1]);
+    solo.pass(T / 2 - MOMENT);
+    assert_eq!(wished(&solo), 0);
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), 1, "the oldest one counts");
+}
+
+#[test]
+fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_decided() {
+    let mut solo = solo();
+    let blocks = solo.blocks(4);
+    solo.wants(&[0, 2, 3], 2);
+    solo.wants(&[0, 2, 3], 3);
+    assert_eq!(solo.replica.status().backoff, 2);
+    decide(&mut solo, 3, &blocks[0]);
+    assert_eq!(solo.replica.status().backoff, 2);
+    decide(&mut solo, 3, &blocks[1]);
+    assert_eq!(solo.replica.status().backoff, 1, "once in K positions");
+    solo.wants(&[0, 2, 3], 4);
+    assert_eq!(solo.replica.status().backoff, 1, "view 3 has decided");
+    solo.wants(&[0, 2, 3], 5);
+    assert_eq!(solo.replica.status().backoff, 2, "view 4 has not");
+}
+
+#[test]
+fn t1_a_new_primary_is_given_all_of_its_time() {
+    let mut solo = solo();
+    ask(&mut solo, 1);
+    solo.wants(&[0, 2, 3], 2);
+    // Twice T, after a view that decided nothing.
+    solo.pass(T * 2 - MOMENT);
+    assert_eq!(wished(&solo), 2);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+    solo.feed_certificate(&certificate);
+    solo.pass(T * 2 - MOMENT);
+    assert_eq!(wished(&solo), 2, "since it was entered");
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), 3);
+}
+
+#[test]
+fn t1_a_view_that_does_not_begin_is_given_up() {
+    let mut solo = solo();
+    solo.wants(&[0, 2, 3], 2);
+    solo.pass(T * 2 - MOMENT);
+    assert_eq!(wished(&solo), 2);
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), 3);
+}
+
+#[test]
+fn t1_nobody_is_blamed_while_the_window_is_closed() {
+    let mut solo = solo();
+    for block in solo.blocks(8) {
+        decide(&mut solo, 0, &block);
+    }
+    assert_eq!((solo.replica.status().head, solo.replica.status().stable), (at(8), at(0)));
+    ask(&mut solo, 9);
+    solo.pass(T * 10);
+    assert_eq!(wished(&solo), 0);
+}
+
+#[test]
+fn t2_who_lacks_the_stable_checkpoint_is_told_it() {
+    let mut solo = solo();
+    for block in solo.blocks(2) {
+        decide(&mut solo, 0, &block);
+    }
+    let manifest = solo.take_checkpoint(b"the state").expect("ordered");
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let knows = ForgedStatus { ordinal: 1, decided: at(2), committed: (view(0), at(2)), high: (view(0), at(2)), ..ForgedStatus::default() };
+    let told = draws(&mut solo, &knows);
+    assert!(matches!(&told[..], [one] if one.contains("Stable n2")), "{told:?}");
+    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 2, stable: at(2), ..knows }), [""; 0]);
+}
+
+#[test]
+fn t2_who_lacks_the_view_is_told_it() {
+    let mut solo = solo();
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), None));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    for (ordinal, in_view, waits) in [(1, 0, false), (2, 2, true)] {
+        let told = draws(&mut solo, &ForgedStatus { ordinal, view: view(in_view), waits, ..ForgedStatus::default() });
+        assert!(matches!(&told[..], [one] if one.contains("NewView v2")), "{told:?}");
+    }
+    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 3, view: view(2), ..ForgedStatus::default() }), [""; 0]);
+    // Once there is a certificate, that is the better entry.
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+    solo.feed_certificate(&certificate);
+    let told = draws(&mut solo, &ForgedStatus { ordinal: 4, view: view(2), waits: true, ..ForgedStatus::default() });
+    assert!(matches!(&told[..], [one] if one.contains("Certificate Prepare(2, 0")), "{told:?}");
+}
+
+#[test]
+fn t2_who_has_a_lower_high_is_told_it() {
+    let mut solo = solo();
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    let told = draws(&mut solo, &ForgedStatus { ordinal: 1, ..ForgedStatus::default() });
+    assert!(matches!(&told[..], [one] if one.contains("Certificate Prepare(0, 1")), "{told:?}");
+    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 2, high: (view(0), at(1)), ..ForgedStatus::default() }), [""; 0]);
+}
+
+#[test]
+fn t2_f_plus_one_of_those_asked_answer_with_blocks_in_turn() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        decide(&mut solo, 0, block);
+    }
+    let mut with_blocks = 0;
+    for ordinal in 1..=3 {
+        let told = draws(&mut solo, &ForgedStatus { ordinal, high: (view(0), at(2)), ..ForgedStatus::default() });
+        assert!(matches!(&told[..], [one] if one.contains("Chain") && one.contains("certificate Commit(0, 2")), "{told:?}");
+        with_blocks += usize::from(told[0].contains("Chain 2 blocks down from n2"));
+    }
+    assert_eq!(with_blocks, 2, "of the three others' turns, f + 1 are this one's");
+    // Who has part of it gets the rest; who has all of it gets nothing.
+    let told = draws(&mut solo, &ForgedStatus { ordinal: 4, decided: at(1), high: (view(0), at(2)), ..ForgedStatus::default() });
+    assert!(!told[0].contains("2 blocks"), "{told:?}");
+    let all = ForgedStatus { ordinal: 5, decided: at(2), high: (view(0), at(2)), committed: (view(0), at(2)), ..ForgedStatus::default() };
+    assert_eq!(draws(&mut solo, &all), [""; 0]);
+}
+
+#[test]
+fn t2_of_one_peer_64_statuses_are_answered_in_an_interval() {
+    let mut solo = solo();
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    let count = |solo: &mut Solo, ordinals: std::ops::Range<u64>| -> usize {
+        ordinals.map(|ordinal| draws(solo, &ForgedStatus { ordinal, ..ForgedStatus::default() }).len()).sum()
+    };
+    assert_eq!(count(&mut solo, 1..100), 64);
+    solo.pass(PACE);
+    assert_eq!(count(&mut solo, 100..200), 64);
+}
+
+#[test]
+fn t2_a_question_that_was_heard_before_is_not_answered() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let mut fetch = |ordinal: u64| {
+        let bytes = solo.forge.fetch(solo.as_traitor(3), ordinal, at(0), (at(1), block.digest()));
+        solo.feed(&bytes)
+    };
+    assert_eq!(fetch(7), Disposition::Applied);
+    assert_eq!((fetch(7), fetch(6)), (Disposition::Ignored(Why::Stale), Disposition::Ignored(Why::Stale)));
+    assert_eq!(fetch(8), Disposition::Applied);
+}
+
+#[test]
+fn t2_votes_in_a_status_are_taken() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    let position = (at(1), block.digest());
+    solo.propose(0, &block);
+    let both = ForgedStatus { ordinal: 1, votes: [Some(position); 2], ..ForgedStatus::default() };
+    draws(&mut solo, &both);
+    assert_eq!(solo.replica.status().decided, at(0), "its Prepare was the third one, and its Commit the second");
+    solo.vote(2, Commit, 0, position);
+    assert_eq!(solo.replica.status().decided, at(1));
+}
+
+#[test]
+fn t2_who_is_behind_says_so_at_the_pace_and_who_has_nothing_to_say_when_idle() {
+    let mut solo = solo();
+    solo.pass(T * 4 - MOMENT);
+    assert_eq!(statuses(&solo.sent), 0);
+    solo.pass(MOMENT);
+    assert_eq!(statuses(&solo.sent), 1);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    solo.sent.clear();
+    for _ in 0..3 {
+        solo.pass(PACE);
+    }
+    assert_eq!(statuses(&solo.sent), 3);
+}
+
+#[test]
+fn c2_an_own_vote_on_a_checkpoint_is_said_again_until_that_is_stable() {
+    let mut solo = solo();
+    for block in solo.blocks(2) {
+        decide(&mut solo, 0, &block);
+    }
+    let manifest = solo.take_checkpoint(b"the state").expect("ordered");
+    let own = solo.forge.checkpoint_of(&manifest);
+    let says = |solo: &mut Solo| {
+        solo.sent.clear();
+        solo.pass(PACE);
+        solo.sent.iter().any(|envelope| match solo.forge.read(&envelope.encode()) {
+            Ok(Seen::Status { said, .. }) => {
+                said.iter().any(|said| matches!(said, Seen::Checkpoint { checkpoint, .. } if *checkpoint == own))
+            }
+            _ => false,
+        })
+    };
+    assert!(says(&mut solo) && says(&mut solo));
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), own);
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    assert!(!says(&mut solo));
+}
+
+#[test]
+fn p5_each_question_for_what_is_missing_goes_to_another_replica() {
+    let mut solo = solo();
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), solo.blocks(1)[0].digest()));
+    solo.feed_certificate(&certificate);
+    solo.sent.clear();
+    let asked: BTreeSet<u32> = (0..4)
+        .filter_map(|_| {
+            solo.pass(T / 32);
+            let sent = std::mem::take(&mut solo.sent);
+            let fetch = sent.iter().find(|envelope| envelope.kind() == MessageKind::Fetch)?;
+            if let Recipients::Replica(replica) = fetch.to() { Some(replica.get()) } else { None }
+        })
+        .collect();
+    assert_eq!(asked, BTreeSet::from([0, 2, 3]));
+}
