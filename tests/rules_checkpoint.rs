@@ -248,14 +248,25 @@ fn c3_a_state_is_fetched_part_by_part_and_only_what_hashes_is_believed() {
         assert_eq!(solo.feed(&bytes), Disposition::Applied);
         assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotNeeded), "once");
         assert!(matches!(solo.commands.last(), Some(AppCommand::StoreChunk { index: stored, .. }) if *stored == index));
-        solo.step(Input::ChunkStored { sequence_number: at(40), index });
     }
+    solo.step(Input::ChunkStored { sequence_number: at(40), index: 2 });
+    assert!(!matches!(solo.commands.last(), Some(AppCommand::InstallState(_))), "one is not stored yet");
+    solo.step(Input::ChunkStored { sequence_number: at(40), index: 0 });
     assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
     assert_eq!(solo.replica.status().decided, at(0), "not before the service has it");
     let app = AppState { last_executed: at(40), log_digest: Digest::new([4; 32]), sessions: Bytes::default(), snapshots: vec![manifest] };
     assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
     let status = solo.replica.status();
     assert_eq!((status.decided, status.executed, status.log_digest), (at(40), at(40), Digest::new([4; 32])));
+    // It is no position of this view's chain: from there it does not vote on, before a certificate of the view leads there.
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(38), Digest::new([9; 32])));
+    solo.feed_certificate(&certificate);
+    let next = solo.block(41, Digest::new([4; 32]), 1);
+    solo.propose(0, &next);
+    assert_eq!((solo.replica.status().head, solo.votes()), (at(0), vec![]));
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(41), next.digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!((solo.replica.status().head, solo.votes()), (at(41), vec![(Commit, 0, 41)]));
 }
 
 #[test]

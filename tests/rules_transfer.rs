@@ -1,0 +1,200 @@
+//! C3: when a state is fetched, from whom, and what becomes of what was there before; one replica among forged messages.
+
+mod support;
+
+use logothete::sim::forge::Kind::Commit;
+use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
+use logothete::{
+    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Manifest, RequestNumber, SessionEntry, SessionTable, Tuning, Why,
+    chunk_digest,
+};
+use std::time::Duration;
+use support::solo::{Solo, T, at};
+use support::{builder, client_key};
+
+const PARTS: [&[u8]; 2] = [b"one", b"two"];
+/// A question that is not answered within this is put to somebody else.
+const PATIENCE: Duration = Duration::from_millis(201);
+
+/// Replica 1 of 4. K = 2, L = 8, P = 4.
+fn solo() -> Solo {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    Solo::with(cluster, 1, Tuning::from_timeout(T))
+}
+
+fn decide(solo: &mut Solo, block: &ForgedBlock) {
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+    solo.feed(&chain);
+}
+
+fn manifest_at(solo: &Solo, number: u64) -> Manifest {
+    solo.forge.manifest((at(number), Digest::new([number as u8; 32])), &[], &PARTS.map(chunk_digest))
+}
+
+fn stable_at(solo: &mut Solo, checkpoint: ForgedCheckpoint) {
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+    let bytes = solo.forge.stable_message(&stable);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+}
+
+/// The others are this far, and have let go of what came before.
+fn others_are_at(solo: &mut Solo, number: u64) -> Manifest {
+    let manifest = manifest_at(solo, number);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(solo, checkpoint);
+    manifest
+}
+
+/// Fetches of a manifest or of parts that were sent since the last look, in words.
+fn fetches(solo: &mut Solo) -> Vec<String> {
+    solo.words().into_iter().filter(|words| words.contains("manifest") || words.contains("chunk")).collect()
+}
+
+fn feed_manifest(solo: &mut Solo, manifest: &Manifest) {
+    let bytes = solo.forge.manifest_message(manifest);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    solo.step(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing: (0..manifest.chunk_count()).collect() });
+}
+
+/// All parts come, and the service installs them; with this session table.
+fn install(solo: &mut Solo, manifest: Manifest, sessions: Bytes) {
+    feed_manifest(solo, &manifest);
+    for (index, part) in (0..).zip(PARTS) {
+        let bytes = solo.forge.chunk(part);
+        solo.feed(&bytes);
+        solo.step(Input::ChunkStored { sequence_number: manifest.sequence_number(), index });
+    }
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+    let app = AppState {
+        last_executed: manifest.sequence_number(),
+        log_digest: manifest.log_digest(),
+        sessions,
+        snapshots: vec![manifest.clone()],
+    };
+    assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
+}
+
+fn ask(solo: &mut Solo, number: u64) -> Disposition {
+    let request = solo.forge.request(&client_key(0), RequestNumber::new(number), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes)
+}
+
+fn tell_floor(solo: &mut Solo, member: usize, ordinal: u64, floor: u64) {
+    let status = ForgedStatus { ordinal, floor: at(floor), ..ForgedStatus::default() };
+    let bytes = solo.forge.status_of(solo.as_traitor(member), &status);
+    solo.feed(&bytes);
+}
+
+#[test]
+fn c3_within_a_window_the_chain_is_fetched_and_beyond_it_the_state() {
+    let mut solo = solo();
+    others_are_at(&mut solo, 8);
+    solo.pass(PATIENCE);
+    assert_eq!(fetches(&mut solo), [""; 0], "decided + L = 8");
+    others_are_at(&mut solo, 10);
+    assert_eq!(fetches(&mut solo).len(), 1);
+}
+
+#[test]
+fn c3_the_state_is_fetched_when_nobody_holds_the_batches() {
+    let mut solo = solo();
+    others_are_at(&mut solo, 4);
+    tell_floor(&mut solo, 2, 1, 0);
+    tell_floor(&mut solo, 3, 1, 4);
+    assert_eq!(fetches(&mut solo), [""; 0], "R2 has them, it says");
+    tell_floor(&mut solo, 2, 2, 2);
+    assert_eq!(fetches(&mut solo).len(), 1);
+}
+
+#[test]
+fn c3_who_says_that_it_has_the_batches_is_not_asked_for_ever() {
+    let mut solo = solo();
+    others_are_at(&mut solo, 4);
+    tell_floor(&mut solo, 2, 1, 0);
+    let rounds = (0..100).take_while(|_| {
+        solo.pass(T / 32);
+        fetches(&mut solo).is_empty()
+    });
+    let rounds = rounds.count();
+    assert!((8..40).contains(&rounds), "each of the three others more than twice, half as often in the second round: {rounds}");
+}
+
+#[test]
+fn c3_a_part_that_does_not_come_is_asked_of_another() {
+    let mut solo = solo();
+    let manifest = others_are_at(&mut solo, 40);
+    feed_manifest(&mut solo, &manifest);
+    let first = fetches(&mut solo);
+    solo.pass(PATIENCE);
+    let second = fetches(&mut solo);
+    assert_eq!((first.len(), second.len()), (3, 2), "a manifest and two parts, and the parts once more");
+    for part in ["chunk 0", "chunk 1"] {
+        let receiver = |fetches: &[String]| fetches.iter().find(|words| words.contains(part)).map(|words| words[..5].to_string());
+        assert_ne!(receiver(&first), receiver(&second), "{part}");
+    }
+}
+
+#[test]
+fn c3_a_newer_checkpoint_takes_over_when_nothing_comes_of_the_old_one() {
+    // Its manifest is not there yet.
+    let mut solo = solo();
+    others_are_at(&mut solo, 40);
+    others_are_at(&mut solo, 42);
+    assert!(fetches(&mut solo).iter().any(|words| words.contains("manifest n42")));
+    // It is, but its parts are not: first it is gone on with.
+    let manifest = manifest_at(&solo, 42);
+    feed_manifest(&mut solo, &manifest);
+    others_are_at(&mut solo, 44);
+    assert!(!fetches(&mut solo).iter().any(|words| words.contains("n44")));
+    for _ in 0..20 {
+        solo.pass(PATIENCE);
+    }
+    assert!(fetches(&mut solo).iter().any(|words| words.contains("manifest n44")));
+}
+
+#[test]
+fn c3_a_state_that_late_proposals_lead_to_is_not_fetched_any_more() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &[], &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    tell_floor(&mut solo, 2, 1, 2);
+    assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(2)));
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    decide(&mut solo, &blocks[1]);
+    assert_eq!((solo.replica.status().decided, solo.replica.status().transfer), (at(2), None));
+}
+
+#[test]
+fn c3_the_sessions_come_with_the_state_and_replies_of_the_old_one_go() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    decide(&mut solo, &block);
+    let mut table = SessionTable::new(&solo.cluster);
+    for number in 1..=3 {
+        let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::new([9; 32]) });
+    }
+    let manifest = others_are_at(&mut solo, 40);
+    install(&mut solo, manifest, table.encode());
+    solo.words();
+    assert_eq!(ask(&mut solo, 1), Disposition::Ignored(Why::Stale));
+    let answers = solo.words();
+    assert!(
+        matches!(&answers[..], [one] if one.contains("Answered")),
+        "by its digest, not by the reply of a state that is gone: {answers:?}"
+    );
+    assert_eq!(ask(&mut solo, 3), Disposition::Ignored(Why::Stale));
+    assert_eq!(ask(&mut solo, 4), Disposition::Applied);
+    // And what is decided next goes by it too.
+    let next = solo.block(41, Digest::new([40; 32]), 4);
+    solo.decisions.clear();
+    decide(&mut solo, &next);
+    assert_eq!(solo.decisions[0].requests().count(), 1);
+    assert_eq!(solo.replica.status().pool_requests, 0);
+}
