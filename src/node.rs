@@ -5,6 +5,7 @@ use crate::cluster::Cluster;
 use crate::durable::{Released, Wal, persist};
 use crate::event::Event;
 use crate::ids::{Bytes, RawSignature, ReplicaId};
+use crate::inbox::{Inbox, Overflow};
 use crate::outbox::{AppCommand, Envelope, Outbox, Outgoing};
 #[cfg(not(feature = "tape"))]
 use crate::replica::Replica;
@@ -56,14 +57,13 @@ pub struct Counters {
     pub refused: u64,
     /// Verified and handed to the replica.
     pub verified: u64,
-    /// Dropped because the inbox was full.
+    /// Dropped because the inbox was full, and its connection had most waiting.
     pub overflowed: u64,
+    /// Dropped because its connection had sent more statuses and the like than anybody needs, or was doubted. (SPEC 3.7)
+    pub limited: u64,
     /// Events that nobody asked for in time.
     pub events_lost: u64,
 }
-
-/// Bytes of messages that wait for [`Node::run`], each with its [`Unverified::size`]; what comes beyond is dropped, as a network may drop it.
-const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What is verified at once, and one message more: a signature takes some hundreds of bytes while it is checked.
 const PORTION_BYTES: usize = 1024 * 1024;
@@ -85,8 +85,7 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     wal: W,
     application: A,
     signer: S,
-    inbox: Vec<Unverified>,
-    inbox_bytes: usize,
+    inbox: Inbox,
     outbox: Outbox,
     /// What a failing signer gave back.
     released: Vec<Released>,
@@ -154,7 +153,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         if Check::replica(&cluster, id, Bytes::from(probe.as_slice()), signature).is_ok_and(|check| check.run().is_err()) {
             return Err(NodeError::WrongKey(id));
         }
-        let mut outbox = Outbox::new();
+        let (mut outbox, inbox) = (Outbox::new(), Inbox::new(&tuning));
         let app = application.state().map_err(NodeError::App)?;
         let replica = recover(app, records, &mut outbox)?;
         Ok(Self {
@@ -164,8 +163,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             wal,
             application,
             signer,
-            inbox: Vec::new(),
-            inbox_bytes: 0,
+            inbox,
             outbox,
             released: Vec::new(),
             unsigned: Vec::new(),
@@ -182,13 +180,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     /// # Errors
     /// [`DecodeError`]: the peer on `link` sent something that is no message. Nothing was kept.
     pub fn receive(&mut self, link: PeerLink, bytes: &[u8]) -> Result<(), DecodeError> {
-        if self.inbox_bytes.saturating_add(bytes.len()) > INBOX_BYTES_MAX {
-            self.counters.overflowed += 1;
-            return Ok(());
-        }
         match Unverified::decode(link, bytes, self.cluster.limits()) {
             Ok(unverified) => {
-                self.inbox_bytes = self.inbox_bytes.saturating_add(unverified.size());
                 self.inbox.push(unverified);
                 Ok(())
             }
@@ -199,7 +192,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         }
     }
 
-    /// Screens, verifies and steps all that was received, and serves what comes out of it until nothing is left:
+    /// Screens, verifies and steps what was received – of each connection at most about a MiB, the rest in the next run – and serves what comes out of it until nothing is left:
     /// records are made durable with one sync, then signed; decisions are executed. Gives the messages to send.
     ///
     /// # Errors
@@ -241,10 +234,12 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     }
 
     fn step_inbox(&mut self, now: Time) {
-        let mut waiting = std::mem::take(&mut self.inbox);
-        self.inbox_bytes = 0;
+        let mut waiting = self.inbox.take(now);
         let mut looks = 0;
         while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|unverified| self.replica.needs(unverified).is_ok());
+            self.counters.screened += (before - waiting.len()) as u64;
             let triage = self.replica.screen().triage_again(waiting, looks);
             looks += 1;
             self.counters.screened += triage.dropped as u64;
@@ -277,6 +272,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 }
                 Err(error) => {
                     self.counters.refused += 1;
+                    self.inbox.refused(link, now);
                     if self.refusals.len() < REFUSALS_MAX {
                         self.refusals.push((link, error));
                     }
@@ -340,7 +336,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
 
     /// When [`run`](Self::run) wants to be called again if nothing is received before.
     pub fn deadline(&self) -> Option<Time> {
-        self.replica.deadline()
+        // What waits in the inbox for its turn is due at once.
+        if self.inbox.is_empty() { self.replica.deadline() } else { Some(Time::default()) }
     }
     /// Takes what happened since the last call. At most 4096 are kept, the latest; [`counters`](Self::counters) counts those that were lost.
     pub fn events(&mut self) -> Vec<Event> {
@@ -357,7 +354,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     }
     /// What became of the messages received.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let Overflow { overflowed, limited } = self.inbox.overflow();
+        Counters { overflowed, limited, ..self.counters }
     }
     /// The replicated application.
     pub fn application(&self) -> &A {

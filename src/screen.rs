@@ -1,7 +1,7 @@
 //! Drops what is stale, doubled or not needed before any signature is checked. Advice: `step` checks again. (SPEC 3.6)
 
 use crate::cluster::Cluster;
-use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
+use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
@@ -108,6 +108,7 @@ impl Screen {
         let factor = 1_usize.checked_shl(times).unwrap_or(usize::MAX);
         let mut triage = Triage::default();
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
+        let mut asked: BTreeSet<(ClientId, RequestNumber)> = BTreeSet::new();
         for unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -120,6 +121,13 @@ impl Screen {
                     continue;
                 }
                 Ok(()) => {}
+            }
+            // Once one of them is held, the others of that number are not needed. (`Replica::needs`)
+            if let Message::Request(request) = &unverified.message {
+                if !asked.insert((request.client, request.number)) {
+                    triage.spare.push(unverified);
+                    continue;
+                }
             }
             let vote = match &unverified.message {
                 Message::Prepare(vote) => Some((VoteKind::Prepare, vote)),
@@ -174,7 +182,9 @@ impl Picture {
         let primary = self.cluster.primary(self.view);
         let voted = self.slots.get(&header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
         match voted {
-            // Another proposal at this position: whatever else it is, it is a proof.
+            // Another proposal at this position: whatever else it is, it is a proof. Where there is one already it is worth nothing: a batch that is
+            // certified in spite of that is fetched.
+            Some((first, _)) if first != digest && self.proved.contains(&primary) => Err(Screened::NotNeeded),
             Some((first, _)) if first != digest => Ok(()),
             Some(_) if self.held.contains(&digest) => Err(Screened::Duplicate),
             _ if header.sequence_number < self.low => Err(Screened::Stale),

@@ -38,6 +38,14 @@ pub struct Tuning {
     /// How many bytes of replies are kept for clients that ask again, in equal parts for all clients. Default 64 MiB. Each client's part holds
     /// at least one reply of the cluster's `result_bytes_max`.
     pub reply_cache_bytes_max: u64,
+    /// How many bytes of messages may wait to be verified in an [`Inbox`](crate::Inbox), in equal parts for all connections of which some wait. Default 64 MiB.
+    pub inbox_bytes_max: u64,
+    /// How many statuses, fetches, certificates, view changes and proofs of one connection an [`Inbox`](crate::Inbox) lets through in a `status_interval`; what
+    /// comes beyond is dropped, and told again by a correct peer. Default 256.
+    pub link_repairs_max: u32,
+    /// How many bytes of messages an [`Inbox`](crate::Inbox) lets through in a `status_interval` of a connection that was caught with a bad signature in the
+    /// last 32 of them. Default 16 KiB.
+    pub doubted_bytes_max: u32,
 }
 
 impl Default for Tuning {
@@ -56,6 +64,9 @@ impl Default for Tuning {
             rejoin_interval: Duration::from_secs(60),
             pool_bytes_max: 64 * 1024 * 1024,
             reply_cache_bytes_max: 64 * 1024 * 1024,
+            inbox_bytes_max: 64 * 1024 * 1024,
+            link_repairs_max: 256,
+            doubted_bytes_max: 16 * 1024,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! A whole cluster in one thread, in memory, without a network that loses anything: what is measured is the library's own work.
+#![allow(dead_code)]
 
 use logothete::sim::KeyedHash;
 use logothete::sim::forge::Forge;

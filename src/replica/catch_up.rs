@@ -384,7 +384,7 @@ impl Replica {
     }
 
     /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.
-    fn missing_roots(&mut self) -> Vec<(Position, bool)> {
+    pub(super) fn missing_roots(&mut self) -> Vec<(Position, bool)> {
         // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
         let window_end = self.cluster.window_end(self.stable().number);
         let (below, primary, decided) = (self.fetched_from(), self.primary(), self.chain.decided());

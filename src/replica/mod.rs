@@ -9,6 +9,7 @@ mod execution;
 #[cfg(feature = "sim")]
 mod explore;
 mod log_use;
+mod needs;
 mod ordering;
 mod pace;
 mod pool;

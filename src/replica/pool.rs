@@ -76,6 +76,10 @@ impl Pool {
         self.count
     }
 
+    pub(super) fn holds(&self, client: &ClientId, number: RequestNumber) -> bool {
+        self.queues.get(client).is_some_and(|queue| queue.pending.contains_key(&number))
+    }
+
     /// Takes a request above `last`, the client's last decided number.
     pub(super) fn admit(&mut self, request: Request, last: RequestNumber, limits: &Limits, capacity: usize, now: Time) -> Admission {
         // Twice the window: its client goes by what f+1 replicas have executed, and this one may be a window behind them.

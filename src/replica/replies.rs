@@ -149,6 +149,12 @@ impl Replica {
         }
     }
 
+    /// Would an old request draw an answer now?
+    pub(super) fn may_repeat_reply(&self, client: ClientId, number: RequestNumber) -> bool {
+        let is_on_its_way = self.replies.ready.answered.contains(&(client, number));
+        !is_on_its_way && self.replies.cache.has_yet_to_repeat(client, number, self.now, self.tuning.status_interval)
+    }
+
     /// A client asks again for what was decided before.
     pub(super) fn repeat_reply(&mut self, client: ClientId, number: RequestNumber) {
         // D1: not by way of an Answered either, when the quota took the reply out of the cache before its record was durable.

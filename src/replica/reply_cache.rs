@@ -87,6 +87,14 @@ impl ReplyCache {
         })
     }
 
+    /// Would [`may_repeat`](Self::may_repeat) allow it?
+    pub(super) fn has_yet_to_repeat(&self, client: ClientId, number: RequestNumber, now: Time, interval: Duration) -> bool {
+        let Some(kept) = self.clients.get(&client).filter(|kept| now.since(kept.since) < interval) else { return true };
+        let place = number.get() % self.window;
+        let word = usize::try_from(place / 64).ok().and_then(|place| kept.repeated.get(place));
+        word.is_none_or(|word| word & (1 << (place % 64)) == 0)
+    }
+
     /// Keeps it in the place of older ones of its client's.
     pub(super) fn remember(&mut self, reply: &Reply) {
         let kept = self.clients.entry(reply.client).or_default();

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod logs;
+pub mod lone;
 pub mod solo;
 pub mod world;
 

@@ -1,0 +1,70 @@
+//! What needs the replica's own books to be judged before a signature is: the rest is the [`Screen`](crate::Screen)'s. (SPEC 3.6)
+
+use super::Replica;
+use super::promises::Position;
+use crate::message::{Chain, CheckpointVote, Message, Request, header_digest};
+use crate::screen::Screened;
+use crate::verify::Unverified;
+
+impl Replica {
+    /// Is it worth verifying? Looks where a [`Screen`](crate::Screen) can't: into the requests that wait, the batches that are missing, the checkpoint
+    /// votes that are held. Advice, as that is: `step` checks again. For the thread that steps; no signature is checked.
+    ///
+    /// # Errors
+    /// [`Screened`] says why not.
+    pub fn needs(&mut self, unverified: &Unverified) -> Result<(), Screened> {
+        match &unverified.message {
+            Message::Request(request) => self.needs_request(request),
+            Message::Chain(chain) => self.needs_chain(chain),
+            Message::Checkpoint(vote) => self.needs_checkpoint(vote),
+            _ => Ok(()),
+        }
+    }
+
+    // S1, T1
+    /// One request of a number is held, whatever else its client has signed for that.
+    fn needs_request(&self, request: &Request) -> Result<(), Screened> {
+        let last = self.sessions.last(&request.client);
+        if request.number <= last {
+            return if self.may_repeat_reply(request.client, request.number) { Ok(()) } else { Err(Screened::Stale) };
+        }
+        if request.number > last.plus(2 * u64::from(self.cluster.limits().client_window)) {
+            return Err(Screened::FarAhead);
+        }
+        if self.pool.holds(&request.client, request.number) { Err(Screened::Duplicate) } else { Ok(()) }
+    }
+
+    // P5, T2
+    /// A chain holds a whole batch of clients' signatures for each of its blocks.
+    fn needs_chain(&mut self, chain: &Chain) -> Result<(), Screened> {
+        let decided = self.chain.decided();
+        let proves = chain.certificate.as_ref().is_some_and(|certificate| {
+            certificate.sequence_number > decided
+                || certificate.rank() > self.promises.high().rank
+                || certificate.view > self.promises.view()
+        });
+        // The block that a vote is for may be what is missing once the vote is counted.
+        let votes = chain.vote.as_ref().is_some_and(|vote| vote.view == self.promises.view() && vote.sequence_number > decided);
+        if proves || votes {
+            return Ok(());
+        }
+        let (group, missing) = (self.cluster.id(), self.missing_roots());
+        let is_missing = chain.blocks.iter().any(|block| {
+            let at = Position { number: block.header.sequence_number, digest: header_digest(&group, &block.header) };
+            missing.iter().any(|(root, _)| *root == at)
+        });
+        if is_missing { Ok(()) } else { Err(Screened::NotNeeded) }
+    }
+
+    // C1
+    fn needs_checkpoint(&self, vote: &CheckpointVote) -> Result<(), Screened> {
+        let number = vote.checkpoint.sequence_number;
+        match self.checkpoints.vote_of(number, vote.replica) {
+            Some(held) if held.checkpoint == vote.checkpoint => Err(Screened::Duplicate),
+            // E: it is a proof.
+            Some(_) => Ok(()),
+            None if number > self.cluster.window_end(self.stable().number) => Err(Screened::FarAhead),
+            None => Ok(()),
+        }
+    }
+}
