@@ -113,8 +113,9 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         application: A,
         signer: S,
     ) -> Result<Self, NodeError<W::Error>> {
+        let inbox = Inbox::new(&tuning);
         let recover = |app, records, out: &mut Outbox| Core::recover(cluster.clone(), id, tuning, start, app, records, out);
-        Self::open_with(cluster.clone(), id, wal, application, signer, recover)
+        Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover)
     }
 
     /// As [`open`](Self::open), with a [tape](crate::tape) of what the replica is told.
@@ -133,13 +134,15 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         signer: S,
         tape: crate::tape::Sink,
     ) -> Result<Self, NodeError<W::Error>> {
+        let inbox = Inbox::new(&tuning);
         let recover = |app, records, out: &mut Outbox| Core::taped(cluster.clone(), id, tuning, start, app, records, out, tape);
-        Self::open_with(cluster.clone(), id, wal, application, signer, recover)
+        Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover)
     }
 
     fn open_with(
         cluster: Arc<Cluster>,
         id: ReplicaId,
+        inbox: Inbox,
         mut wal: W,
         mut application: A,
         signer: S,
@@ -153,7 +156,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         if Check::replica(&cluster, id, Bytes::from(probe.as_slice()), signature).is_ok_and(|check| check.run().is_err()) {
             return Err(NodeError::WrongKey(id));
         }
-        let (mut outbox, inbox) = (Outbox::new(), Inbox::new(&tuning));
+        let mut outbox = Outbox::new();
         let app = application.state().map_err(NodeError::App)?;
         let replica = recover(app, records, &mut outbox)?;
         Ok(Self {

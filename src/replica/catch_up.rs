@@ -95,6 +95,11 @@ impl CatchUp {
         self.missing.values().any(|missing| missing.asked >= times)
     }
 
+    /// Was it missing when the last step ended?
+    pub(super) fn is_missing(&self, digest: &Digest) -> bool {
+        self.missing.contains_key(digest)
+    }
+
     pub(super) fn forget_missing(&mut self) {
         self.missing.clear();
     }
@@ -384,7 +389,7 @@ impl Replica {
     }
 
     /// The highest missing block below each thing that this replica has a reason to hold, and whether a quorum stands behind that.
-    pub(super) fn missing_roots(&mut self) -> Vec<(Position, bool)> {
+    fn missing_roots(&mut self) -> Vec<(Position, bool)> {
         // V4: what is above the window waits for the checkpoint that opens it. C3: what is below a state that is being fetched comes with that.
         let window_end = self.cluster.window_end(self.stable().number);
         let (below, primary, decided) = (self.fetched_from(), self.primary(), self.chain.decided());

@@ -1,7 +1,6 @@
 //! What needs the replica's own books to be judged before a signature is: the rest is the [`Screen`](crate::Screen)'s. (SPEC 3.6)
 
 use super::Replica;
-use super::promises::Position;
 use crate::message::{Chain, CheckpointVote, Message, Request, header_digest};
 use crate::screen::Screened;
 use crate::verify::Unverified;
@@ -12,7 +11,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Screened`] says why not.
-    pub fn needs(&mut self, unverified: &Unverified) -> Result<(), Screened> {
+    pub fn needs(&self, unverified: &Unverified) -> Result<(), Screened> {
         match &unverified.message {
             Message::Request(request) => self.needs_request(request),
             Message::Chain(chain) => self.needs_chain(chain),
@@ -36,7 +35,7 @@ impl Replica {
 
     // P5, T2
     /// A chain holds a whole batch of clients' signatures for each of its blocks.
-    fn needs_chain(&mut self, chain: &Chain) -> Result<(), Screened> {
+    fn needs_chain(&self, chain: &Chain) -> Result<(), Screened> {
         let decided = self.chain.decided();
         let proves = chain.certificate.as_ref().is_some_and(|certificate| {
             certificate.sequence_number > decided
@@ -48,11 +47,8 @@ impl Replica {
         if proves || votes {
             return Ok(());
         }
-        let (group, missing) = (self.cluster.id(), self.missing_roots());
-        let is_missing = chain.blocks.iter().any(|block| {
-            let at = Position { number: block.header.sequence_number, digest: header_digest(&group, &block.header) };
-            missing.iter().any(|(root, _)| *root == at)
-        });
+        let group = self.cluster.id();
+        let is_missing = chain.blocks.iter().any(|block| self.catch_up.is_missing(&header_digest(&group, &block.header)));
         if is_missing { Ok(()) } else { Err(Screened::NotNeeded) }
     }
 

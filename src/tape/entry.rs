@@ -213,6 +213,8 @@ impl Opening {
             retention_bytes_max: retained,
             pool_bytes_max: pool,
             reply_cache_bytes_max: replies,
+            // The rest is for what stands before a replica.
+            ..Tuning::default()
         })
     }
 }
