@@ -465,3 +465,31 @@ fn c2_what_is_held_for_laggards_is_bounded_in_batches_and_in_bytes() {
         assert_eq!(status.floor, at(floor), "retention {retention}, bytes {retention_bytes_max}; never above stable");
     }
 }
+
+#[test]
+fn c4_results_of_a_wrong_state_that_come_late_are_not_answered() {
+    let mut solo = backup();
+    let blocks = solo.blocks(3);
+    decide(&mut solo, &blocks[0]);
+    decide(&mut solo, &blocks[1]);
+    let own = solo.take_checkpoint(b"a defect").expect("ordered");
+    // The service is busy with batch 3 when it turns out that its state at 2 was not the others'.
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+    let chain = solo.forge.chain(Some(&certificate), &blocks[2..]);
+    let mut outbox = logothete::Outbox::new();
+    solo.feed_into(&chain, &mut outbox);
+    assert_eq!(outbox.app().len(), 1);
+    let writes = outbox.writes();
+    solo.make_durable(writes, &mut outbox);
+    let others = solo.forge.manifest((at(2), blocks[1].digest()), &[], &[chunk_digest(PART)]);
+    let checkpoint = solo.forge.checkpoint_of(&others);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.replica.status().diverged, Some(at(2)));
+    solo.words();
+    solo.step(Input::Executed { sequence_number: at(3), results: vec![Bytes::from(b"wrong".to_vec())] });
+    assert_eq!((solo.replica.status().executed, said(&mut solo, "Reply")), (at(3), vec![]));
+    // Nor is its snapshot shown to anybody.
+    let own = solo.forge.checkpoint_of(&own);
+    let fetch = solo.forge.fetch_manifest(solo.as_traitor(3), 1, own.position.0, own.state);
+    assert_eq!(solo.feed(&fetch), Disposition::Ignored(Why::NotNeeded));
+}

@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::Commit;
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
 use logothete::{
-    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Manifest, RequestNumber, SessionEntry, SessionTable, Tuning, Why,
-    chunk_digest,
+    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Limits, Manifest, RequestNumber, SessionEntry, SessionTable, Tuning,
+    Why, chunk_digest,
 };
 use std::time::Duration;
 use support::solo::{Solo, T, at};
@@ -197,4 +197,23 @@ fn c3_the_sessions_come_with_the_state_and_replies_of_the_old_one_go() {
     decide(&mut solo, &next);
     assert_eq!(solo.decisions[0].requests().count(), 1);
     assert_eq!(solo.replica.status().pool_requests, 0);
+}
+
+#[test]
+fn s1_a_session_table_keeps_the_results_of_one_window() {
+    let limits = Limits { client_window: 3, ..Limits::default() };
+    let cluster = builder(4, 2).limits(limits).build().expect("a valid cluster");
+    let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+    let result = |number: u64| Digest::new([number as u8; 32]);
+    let mut table = SessionTable::new(&cluster);
+    for number in 1..=5 {
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: result(number) });
+    }
+    for out_of_turn in [5, 7] {
+        table.record(SessionEntry { client, number: RequestNumber::new(out_of_turn), result_digest: result(9) });
+    }
+    assert_eq!(table.last(&client), RequestNumber::new(5));
+    let kept: Vec<_> = (0..=6).map(|number| table.result(&client, RequestNumber::new(number))).collect();
+    assert_eq!(kept, [None, None, None, Some(result(3)), Some(result(4)), Some(result(5)), None]);
+    assert_eq!(SessionTable::decode(&cluster, &table.encode()), Ok(table));
 }
