@@ -436,3 +436,35 @@ fn i14_results_belong_to_their_batch_in_whatever_order_they_come() {
     }
     assert_eq!(replies.len(), 2);
 }
+
+/// The same keys, another pipeline: another cluster.
+fn elsewhere() -> Solo {
+    let cluster = support::builder(4, 2).pipeline(5).build().expect("a valid cluster");
+    Solo::with(cluster, 1, logothete::Tuning::default())
+}
+
+#[test]
+fn spec_3_5_what_was_verified_for_another_cluster_is_ignored() {
+    let (mut solo, other) = (Solo::new(4, 1), elsewhere());
+    let bytes = other.forge.vote(other.as_traitor(2), Prepare, support::solo::view(0), (at(1), logothete::Digest::new([1; 32])));
+    let verified = other.verified(&bytes);
+    assert_eq!(solo.step(Input::Message(verified)), Disposition::Ignored(Why::Foreign));
+}
+
+#[test]
+fn spec_3_5_of_very_many_signatures_each_counts() {
+    let solo = Solo::new(4, 1);
+    let bad = elsewhere().forge.request(&support::client_key(1), logothete::RequestNumber::new(1), b"x");
+    let good: Vec<_> =
+        (1..=600).map(|number| solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(number), b"x")).collect();
+    let proposal = |requests| {
+        let block = solo.forge.block(at(1), solo.genesis().1, requests);
+        solo.forge.pre_prepare(&solo.keys[0], support::solo::view(0), &block)
+    };
+    assert!(!solo.refuses(&proposal(good.clone())));
+    for place in [0, 300, 600] {
+        let mut requests = good.clone();
+        requests.insert(place, bad.clone());
+        assert!(solo.refuses(&proposal(requests)), "a bad one at {place}");
+    }
+}

@@ -1,0 +1,106 @@
+//! 3.6: what is worth verifying and what is not, by one replica's picture of what it needs.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, Position};
+use logothete::{Digest, PeerLink, Screened, Unverified};
+use support::solo::{Solo, at, view};
+
+fn unverified(solo: &Solo, bytes: &[u8]) -> Unverified {
+    Unverified::decode(PeerLink(0), bytes, solo.cluster.limits()).expect("decodes")
+}
+
+fn admits(solo: &Solo, bytes: &[u8]) -> Result<(), Screened> {
+    solo.replica.screen().admit(&unverified(solo, bytes))
+}
+
+fn prepare(solo: &Solo, from: usize, in_view: u64, position: Position) -> Vec<u8> {
+    solo.forge.vote(solo.as_traitor(from), Prepare, view(in_view), position)
+}
+
+fn proposal(solo: &Solo, in_view: u64, block: &ForgedBlock) -> Vec<u8> {
+    solo.forge.pre_prepare(&solo.keys[in_view as usize % 4], view(in_view), block)
+}
+
+fn off(number: u64) -> Position {
+    (at(number), Digest::new([number as u8 + 100; 32]))
+}
+
+#[test]
+fn spec_3_6_votes_are_needed_at_open_positions() {
+    let mut solo = Solo::new(4, 1);
+    let vote = |solo: &Solo, number: u64| admits(solo, &prepare(solo, 2, 0, off(number)));
+    assert_eq!((vote(&solo, 1), vote(&solo, 8)), (Ok(()), Ok(())), "up to two pipelines ahead");
+    assert_eq!(vote(&solo, 9), Err(Screened::FarAhead));
+    let mut blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+    blocks.reverse();
+    let chain = solo.forge.chain(Some(&certificate), &blocks);
+    solo.feed(&chain);
+    assert_eq!(solo.replica.status().decided, at(3));
+    assert_eq!((vote(&solo, 1), vote(&solo, 2)), (Err(Screened::Stale), Err(Screened::Stale)));
+    assert_eq!((vote(&solo, 4), vote(&solo, 11)), (Ok(()), Ok(())));
+    assert_eq!(vote(&solo, 12), Err(Screened::FarAhead));
+}
+
+#[test]
+fn spec_3_6_of_what_is_certified_no_more_votes_are_needed_but_those_for_something_else() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.blocks(1).remove(0);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), block.digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(admits(&solo, &prepare(&solo, 2, 0, (at(1), block.digest()))), Err(Screened::NotNeeded));
+    assert_eq!(admits(&solo, &prepare(&solo, 2, 0, off(1))), Ok(()), "V5 and E need it");
+    solo.vote(2, Commit, 0, (at(1), block.digest()));
+    let same = solo.forge.vote(solo.as_traitor(2), Commit, view(0), (at(1), block.digest()));
+    assert_eq!(admits(&solo, &same), Err(Screened::Duplicate));
+}
+
+#[test]
+fn spec_3_6_proposals_of_this_view_and_the_next_are_needed_and_second_ones_prove_something() {
+    let mut solo = Solo::new(4, 1);
+    let (block, other) = (solo.blocks(1).remove(0), solo.block_saying(1, solo.genesis().1, 1, b"other"));
+    assert_eq!(admits(&solo, &proposal(&solo, 1, &block)), Ok(()));
+    assert_eq!(admits(&solo, &proposal(&solo, 2, &block)), Err(Screened::FarAhead));
+    // Its vote is known, its block is not.
+    solo.vote(0, Prepare, 0, (at(1), block.digest()));
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &block)), Ok(()));
+    solo.propose(0, &block);
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &block)), Err(Screened::Duplicate));
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &other)), Ok(()));
+    let far = solo.block(9, solo.genesis().1, 1);
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &far)), Err(Screened::FarAhead));
+}
+
+#[test]
+fn spec_3_6_who_waits_for_a_view_needs_its_votes_and_what_opens_it() {
+    let mut solo = Solo::new(4, 1);
+    solo.wants(&[0, 2, 3], 2);
+    assert_eq!(admits(&solo, &prepare(&solo, 2, 2, off(1))), Ok(()));
+    assert_eq!(admits(&solo, &prepare(&solo, 2, 1, off(1))), Err(Screened::Stale));
+    assert_eq!(admits(&solo, &prepare(&solo, 2, 3, off(1))), Err(Screened::FarAhead));
+    for (to, needed) in [(1, Err(Screened::Stale)), (2, Ok(())), (3, Ok(()))] {
+        let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(to), None));
+        assert_eq!(admits(&solo, &solo.forge.view_change_message(&claims[0])), needed);
+        assert_eq!(admits(&solo, &solo.forge.new_view(&solo.keys[to as usize], view(to), &claims, None)), needed);
+    }
+}
+
+#[test]
+fn spec_3_6_of_a_load_as_many_votes_are_needed_as_a_quorum_lacks() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.blocks(1).remove(0);
+    let position = (at(1), block.digest());
+    let triage = |solo: &Solo, votes: &[Vec<u8>]| {
+        let triage = solo.replica.screen().triage(votes.iter().map(|bytes| unverified(solo, bytes)).collect());
+        (triage.needed.len(), triage.spare.len(), triage.dropped)
+    };
+    let of_next_view = prepare(&solo, 2, 1, position);
+    let three: Vec<_> = [0, 2, 3].map(|from| prepare(&solo, from, 0, position)).to_vec();
+    assert_eq!(triage(&solo, &three), (3, 0, 0));
+    assert_eq!(triage(&solo, &[of_next_view]), (0, 1, 0), "what comes with it may open that view");
+    // The primary's vote and the own one are held.
+    solo.propose(0, &block);
+    assert_eq!(triage(&solo, &three), (1, 1, 1));
+}
