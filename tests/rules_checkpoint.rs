@@ -424,7 +424,10 @@ fn i7_a_new_view_against_a_decision_halts() {
     let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, (at(1), other.digest()));
     let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
     let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    let records = solo.records.len();
+    solo.sent.clear();
     assert_eq!(solo.feed(&new_view), Disposition::Halted);
+    assert_eq!((solo.records.len(), solo.sent.len()), (records, 0), "nothing of that step leaves it, not even that it entered");
 }
 
 #[test]

@@ -374,6 +374,8 @@ fn i2_two_certificates_at_one_position_halt() {
         }
         let contradicts = solo.certificate(&[0, 2, 3], kinds[1], 0, (at(1), other.digest()));
         assert_eq!(solo.feed_certificate(&contradicts), Disposition::Halted, "{kinds:?}");
+        assert!(solo.replica.is_halted() && solo.replica.deadline().is_none());
+        assert_eq!(solo.propose(0, &one), Disposition::Halted, "and takes no input any more");
     }
 }
 
@@ -467,4 +469,14 @@ fn spec_3_5_of_very_many_signatures_each_counts() {
         requests.insert(place, bad.clone());
         assert!(solo.refuses(&proposal(requests)), "a bad one at {place}");
     }
+}
+
+#[test]
+fn p5_what_else_stood_at_a_decided_position_goes() {
+    let mut solo = Solo::new(4, 1);
+    let (mine, theirs) = (solo.block_saying(1, solo.genesis().1, 1, b"treason"), solo.block(1, solo.genesis().1, 1));
+    solo.propose(0, &mine);
+    let mut outbox = Outbox::new();
+    decided(&mut solo, &[theirs], &mut outbox);
+    assert_eq!((solo.replica.status().decided, solo.replica.status().blocks), (at(1), 1));
 }

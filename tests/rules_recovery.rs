@@ -4,7 +4,10 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
-use logothete::{Disposition, Event, MessageKind, Start, Tuning};
+use logothete::{
+    AppCommand, AppState, Bytes, Disposition, Event, MessageKind, Outbox, Replica, ReplicaId, Signer, Start, Tuning, Wal, chunk_digest,
+    persist,
+};
 use support::builder;
 use support::solo::{Solo, T, at, view};
 
@@ -319,5 +322,95 @@ fn t2_ordinals_rise_across_restarts() {
         last = ordinal(&mut solo);
         solo.restart();
         solo.sent.clear();
+    }
+}
+
+/// How the log is called.
+#[derive(Default)]
+struct Calls(Vec<&'static str>);
+
+impl Wal for Calls {
+    type Error = std::convert::Infallible;
+    fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>> {
+        std::iter::empty()
+    }
+    fn append(&mut self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
+        self.0.push("append");
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<(), Self::Error> {
+        self.0.push("sync");
+        Ok(())
+    }
+    fn truncate_before(&mut self, _: u64) -> Result<(), Self::Error> {
+        self.0.push("truncate");
+        Ok(())
+    }
+}
+
+/// This replica as it comes back, with what its service holds, and what it puts out first.
+fn recovered(solo: &Solo, app: AppState) -> (Replica, Outbox) {
+    let mut outbox = Outbox::new();
+    let (id, tuning) = (ReplicaId::new(solo.me as u32), Tuning::from_timeout(T));
+    let replica = Replica::recover(solo.cluster.clone(), id, tuning, Start::Recovering, app, solo.log.clone(), &mut outbox);
+    (replica.expect("a log that it wrote"), outbox)
+}
+
+#[test]
+fn d1_what_a_state_lets_go_of_goes_when_that_is_synced() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let (_, mut outbox) = recovered(&solo, AppState::default());
+    let mut calls = Calls::default();
+    let released = persist(&mut calls, outbox.writes()).expect("written");
+    assert_eq!((calls.0, released.is_empty()), (vec!["append", "sync", "truncate"], false));
+}
+
+#[test]
+fn d1_a_remote_signers_signatures_are_checked() {
+    let released = |solo: &Solo| {
+        let (_, mut outbox) = recovered(solo, AppState::default());
+        persist(&mut Calls::default(), outbox.writes()).expect("written")
+    };
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let sign = |key: usize, payload: &[u8]| solo.keys[key].sign(payload);
+    let signed = |key: usize| released(&solo).payloads().map(|payload| sign(key, payload)).collect::<Vec<_>>();
+    assert_eq!(signed(1).len(), 1, "its Prepare, said again");
+    assert!(released(&solo).attach(signed(1)).is_ok());
+    assert!(released(&solo).attach(signed(2)).is_err(), "another's");
+    assert!(released(&solo).attach(vec![sign(1, b"something else")]).is_err());
+    assert!(released(&solo).attach(vec![]).is_err(), "too few");
+    assert!(released(&solo).attach([signed(1), signed(1)].concat()).is_err(), "too many");
+}
+
+#[test]
+fn c1_a_snapshot_that_the_crash_came_before_is_taken() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    for (executed, due) in [(1, false), (2, true)] {
+        let log_digest = blocks[executed as usize - 1].digest();
+        let (_, mut outbox) = recovered(&solo, AppState { last_executed: at(executed), log_digest, ..AppState::default() });
+        let orders = outbox.app().iter().filter(|command| matches!(command, AppCommand::TakeCheckpoint(_))).count();
+        assert_eq!(orders, usize::from(due), "executed up to {executed}, K = 2");
+    }
+}
+
+#[test]
+fn c4_a_snapshot_that_is_not_the_quorums_is_found_at_the_start_too() {
+    let mut solo = solo();
+    let position = (at(2), solo.blocks(2)[1].digest());
+    let manifests = [1, 2].map(|part| solo.forge.manifest(position, &[], &[chunk_digest(&[part])]));
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifests[0]));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    for (manifest, diverged) in manifests.into_iter().zip([None, Some(at(2))]) {
+        let app = AppState { last_executed: at(2), log_digest: position.1, snapshots: vec![manifest], ..AppState::default() };
+        assert_eq!(recovered(&solo, app).0.status().diverged, diverged);
     }
 }

@@ -278,3 +278,18 @@ fn p5_each_question_for_what_is_missing_goes_to_another_replica() {
         .collect();
     assert_eq!(asked, BTreeSet::from([0, 2, 3]));
 }
+
+#[test]
+fn t1_a_clock_that_goes_back_stands_still() {
+    let mut solo = solo();
+    let before = solo.now;
+    solo.pass(T);
+    let later = solo.now;
+    solo.now = before;
+    ask(&mut solo, 1);
+    solo.now = later;
+    solo.pass(T - MOMENT);
+    assert_eq!(wished(&solo), 0, "it came at the latest time that was told");
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), 1);
+}

@@ -77,6 +77,7 @@ fn spec_3_6_proposals_of_this_view_and_the_next_are_needed_and_second_ones_prove
 fn spec_3_6_who_waits_for_a_view_needs_its_votes_and_what_opens_it() {
     let mut solo = Solo::new(4, 1);
     solo.wants(&[0, 2, 3], 2);
+    solo.vote(0, Prepare, 2, off(1));
     assert_eq!(admits(&solo, &prepare(&solo, 2, 2, off(1))), Ok(()));
     assert_eq!(admits(&solo, &prepare(&solo, 2, 1, off(1))), Err(Screened::Stale));
     assert_eq!(admits(&solo, &prepare(&solo, 2, 3, off(1))), Err(Screened::FarAhead));

@@ -1,0 +1,105 @@
+//! P1, T1, S1: the primary's part, and what waits for it; one replica among forged messages.
+
+mod support;
+
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, Seen};
+use logothete::{Disposition, Limits, RequestNumber, Tuning};
+use support::solo::{Solo, T, at};
+use support::{builder, client_key};
+
+/// The primary of view 0, of four, with this pipeline and so many requests in a batch.
+fn primary(pipeline: u64, batch_requests_max: u32) -> Solo {
+    let limits = Limits { batch_requests_max, ..Limits::default() };
+    let cluster = builder(4, 2).pipeline(pipeline).limits(limits).build().expect("a valid cluster");
+    Solo::with(cluster, 0, Tuning::from_timeout(T))
+}
+
+fn ask(solo: &mut Solo, client: usize, number: u64) -> Disposition {
+    let request = solo.forge.request(&client_key(client), RequestNumber::new(number), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes)
+}
+
+/// What was proposed since the last look.
+fn proposed(solo: &mut Solo) -> Vec<ForgedBlock> {
+    let sent = std::mem::take(&mut solo.sent);
+    sent.iter()
+        .filter_map(|envelope| match solo.forge.read(&envelope.encode()) {
+            Ok(Seen::PrePrepare { block, .. }) => Some(block),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Client and number of each request in it.
+fn requests(block: &ForgedBlock) -> Vec<(usize, u64)> {
+    let index = |request: &logothete::Request| usize::from(request.client().as_bytes() != &client_key(0).verifying_key().to_bytes());
+    block.requests().iter().map(|request| (index(request), request.number().get())).collect()
+}
+
+fn certify(solo: &mut Solo, block: &ForgedBlock) {
+    let certificate = solo.certificate(&[1, 2, 3], Prepare, 0, (block.sequence_number(), block.digest()));
+    solo.feed_certificate(&certificate);
+}
+
+#[test]
+fn p1_a_primary_proposes_a_pipeline_and_each_request_once() {
+    let mut solo = primary(4, 1000);
+    for number in 1..=9 {
+        ask(&mut solo, 0, number);
+    }
+    let blocks = proposed(&mut solo);
+    let first: Vec<_> = blocks.iter().map(requests).collect();
+    assert_eq!(first, [[(0, 1)], [(0, 2)], [(0, 3)], [(0, 4)]], "at once, while there is room");
+    certify(&mut solo, &blocks[0]);
+    let blocks = proposed(&mut solo);
+    assert_eq!(blocks.iter().map(requests).collect::<Vec<_>>(), [[5, 6, 7, 8, 9].map(|number| (0, number))], "what has gathered");
+    certify(&mut solo, &blocks[0]);
+    assert_eq!(proposed(&mut solo).len(), 0, "nothing waits any more");
+}
+
+#[test]
+fn p1_a_batch_holds_what_it_may_and_takes_clients_in_turn() {
+    let mut solo = primary(1, 3);
+    for client in [0, 1] {
+        for number in 1..=3 {
+            ask(&mut solo, client, number);
+        }
+    }
+    let mut batches = Vec::new();
+    while let [block] = &proposed(&mut solo)[..] {
+        batches.push(requests(block));
+        certify(&mut solo, block);
+    }
+    assert_eq!(batches, [vec![(0, 1)], vec![(1, 1), (0, 2), (1, 2)], vec![(0, 3), (1, 3)]]);
+}
+
+#[test]
+fn p1_a_batch_is_as_long_as_it_may_be_and_no_longer() {
+    let limits = Limits { batch_bytes_max: 1000, operation_bytes_max: 380, ..Limits::default() };
+    let cluster = builder(4, 2).pipeline(1).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(T));
+    for number in 1..=4 {
+        let request = solo.forge.request(&client_key(0), RequestNumber::new(number), &[0; 380]);
+        let bytes = solo.forge.request_message(&request);
+        solo.feed(&bytes);
+    }
+    let first = proposed(&mut solo).remove(0);
+    certify(&mut solo, &first);
+    let second = proposed(&mut solo).remove(0);
+    assert_eq!((requests(&first).len(), requests(&second).len()), (1, 2), "two take all of 1000 bytes");
+}
+
+#[test]
+fn s1_what_is_decided_leaves_the_pool_and_nothing_else_does() {
+    let mut solo = Solo::new(4, 1);
+    for number in [1, 2, 4] {
+        ask(&mut solo, 0, number);
+    }
+    let block = solo.blocks(1).remove(0);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[block]);
+    solo.feed(&chain);
+    assert_eq!((solo.decisions.len(), solo.replica.status().pool_requests), (1, 2));
+}
