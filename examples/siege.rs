@@ -2,7 +2,7 @@
 //! replays it and the least faults that it takes.
 //!
 //! `cargo run --release --features sim --example siege -- --seeds 100000`; other options: `--first N`, `--threads N`, `--ed25519`; for one run `--seed N`, with `--trace`,
-//! `--picture FILE` (one HTML page that shows the run) and `--without loss,cuts`.
+//! `--picture FILE` (one HTML page that shows the run), `--dump FILE` (all that correct replicas said, and their logs, as hex) and `--without loss,cuts`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use logothete::sim::gang::Gang;
@@ -43,6 +43,8 @@ struct Siege {
     trace: bool,
     /// Where to draw the run.
     picture: Option<String>,
+    /// Where to write what was said.
+    dump: Option<String>,
     without: BTreeSet<String>,
     /// To check keys takes longer than a schedule.
     clusters: Clusters,
@@ -55,6 +57,25 @@ fn pick<T: Copy>(dice: &mut Prng, among: &[T]) -> T {
 fn takes_part(host: &logothete::sim::Host) -> bool {
     let status = host.replica.status();
     !status.rejoining && status.diverged.is_none()
+}
+
+/// For a reader that shares no code with this one: `tests/interop/run.py`.
+fn dumped(net: &Net) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (cluster, limits) = (&net.cluster, net.cluster.limits());
+    let numbers = [cluster.checkpoint_interval(), cluster.log_window(), cluster.pipeline()];
+    let bounds = [limits.message_bytes_max, limits.batch_bytes_max, limits.batch_requests_max];
+    let more = [limits.operation_bytes_max, limits.result_bytes_max, limits.client_window];
+    let mut lines = vec![format!("numbers {numbers:?}"), format!("limits {:?}", [bounds, more].concat())];
+    lines.extend(cluster.replicas().filter_map(|replica| Some(format!("replica {}", hex(cluster.replica_key(replica)?.as_bytes())))));
+    lines.extend(cluster.clients().map(|client| format!("client {}", hex(client.as_bytes()))));
+    lines.push(format!("identity {}", hex(cluster.id().as_bytes())));
+    lines.extend(net.twists.keys().map(|traitor| format!("traitor {traitor}")));
+    lines.extend(net.record.iter().flatten().map(|(from, bytes)| format!("message {from} {}", hex(bytes))));
+    for at in net.loyal() {
+        lines.extend(net.hosts[at].disk.log().iter().map(|(index, bytes)| format!("record {at} {index} {}", hex(bytes))));
+    }
+    lines.join("\n") + "\n"
 }
 
 /// Also of a run that failed: that is when it is wanted.
@@ -99,9 +120,13 @@ impl Siege {
         net.retry = timeout * pick(&mut dice, &[1, 3]);
         net.glance = pick(&mut dice, &[1, 4, 32]);
         net.trace = self.trace.then(String::new);
+        net.record = self.dump.as_ref().map(|_| Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout)));
         if let Some(file) = &self.picture {
             draw(&net, &format!("siege, seed {seed}"), file);
+        }
+        if let Some(file) = &self.dump {
+            std::fs::write(file, dumped(&net)).expect("the file can be written");
         }
         outcome.map_err(|panic| {
             let words = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -273,9 +298,9 @@ fn main() -> std::process::ExitCode {
     let without: BTreeSet<String> = value("--without").into_iter().flat_map(|list| list.split(',').map(str::to_owned)).collect();
     assert!(without.iter().all(|name| FAULTS.contains(&name.as_str())), "--without takes some of {FAULTS:?}");
     let ed25519 = flag("--ed25519");
-    let new = || Siege { ed25519, trace: false, picture: None, without: without.clone(), clusters: Clusters::new() };
+    let new = || Siege { ed25519, trace: false, picture: None, dump: None, without: without.clone(), clusters: Clusters::new() };
     if value("--seed").is_some() {
-        let mut siege = Siege { trace: flag("--trace"), picture: value("--picture").cloned(), ..new() };
+        let mut siege = Siege { trace: flag("--trace"), picture: value("--picture").cloned(), dump: value("--dump").cloned(), ..new() };
         return match siege.run(number("--seed", 0)) {
             Ok(tally) => {
                 println!(

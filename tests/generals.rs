@@ -45,6 +45,18 @@ fn equivocating_first_primary_is_proved_and_replaced() {
 }
 
 #[test]
+fn a_run_is_drawn_with_its_lies() {
+    let page = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("run.html");
+    let text = agrees("drawn", 20, &["--picture", page.to_str().expect("a name")]);
+    assert!(text.contains("drawn: ") && !text.contains("no picture"), "{text}");
+    // To draw it every tape was played, and did the same again.
+    let page = std::fs::read_to_string(page).expect("a page");
+    for word in ["PrePrepare", "decided", "evidence", "entered"] {
+        assert!(page.contains(word), "{word}");
+    }
+}
+
+#[test]
 fn silent_first_primary_is_replaced() {
     let text = agrees("silent", 300, &["--traitor", "0=silent"]);
     assert!(text.contains("general 0: no loyal general ever heard from him"), "{text}");
