@@ -480,3 +480,20 @@ fn p5_what_else_stood_at_a_decided_position_goes() {
     decided(&mut solo, &[theirs], &mut outbox);
     assert_eq!((solo.replica.status().decided, solo.replica.status().blocks), (at(1), 1));
 }
+
+#[test]
+fn i18_two_pipelines_of_early_proposals_wait() {
+    let mut solo = Solo::new(4, 2);
+    let blocks = solo.blocks(9);
+    assert_eq!(solo.propose(1, &blocks[0]), Disposition::Buffered);
+    assert_eq!(solo.propose(1, &blocks[0]), Disposition::Ignored(Why::FarAhead), "once is enough");
+    for block in &blocks[1..8] {
+        assert_eq!(solo.propose(1, block), Disposition::Buffered);
+    }
+    assert_eq!(solo.propose(1, &blocks[8]), Disposition::Ignored(Why::FarAhead), "P = 4");
+    assert_eq!(solo.propose(2, &blocks[8]), Disposition::Ignored(Why::FarAhead), "more than one view ahead");
+    // They are taken when their view begins.
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, solo.genesis());
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.votes(), [(Prepare, 1, 1), (Prepare, 1, 2), (Prepare, 1, 3), (Prepare, 1, 4)]);
+}

@@ -293,3 +293,61 @@ fn t1_a_clock_that_goes_back_stands_still() {
     solo.pass(MOMENT);
     assert_eq!(wished(&solo), 1);
 }
+
+/// A backup in view 0 that has seen the others answer 16 times within 10 ms; and the 20 blocks of which 16 are decided. What a primary may let
+/// wait is an eighth of T from now on: 100 ms.
+fn paced() -> (Solo, Vec<ForgedBlock>) {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(20);
+    for block in &blocks[..16] {
+        solo.propose(0, block);
+        solo.pass(Duration::from_millis(10));
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+        solo.feed_certificate(&certificate);
+    }
+    solo.sent.clear();
+    (solo, blocks)
+}
+
+fn ask_another(solo: &mut Solo) {
+    let request = solo.forge.request(&client_key(1), RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+}
+
+#[test]
+fn t1_a_primary_with_room_is_judged_by_the_others_pace_and_the_next_one_more_mildly() {
+    let (mut solo, blocks) = paced();
+    ask_another(&mut solo);
+    let passed_on = |solo: &Solo| solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
+    solo.pass(PACE / 2 - MOMENT);
+    assert_eq!(passed_on(&solo), 0);
+    solo.pass(MOMENT);
+    assert_eq!((passed_on(&solo), wished(&solo)), (1, 0), "in case it does not know it");
+    solo.pass(PACE / 2 - MOMENT);
+    assert_eq!(wished(&solo), 0);
+    solo.pass(MOMENT * 20);
+    assert_eq!(wished(&solo), 1);
+    // A wrong judgement must not repeat itself: the next primary is allowed twice as much.
+    solo.wants(&[0, 2, 3], 2);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(16), blocks[15].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.replica.status().normal);
+    solo.pass(PACE * 2 - MOMENT);
+    assert_eq!(wished(&solo), 2);
+    solo.pass(MOMENT * 40);
+    assert_eq!(wished(&solo), 3);
+}
+
+#[test]
+fn t1_a_primary_without_room_is_not_judged_by_the_others_pace() {
+    let (mut solo, blocks) = paced();
+    for block in &blocks[16..] {
+        solo.propose(0, block);
+    }
+    ask_another(&mut solo);
+    solo.pass(T - MOMENT);
+    assert_eq!(wished(&solo), 0, "its pipeline is full: T alone counts");
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), 1);
+}

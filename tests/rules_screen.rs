@@ -3,9 +3,10 @@
 mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::sim::forge::{ForgedBlock, Position};
-use logothete::{Digest, PeerLink, Screened, Unverified};
-use support::solo::{Solo, at, view};
+use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, Position};
+use logothete::{Digest, PeerLink, RequestNumber, Screened, Unverified};
+use support::client_key;
+use support::solo::{Solo, T, at, view};
 
 fn unverified(solo: &Solo, bytes: &[u8]) -> Unverified {
     Unverified::decode(PeerLink(0), bytes, solo.cluster.limits()).expect("decodes")
@@ -104,4 +105,73 @@ fn spec_3_6_of_a_load_as_many_votes_are_needed_as_a_quorum_lacks() {
     // The primary's vote and the own one are held.
     solo.propose(0, &block);
     assert_eq!(triage(&solo, &three), (1, 1, 1));
+}
+
+fn needs(solo: &Solo, bytes: &[u8]) -> Result<(), Screened> {
+    solo.replica.needs(&unverified(solo, bytes))
+}
+
+#[test]
+fn spec_3_6_one_request_of_each_number_is_needed_and_an_old_one_once_in_an_interval() {
+    let mut solo = Solo::new(4, 1);
+    let ask = |solo: &Solo, number: u64, operation: &[u8]| {
+        solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(number), operation))
+    };
+    let window = u64::from(solo.cluster.limits().client_window);
+    assert_eq!(needs(&solo, &ask(&solo, 2 * window, b"order")), Ok(()));
+    assert_eq!(needs(&solo, &ask(&solo, 2 * window + 1, b"order")), Err(Screened::FarAhead));
+    assert_eq!(needs(&solo, &ask(&solo, 1, b"order")), Ok(()));
+    let first = ask(&solo, 1, b"order");
+    solo.feed(&first);
+    for operation in [b"order", b"other"] {
+        assert_eq!(needs(&solo, &ask(&solo, 1, operation)), Err(Screened::Duplicate));
+    }
+    assert_eq!(needs(&solo, &ask(&solo, 2, b"order")), Ok(()));
+    let block = solo.blocks(1).remove(0);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[block]);
+    solo.feed(&chain);
+    for _ in 0..2 {
+        assert_eq!(needs(&solo, &first), Ok(()), "its client may not have the reply");
+        solo.feed(&first);
+        assert_eq!(needs(&solo, &first), Err(Screened::Stale));
+        solo.pass(T / 8);
+    }
+}
+
+#[test]
+fn spec_3_6_a_chain_is_needed_for_what_it_proves_or_holds() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(4);
+    let chain = |solo: &Solo, of: Option<u64>, blocks: &[ForgedBlock], top: &ForgedBlock| {
+        let certificate = of.map(|in_view| solo.certificate(&[0, 2, 3], Commit, in_view, (top.sequence_number(), top.digest())));
+        solo.forge.chain(certificate.as_ref(), blocks)
+    };
+    assert_eq!(needs(&solo, &chain(&solo, None, &blocks[..1], &blocks[0])), Err(Screened::NotNeeded), "nobody asked for it");
+    assert_eq!(needs(&solo, &chain(&solo, Some(0), &[], &blocks[1])), Ok(()));
+    let certificate = chain(&solo, Some(0), &[], &blocks[1]);
+    solo.feed(&certificate);
+    assert_eq!(needs(&solo, &chain(&solo, None, &blocks[1..2], &blocks[1])), Ok(()), "it is missing");
+    assert_eq!(needs(&solo, &chain(&solo, None, &blocks[2..3], &blocks[2])), Err(Screened::NotNeeded));
+    let rest = chain(&solo, None, &[blocks[1].clone(), blocks[0].clone()], &blocks[1]);
+    solo.feed(&rest);
+    assert_eq!(solo.replica.status().decided, at(2));
+    assert_eq!(needs(&solo, &certificate), Err(Screened::NotNeeded), "decided");
+    assert_eq!(needs(&solo, &chain(&solo, Some(0), &[], &blocks[2])), Ok(()), "above it");
+    assert_eq!(needs(&solo, &chain(&solo, Some(3), &[], &blocks[0])), Ok(()), "of a higher view");
+}
+
+#[test]
+fn spec_3_6_a_vote_on_a_checkpoint_is_needed_once_and_within_the_window() {
+    let mut solo = Solo::new(4, 1);
+    let vote = |solo: &Solo, number: u64, state: u8| {
+        let checkpoint = ForgedCheckpoint { position: (at(number), Digest::new([1; 32])), state: Digest::new([state; 32]) };
+        solo.forge.checkpoint(solo.as_traitor(2), checkpoint)
+    };
+    // K = 128, L = 512.
+    assert_eq!((needs(&solo, &vote(&solo, 512, 1)), needs(&solo, &vote(&solo, 640, 1))), (Ok(()), Err(Screened::FarAhead)));
+    let first = vote(&solo, 128, 1);
+    solo.feed(&first);
+    assert_eq!(needs(&solo, &first), Err(Screened::Duplicate));
+    assert_eq!(needs(&solo, &vote(&solo, 128, 2)), Ok(()), "E: it is a proof");
 }

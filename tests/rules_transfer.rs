@@ -217,3 +217,52 @@ fn s1_a_session_table_keeps_the_results_of_one_window() {
     assert_eq!(kept, [None, None, None, Some(result(3)), Some(result(4)), Some(result(5)), None]);
     assert_eq!(SessionTable::decode(&cluster, &table.encode()), Ok(table));
 }
+
+fn twenty_parts() -> Vec<Digest> {
+    (0..20_u8).map(|part| chunk_digest(&[part])).collect()
+}
+
+#[test]
+fn i18_eight_parts_are_asked_for_at_a_time() {
+    let mut solo = solo();
+    let manifest = solo.forge.manifest((at(40), Digest::new([40; 32])), &[], &twenty_parts());
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    feed_manifest(&mut solo, &manifest);
+    let asked = |solo: &mut Solo| fetches(solo).iter().filter(|words| words.contains("chunk")).count();
+    assert_eq!(asked(&mut solo), 8);
+    let part = solo.forge.chunk(&[0]);
+    solo.feed(&part);
+    assert_eq!(asked(&mut solo), 0, "one has come, and is not stored yet");
+    solo.step(Input::ChunkStored { sequence_number: at(40), index: 0 });
+    assert_eq!(asked(&mut solo), 1);
+}
+
+#[test]
+fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
+    let mut solo = solo();
+    for block in solo.blocks(2) {
+        decide(&mut solo, &block);
+    }
+    let order = solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
+    let manifest = order.expect("ordered").manifest(twenty_parts());
+    solo.step(Input::CheckpointTaken(manifest.clone()));
+    let first = manifest.session_chunk_count();
+    let mut ordinal = 0;
+    let mut reads = |solo: &mut Solo, member: usize| {
+        solo.commands.clear();
+        for index in first..manifest.chunk_count() {
+            ordinal += 1;
+            let digest = manifest.chunk(index).expect("a part");
+            let fetch = solo.forge.fetch_chunk(solo.as_traitor(member), ordinal, at(2), index, digest);
+            solo.feed(&fetch);
+        }
+        solo.commands.iter().filter(|command| matches!(command, AppCommand::ReadChunk { .. })).count()
+    };
+    assert_eq!(reads(&mut solo, 3), 8);
+    assert_eq!(reads(&mut solo, 2), 0, "the same eight, which are being read already");
+    solo.step(Input::ChunkRead { sequence_number: at(2), index: first, bytes: Some(Bytes::from(vec![0])) });
+    let given: Vec<_> = solo.words().into_iter().filter(|words| words.contains("Chunk")).map(|words| words[..5].to_string()).collect();
+    assert_eq!(given, ["to R2", "to R3"]);
+    assert_eq!(reads(&mut solo, 3), 1);
+}
