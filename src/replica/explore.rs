@@ -2,7 +2,7 @@
 //!
 //! A copy could be made to say what the original doesn't: that is why there are none without this feature.
 
-use super::Replica;
+use super::{Broken, Replica};
 use crate::certificate::Certificate;
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
 use crate::message::{Claim, NewView, VoteKind};
@@ -112,6 +112,19 @@ impl Replica {
             pace: self.pace.clone(),
             accusations: self.accusations.clone(),
         }
+    }
+
+    /// Wishes for a view, as if its patience with all lower ones had come to an end. What comes of it, its next step puts out.
+    pub fn lose_patience(&mut self, view: View) {
+        let wished = self.wish_for(view, "its patience has come to an end").and_then(|()| self.consider_wishes());
+        if let Err(Broken(reason)) = wished {
+            self.halted = Some(reason);
+        }
+    }
+
+    /// It holds proof against this member.
+    pub fn accuses(&self, member: ReplicaId) -> bool {
+        self.accusations.proofs.contains_key(&member)
     }
 
     /// What a search has to know of it beside what it says.

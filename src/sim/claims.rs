@@ -4,13 +4,15 @@ use super::forge::{Kind, Position, Seen};
 use crate::{Digest, SequenceNumber, View};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug, Default)]
 /// Votes, and the chain that they are for.
+#[derive(Clone, Debug, Default)]
 pub struct Claims {
     /// Correct replicas that voted for it: 0 for Prepare, 1 for Commit.
     votes: BTreeMap<(u8, View, Position), BTreeSet<usize>>,
     parents: BTreeMap<Digest, (SequenceNumber, Digest)>,
     decided: BTreeSet<Position>,
+    /// Where correct replicas began views by new views that they took for valid.
+    begun: BTreeSet<(View, Position)>,
 }
 
 impl Claims {
@@ -50,6 +52,11 @@ impl Claims {
         Some(found)
     }
 
+    /// A correct replica took a new view of `view` with this base for valid.
+    pub fn begun(&mut self, view: View, base: Position) {
+        self.begun.insert((view, base));
+    }
+
     fn voted(&mut self, by: Option<usize>, kind: u8, view: View, position: Position) {
         if let Some(by) = by {
             self.votes.entry((kind, view, position)).or_default().insert(by);
@@ -82,6 +89,16 @@ impl Claims {
         if let Some(held) = self.chains(&prepared) {
             let lost = self.decided.iter().find(|(_, digest)| !held.contains(digest));
             assert!(lost.is_none(), "I6: {lost:?} was decided, and too few have prepared it or anything above it");
+        }
+        // I8: whatever a new view says, no decision of a lower view may be lost with it.
+        for (decided_in, decided) in possible(1) {
+            for (view, base) in self.begun.iter().filter(|(view, _)| *view > decided_in) {
+                let at = if base.0 < decided.0 { None } else { self.ancestor(*base, decided.0).or(Some(decided.1)) };
+                assert!(
+                    at == Some(decided.1),
+                    "I8: {view:?} starts at {base:?}, which does not extend {decided:?}, decided in {decided_in:?}"
+                );
+            }
         }
         for pair in prepared.windows(2) {
             let ((view, low), (next, high)) = (pair[0], pair[1]);

@@ -39,6 +39,7 @@ mod parcel;
 pub mod prng;
 pub mod storm;
 mod traitor;
+pub mod twins;
 
 pub use crate::replica::Standing;
 pub use host::{Fate, Host, Slowness};

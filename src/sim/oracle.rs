@@ -21,7 +21,7 @@ enum Slot {
 type Content = (View, Position, Digest);
 
 /// Everything that correct replicas were seen to do.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Oracle {
     size: u64,
     decided: BTreeMap<SequenceNumber, Digest>,

@@ -111,6 +111,13 @@ impl Forge {
         Evidence { replica: traitor.0, first: signed(first), second: signed(second) }
     }
 
+    /// A status without the votes and the view change that came with it: what its signature covers stays. None for any other message.
+    pub fn bare_status(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let Ok(Message::Status(mut status)) = Message::decode(bytes, self.cluster.limits()) else { return None };
+        (status.prepare, status.commit, status.checkpoint, status.view_change) = (None, None, None, None);
+        Some(wire::encode(&Message::Status(status)))
+    }
+
     /// A manifest of parts with these digests.
     pub fn manifest(&self, position: Position, sessions: &[Digest], service: &[Digest]) -> Manifest {
         Manifest {
