@@ -111,4 +111,6 @@ fn d2_what_is_said_of_a_start_must_fit_the_log() {
         assert_eq!(refused(open(start, records, 0)), RecoverError::NotEmpty { index: 0 });
     }
     assert_eq!(refused(open(Start::New, Vec::new(), 4)), RecoverError::UnknownReplica(ReplicaId::new(4)));
+    let wrong = open(Start::New, Vec::new(), 1);
+    assert!(matches!(wrong, Some(NodeError::WrongKey(id)) if id == ReplicaId::new(1)), "replica 0's key: {wrong:?}");
 }

@@ -497,3 +497,23 @@ fn i18_two_pipelines_of_early_proposals_wait() {
     solo.feed_certificate(&certificate);
     assert_eq!(solo.votes(), [(Prepare, 1, 1), (Prepare, 1, 2), (Prepare, 1, 3), (Prepare, 1, 4)]);
 }
+
+#[test]
+fn i18_of_what_a_primary_alone_voted_for_twice_the_open_positions_are_kept() {
+    let limits = logothete::Limits { batch_bytes_max: 500, operation_bytes_max: 380, ..logothete::Limits::default() };
+    let cluster = support::builder(4, 2).pipeline(4).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, logothete::Tuning::default());
+    // At each of eight positions the tip of another chain: 36 blocks, as large as they may be.
+    for tip in 1..=8 {
+        let (mut parent, mut chain) = (solo.genesis().1, Vec::new());
+        for number in 1..=tip {
+            chain.insert(0, solo.block_saying(number, parent, number, &[tip as u8; 380]));
+            parent = chain[0].digest();
+        }
+        solo.vote(0, Prepare, 0, (at(tip), parent));
+        let bytes = solo.forge.chain(None, &chain);
+        solo.feed(&bytes);
+    }
+    // Eight open positions and two pipelines, twice.
+    assert_eq!(solo.replica.status().blocks, 2 * (8 + 8));
+}

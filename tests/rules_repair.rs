@@ -351,3 +351,15 @@ fn t1_a_primary_without_room_is_not_judged_by_the_others_pace() {
     solo.pass(MOMENT);
     assert_eq!(wished(&solo), 1);
 }
+
+#[test]
+fn p5_nothing_above_the_window_is_asked_for() {
+    for (number, asks) in [(8, true), (9, false)] {
+        let mut solo = solo();
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(number), solo.blocks(number)[number as usize - 1].digest()));
+        solo.feed_certificate(&certificate);
+        solo.pass(T / 8);
+        let asked = solo.words().iter().any(|words| words.contains("Fetch"));
+        assert_eq!(asked, asks, "{number}: a checkpoint has to open it first");
+    }
+}

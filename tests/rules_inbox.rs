@@ -1,0 +1,97 @@
+//! 3.7: to each connection its part of the inbox, and little to one that was caught with a bad message.
+
+mod support;
+
+use logothete::sim::forge::Kind::Prepare;
+use logothete::{Digest, Inbox, MessageKind, PeerLink, RequestNumber, Time, Tuning, Unverified};
+use std::time::Duration;
+use support::client_key;
+use support::solo::{Solo, at, view};
+
+const LIAR: PeerLink = PeerLink(1);
+const OTHER: PeerLink = PeerLink(2);
+const INTERVAL: Duration = Duration::from_millis(100);
+
+fn tuning() -> Tuning {
+    Tuning { status_interval: INTERVAL, ..Tuning::default() }
+}
+
+fn from(link: PeerLink, solo: &Solo, bytes: &[u8]) -> Unverified {
+    Unverified::decode(link, bytes, solo.cluster.limits()).expect("decodes")
+}
+
+fn vote(link: PeerLink, solo: &Solo) -> Unverified {
+    from(link, solo, &solo.forge.vote(solo.as_traitor(2), Prepare, view(0), (at(1), Digest::new([1; 32]))))
+}
+
+fn request(link: PeerLink, solo: &Solo, length: usize) -> Unverified {
+    from(link, solo, &solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(1), &vec![0; length])))
+}
+
+fn status(link: PeerLink, solo: &Solo) -> Unverified {
+    from(link, solo, &solo.forge.status(solo.as_traitor(2), 1, view(0), view(0), at(0)))
+}
+
+/// How many of each connection's are taken now; those of the first one in the list come last.
+fn taken(inbox: &mut Inbox, now: Time) -> (usize, usize) {
+    let taken = inbox.take(now);
+    let of = |link: PeerLink| taken.iter().filter(|unverified| unverified.link() == link).count();
+    (of(LIAR), of(OTHER))
+}
+
+#[test]
+fn spec_3_7_where_there_is_no_room_the_connection_with_most_waiting_loses() {
+    let solo = Solo::new(4, 1);
+    let size = vote(LIAR, &solo).size();
+    let mut inbox = Inbox::new(&Tuning { inbox_bytes_max: 100 * size as u64, ..tuning() });
+    (0..150).for_each(|_| inbox.push(vote(LIAR, &solo)));
+    assert_eq!((inbox.bytes(), inbox.overflow().overflowed), (100 * size, 50));
+    (0..10).for_each(|_| inbox.push(vote(OTHER, &solo)));
+    assert!(inbox.bytes() <= 100 * size);
+    let (liars, others) = taken(&mut inbox, Time(0));
+    assert_eq!((others, liars + others), (10, 160 - inbox.overflow().overflowed as usize));
+    assert!(liars >= 75, "an eighth of it at once, and no more than is needed: {liars}");
+}
+
+#[test]
+fn spec_3_7_of_each_connection_about_a_mib_is_taken_at_a_turn() {
+    let solo = Solo::new(4, 1);
+    let mut inbox = Inbox::new(&tuning());
+    (0..40).for_each(|_| inbox.push(request(LIAR, &solo, 64 * 1024)));
+    inbox.push(vote(OTHER, &solo));
+    assert_eq!(taken(&mut inbox, Time(0)), (16, 1), "16 of more than 64 KiB each");
+    assert_eq!(taken(&mut inbox, Time(0)), (16, 0));
+    assert_eq!(taken(&mut inbox, Time(0)), (8, 0));
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn spec_3_7_repairs_are_let_through_up_to_a_number_in_an_interval() {
+    let solo = Solo::new(4, 1);
+    let mut inbox = Inbox::new(&Tuning { link_repairs_max: 5, ..tuning() });
+    for start in [0, 1] {
+        (0..9).for_each(|_| inbox.push(status(LIAR, &solo)));
+        (0..9).for_each(|_| inbox.push(vote(LIAR, &solo)));
+        let now = Time::default().after(INTERVAL * (start + 1));
+        let kinds: Vec<_> = inbox.take(now).iter().map(Unverified::kind).collect();
+        let of = |kind| kinds.iter().filter(|taken| **taken == kind).count();
+        assert_eq!((of(MessageKind::Status), of(MessageKind::Prepare)), (5, 9));
+        assert_eq!(inbox.overflow().limited, 4 * (u64::from(start) + 1));
+    }
+}
+
+#[test]
+fn spec_3_7_a_doubted_connection_is_let_little_through_and_that_last_until_it_is_trusted_again() {
+    let solo = Solo::new(4, 1);
+    let size = vote(LIAR, &solo).size();
+    let mut inbox = Inbox::new(&Tuning { doubted_bytes_max: 3 * size as u32, ..tuning() });
+    let begin = Time::default().after(INTERVAL);
+    inbox.refused(LIAR, begin);
+    for (intervals, most) in [(0, 3), (31, 3), (32, 9)] {
+        (0..9).for_each(|_| inbox.push(vote(LIAR, &solo)));
+        inbox.push(vote(OTHER, &solo));
+        let taken: Vec<_> = inbox.take(begin.after(INTERVAL * intervals)).iter().map(Unverified::link).collect();
+        assert_eq!(taken.iter().filter(|link| **link == LIAR).count(), most, "after {intervals} intervals");
+        assert_eq!(taken.first() == Some(&OTHER), most == 3, "those of others first");
+    }
+}
