@@ -30,19 +30,21 @@ fn run(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) -> (Durati
     (spent, ring)
 }
 
-fn report(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) {
+/// Prints a case and gives its µs for a decision.
+fn report(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) -> f64 {
     let (spent, ring) = run(scheme, replicas, decisions, lone);
     let per = |count: u64| count as f64 / decisions as f64;
+    let micros = spent.as_secs_f64() * 1e6 / decisions as f64;
     println!(
-        "{:>8} n={replicas:<3} {} {:>10.1} µs/decision, {:>7.1} messages, {:>7.1} signs, {:>7.1} verified, {:>5.1} records",
+        "{:>8} n={replicas:<3} {} {micros:>10.1} µs/decision, {:>7.1} messages, {:>7.1} signs, {:>7.1} verified, {:>5.1} records",
         format!("{scheme:?}"),
         if lone { "lone    " } else { "pipeline" },
-        spent.as_secs_f64() * 1e6 / decisions as f64,
         per(ring.messages),
         per(ring.signs),
         per(ring.members.iter().map(|member| member.verified).sum()),
         per(ring.members.iter().map(|member| member.wal.records).sum()),
     );
+    micros
 }
 
 fn main() {
@@ -52,11 +54,12 @@ fn main() {
         report(scheme, replicas.parse().expect("replicas"), decisions.parse().expect("decisions"), false);
         return;
     }
-    for scheme in [Scheme::Hash, Scheme::Ed25519] {
-        for (replicas, decisions) in [(4, 2000), (7, 1000), (16, 200), (31, 60)] {
-            for lone in [false, true] {
-                report(scheme, replicas, decisions, lone);
-            }
+    for (replicas, decisions) in [(4, 2000), (7, 1000), (16, 200), (31, 60), (100, 16)] {
+        for lone in [false, true] {
+            let bare = report(Scheme::Hash, replicas, decisions, lone);
+            let signed = report(Scheme::Ed25519, replicas, decisions, lone);
+            // A hash in the place of a signature costs nearly nothing: what is left beside it is the floor.
+            println!("{:>20} of it {:.1} % are signatures\n", "", 100.0 * (signed - bare) / signed);
         }
     }
 }

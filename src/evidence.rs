@@ -12,11 +12,16 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     pub(crate) replica: ReplicaId,
-    pub(crate) first: (Statement, RawSignature),
-    pub(crate) second: (Statement, RawSignature),
+    // Boxed, since what holds evidence among other things is moved about with every message.
+    first: Box<(Statement, RawSignature)>,
+    second: Box<(Statement, RawSignature)>,
 }
 
 impl Evidence {
+    pub(crate) fn new(replica: ReplicaId, first: (Statement, RawSignature), second: (Statement, RawSignature)) -> Self {
+        Self { replica, first: Box::new(first), second: Box::new(second) }
+    }
+
     /// The replica that signed both.
     pub fn culprit(&self) -> ReplicaId {
         self.replica
@@ -50,6 +55,7 @@ impl Evidence {
         let group: Digest = cluster.id();
         [&self.first, &self.second]
             .into_iter()
+            .map(|signed| &**signed)
             .map(|(statement, signature)| Check::replica(cluster, self.replica, statement.payload(&group), *signature))
             .collect()
     }

@@ -313,7 +313,16 @@ impl fmt::Display for Output {
 /// Where a step leaves what it puts out. It may be served after any number of steps, its lanes by different threads.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    outputs: VecDeque<Output>,
+    /// How much was ever put in: with each thing its place among all, since lanes may be taken apart or together.
+    count: u64,
+    writes: VecDeque<(u64, Write)>,
+    sends: VecDeque<(u64, Outgoing)>,
+    app: VecDeque<(u64, AppCommand)>,
+    events: VecDeque<(u64, Event)>,
+}
+
+fn all<T>(lane: &mut VecDeque<(u64, T)>) -> Vec<T> {
+    lane.drain(..).map(|(_, thing)| thing).collect()
 }
 
 impl Outbox {
@@ -322,50 +331,51 @@ impl Outbox {
         Self::default()
     }
     pub(crate) fn push(&mut self, output: Output) {
-        self.outputs.push_back(output);
+        let place = self.count;
+        self.count += 1;
+        match output {
+            Output::Write(write) => self.writes.push_back((place, write)),
+            Output::Send(outgoing) => self.sends.push_back((place, outgoing)),
+            Output::App(command) => self.app.push_back((place, command)),
+            Output::Event(event) => self.events.push_back((place, event)),
+        }
     }
     pub(crate) fn append(&mut self, outputs: &mut Vec<Output>) {
-        self.outputs.extend(outputs.drain(..));
-    }
-    #[cfg(feature = "tape")]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Output> {
-        self.outputs.iter()
-    }
-    #[cfg(feature = "tape")]
-    pub(crate) fn extend(&mut self, other: Self) {
-        self.outputs.extend(other.outputs);
+        outputs.drain(..).for_each(|output| self.push(output));
     }
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty()
+        self.writes.is_empty() && self.sends.is_empty() && self.app.is_empty() && self.events.is_empty()
     }
     /// Takes everything, in the order in which it was put out.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + use<'_> {
-        self.outputs.drain(..)
+        std::iter::from_fn(|| self.pop())
+    }
+    fn pop(&mut self) -> Option<Output> {
+        let place = |place: Option<u64>| place.unwrap_or(u64::MAX);
+        let (write, send) = (place(self.writes.front().map(|next| next.0)), place(self.sends.front().map(|next| next.0)));
+        let (command, event) = (place(self.app.front().map(|next| next.0)), place(self.events.front().map(|next| next.0)));
+        match write.min(send).min(command).min(event) {
+            first if first == write => self.writes.pop_front().map(|(_, write)| Output::Write(write)),
+            first if first == send => self.sends.pop_front().map(|(_, outgoing)| Output::Send(outgoing)),
+            first if first == command => self.app.pop_front().map(|(_, command)| Output::App(command)),
+            _ => self.events.pop_front().map(|(_, event)| Output::Event(event)),
+        }
     }
     /// Takes the records to make durable, in the order of their indices.
     pub fn writes(&mut self) -> Vec<Write> {
-        self.take(|output| matches!(output, Output::Write(_)), |output| if let Output::Write(write) = output { Some(write) } else { None })
+        all(&mut self.writes)
     }
     /// Takes the messages that promise nothing.
     pub fn sends(&mut self) -> Vec<Outgoing> {
-        self.take(
-            |output| matches!(output, Output::Send(_)),
-            |output| if let Output::Send(outgoing) = output { Some(outgoing) } else { None },
-        )
+        all(&mut self.sends)
     }
     /// Takes the work for the service, in the order in which it has to be done.
     pub fn app(&mut self) -> Vec<AppCommand> {
-        self.take(|output| matches!(output, Output::App(_)), |output| if let Output::App(command) = output { Some(command) } else { None })
+        all(&mut self.app)
     }
     /// Takes the events.
     pub fn events(&mut self) -> Vec<Event> {
-        self.take(|output| matches!(output, Output::Event(_)), |output| if let Output::Event(event) = output { Some(event) } else { None })
-    }
-
-    fn take<T>(&mut self, is: impl Fn(&Output) -> bool, into: impl Fn(Output) -> Option<T>) -> Vec<T> {
-        let (taken, kept): (Vec<Output>, Vec<Output>) = self.outputs.drain(..).partition(is);
-        self.outputs = kept.into();
-        taken.into_iter().filter_map(into).collect()
+        all(&mut self.events)
     }
 }

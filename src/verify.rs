@@ -403,6 +403,9 @@ struct Group {
 
 /// All together if all are good. If not, each connection by itself: bad signatures cost those who send them, and the others at most this one look.
 fn judge_all(checks: &[Check], groups: &mut Vec<Group>, verdicts: &mut [Result<(), VerifyError>]) {
+    if groups.is_empty() {
+        return;
+    }
     if groups.len() == 1 || !batch_is_valid(checks) {
         groups.sort_by_key(|group| group.link);
         groups.chunk_by(|left, right| left.link == right.link).for_each(|groups| judge(checks, groups, verdicts));

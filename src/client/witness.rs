@@ -33,7 +33,7 @@ impl Witness {
                 return None;
             }
             let first = (Statement::Executed { sequence_number: reply.sequence_number, root: *root }, *signature);
-            let evidence = Evidence { replica: reply.replica, first, second: (reply.statement(), reply.signature) };
+            let evidence = Evidence::new(reply.replica, first, (reply.statement(), reply.signature));
             *said = Said { latest: VecDeque::new(), proven: true };
             return Some(evidence);
         }

@@ -125,7 +125,7 @@ impl Replica {
         if self.accusations.proofs.contains_key(&replica) {
             return Ok(());
         }
-        self.accuse(Evidence { replica, first, second })
+        self.accuse(Evidence::new(replica, first, second))
     }
 
     fn accuse(&mut self, evidence: Evidence) -> Result<(), Broken> {

@@ -48,17 +48,39 @@ struct Missing {
     asked: u32,
 }
 
+/// All that what is missing depends on: while it stays the same, nothing is missing that was not missing before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grounds {
+    view: View,
+    mode: Mode,
+    base: Position,
+    head: Position,
+    certified: Option<Position>,
+    target: Option<Position>,
+    stable: SequenceNumber,
+    transfer: Option<SequenceNumber>,
+    proposals: u64,
+    blocks: u64,
+}
+
 /// Bound: one entry for each member, and one for each missing root: head, the commit target, and proposals in the pipeline.
 #[derive(Clone)]
 pub(super) struct CatchUp {
     pub(super) peers: BTreeMap<ReplicaId, Peer>,
     ordinal: u64,
     missing: BTreeMap<Digest, Missing>,
+    /// Nothing was missing on these.
+    complete: Option<Grounds>,
 }
 
 impl CatchUp {
     pub(super) fn new(cluster: &Cluster) -> Self {
-        Self { peers: cluster.replicas().map(|replica| (replica, Peer::default())).collect(), ordinal: 0, missing: BTreeMap::new() }
+        Self {
+            peers: cluster.replicas().map(|replica| (replica, Peer::default())).collect(),
+            ordinal: 0,
+            missing: BTreeMap::new(),
+            complete: None,
+        }
     }
 
     pub(super) fn want(&self, replica: ReplicaId) -> View {
@@ -418,9 +440,29 @@ impl Replica {
         missing
     }
 
+    fn grounds(&self) -> Grounds {
+        Grounds {
+            view: self.promises.view(),
+            mode: self.promises.mode(),
+            base: self.promises.base(),
+            head: self.ordering.head,
+            certified: self.ordering.certified.as_ref().map(Position::of),
+            target: self.ordering.target.as_ref().map(Position::of),
+            stable: self.stable().number,
+            transfer: self.transfer.target(),
+            proposals: self.votes.proposals(),
+            blocks: self.chain.changes(),
+        }
+    }
+
     /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
     pub(super) fn fetch_missing(&mut self) {
+        let grounds = Some(self.grounds()).filter(|_| !self.is_rejoining());
+        if grounds.is_some() && self.catch_up.complete == grounds {
+            return;
+        }
         let missing = self.missing_roots();
+        self.catch_up.complete = grounds.filter(|_| missing.is_empty());
         if missing.is_empty() {
             return self.catch_up.missing.clear();
         }

@@ -181,7 +181,7 @@ impl Replica {
             halted: None,
             outputs: Vec::new(),
             chain,
-            votes: Votes::new(promises.view()),
+            votes: Votes::new(promises.view(), cluster.primary(promises.view())),
             ordering: Ordering::new(promises.top.filter(|top| top.number > base.number).unwrap_or(base)),
             view_changes: BTreeMap::new(),
             new_view: None,

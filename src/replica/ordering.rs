@@ -435,7 +435,10 @@ impl Replica {
         if !self.is_primary() || self.ordering.head.number < self.stable().number {
             return Ok(());
         }
-        while self.pool.len() > 0 && self.may_vote() && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end) {
+        while (self.pool.may_give() || !self.ordering.proposed_is_current)
+            && self.may_vote()
+            && self.pipeline_end().is_some_and(|end| self.ordering.head.number < end)
+        {
             let head = self.ordering.head;
             if self.chain.gap(head) != Gap::Whole || !self.is_anchored(head) || self.promises.top().is_some_and(|top| head.number < top) {
                 return Ok(());

@@ -53,6 +53,8 @@ pub(super) struct Pool {
     quota: Quota,
     /// Whose turn comes after this client's.
     pub(super) cursor: ClientId,
+    /// The last batch was empty, and nothing came or was decided since.
+    exhausted: bool,
 }
 
 impl Pool {
@@ -65,11 +67,17 @@ impl Pool {
             bytes: 0,
             quota: Quota::new(cluster, bytes_max, largest),
             cursor: ClientId::default(),
+            exhausted: false,
         }
     }
 
     pub(super) fn usage(&self) -> Use {
         Use { bytes: self.bytes, limit: self.quota.total }
+    }
+
+    /// Might another batch be drawn, as long as head's chain only grows?
+    pub(super) fn may_give(&self) -> bool {
+        self.count > 0 && !self.exhausted
     }
 
     pub(super) fn len(&self) -> usize {
@@ -129,10 +137,12 @@ impl Pool {
         self.bytes += taken;
         self.count += 1;
         queue.pending.insert(request.number, request);
+        self.exhausted = false;
     }
 
     /// The client's requests up to `last` are decided.
     pub(super) fn settle(&mut self, client: ClientId, last: RequestNumber, now: Time) {
+        self.exhausted = false;
         let Some(queue) = self.queues.get_mut(&client) else { return };
         let later = queue.pending.split_off(&last.next());
         let settled = std::mem::replace(&mut queue.pending, later);
@@ -251,6 +261,7 @@ impl Pool {
             order = still;
         }
         self.cursor = cursor;
+        self.exhausted = batch.is_empty();
         batch
     }
 }

@@ -74,7 +74,7 @@ impl Replica {
     /// What belonged to the former view only.
     fn forget_view(&mut self) {
         let view = self.promises.view();
-        self.votes = Votes::new(view);
+        self.votes = Votes::new(view, self.primary());
         self.ordering.certified = None;
         self.new_view = None;
         let high = self.promises.high();

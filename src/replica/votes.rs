@@ -78,13 +78,16 @@ pub(super) enum Counted {
 #[derive(Clone, Debug)]
 pub(super) struct Votes {
     view: View,
+    primary: ReplicaId,
+    /// Counts the primary's Prepares.
+    proposals: u64,
     /// Shared with screens: a slot is copied only if it changes while a picture of it is in use.
     slots: BTreeMap<SequenceNumber, Arc<Slot>>,
 }
 
 impl Votes {
-    pub(super) fn new(view: View) -> Self {
-        Self { view, slots: BTreeMap::new() }
+    pub(super) fn new(view: View, primary: ReplicaId) -> Self {
+        Self { view, primary, proposals: 0, slots: BTreeMap::new() }
     }
 
     pub(super) fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
@@ -122,6 +125,7 @@ impl Votes {
             Some((digest, signature)) => return Counted::Contradiction(*digest, *signature),
             None => ballots.insert(vote.replica, (vote.digest, vote.signature)),
         }
+        self.proposals += u64::from(kind == VoteKind::Prepare && vote.replica == self.primary);
         if slot.certified(kind) == Some(vote.digest) {
             return Counted::Added(None);
         }
@@ -147,6 +151,11 @@ impl Votes {
             VoteKind::Commit => slot.committed = Some(certificate.digest),
         }
         !other
+    }
+
+    /// Another number whenever the primary may have voted for something new, in one view.
+    pub(super) fn proposals(&self) -> u64 {
+        self.proposals
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -265,7 +265,7 @@ impl Forge {
             let statement = Statement::vote(kind.vote_kind(), view, position.0, position.1);
             (statement, self.sign(traitor.1, &statement.payload(&self.cluster.id())))
         };
-        Evidence { replica: traitor.0, first: signed(first), second: signed(second) }
+        Evidence::new(traitor.0, signed(first), signed(second))
     }
 
     /// Evidence as a message.

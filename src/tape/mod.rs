@@ -32,7 +32,7 @@ pub use picture::picture;
 pub use player::{Moment, Parted, Tape, TapeError};
 
 use crate::outbox::Identity;
-use crate::{AppState, Bytes, Cluster, Disposition, Input, Outbox, RecoverError, Replica, ReplicaId, Start, Time, Tuning};
+use crate::{AppState, Bytes, Cluster, Disposition, Input, Outbox, Output, RecoverError, Replica, ReplicaId, Start, Time, Tuning};
 use entry::{Entry, Opening, Told};
 use std::sync::Arc;
 
@@ -82,9 +82,10 @@ impl Recorder {
         let mut opening = Opening::new(&cluster, id, &tuning, start, &app, records.clone());
         let identity = Identity::Replica(cluster.clone(), id);
         let replica = Replica::recover(cluster, id, tuning, start, app, records, &mut fresh)?;
-        opening.outputs = entry::digest(None, fresh.iter());
+        let outputs: Vec<Output> = fresh.drain().collect();
+        opening.outputs = entry::digest(None, outputs.iter());
         tape(&opening.encode());
-        out.extend(fresh);
+        outputs.into_iter().for_each(|output| out.push(output));
         Ok(Self { replica, tape: Some((identity, tape)) })
     }
 
@@ -94,8 +95,9 @@ impl Recorder {
         let told = Told::of(&input, identity);
         let mut fresh = Outbox::new();
         let disposition = self.replica.step(now, input, &mut fresh);
-        sink(&Entry { at: now.0, told, outputs: entry::digest(Some(disposition), fresh.iter()) }.encode());
-        out.extend(fresh);
+        let outputs: Vec<Output> = fresh.drain().collect();
+        sink(&Entry { at: now.0, told, outputs: entry::digest(Some(disposition), outputs.iter()) }.encode());
+        outputs.into_iter().for_each(|output| out.push(output));
         disposition
     }
 }

@@ -108,7 +108,7 @@ impl Forge {
             let vote = self.checkpoint_vote(traitor, checkpoint);
             (vote.statement(), vote.signature)
         };
-        Evidence { replica: traitor.0, first: signed(first), second: signed(second) }
+        Evidence::new(traitor.0, signed(first), signed(second))
     }
 
     /// A status without the votes and the view change that came with it: what its signature covers stays. None for any other message.
