@@ -267,13 +267,19 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
 
     fn verify_and_step(&mut self, now: Time, portion: Vec<Unverified>) {
         let links: Vec<_> = portion.iter().map(Unverified::link).collect();
+        #[cfg(feature = "tape")]
+        let mut copies = self.replica.copies(&portion).into_iter();
         for (link, verdict) in links.into_iter().zip(self.verifier.verify_all(portion)) {
+            #[cfg(feature = "tape")]
+            let copy = copies.next();
             match verdict {
                 Ok(verified) => {
                     self.counters.verified += 1;
                     self.replica.step(now, Input::Message(verified), &mut self.outbox);
                 }
                 Err(error) => {
+                    #[cfg(feature = "tape")]
+                    copy.iter().for_each(|bytes| self.replica.refused(now, bytes, &error));
                     self.counters.refused += 1;
                     self.inbox.refused(link, now);
                     if self.refusals.len() < REFUSALS_MAX {

@@ -128,9 +128,34 @@ fn a_picture_has_every_replica_and_the_lies_in_it() {
         assert!(data.contains(word), "{word}");
     }
     // The equivocator's second proposal is on nobody's tape.
-    assert!(data.lines().any(|line| line.split(',').nth(8) == Some("1")), "a lie");
+    let arrows = data.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows");
+    assert!(arrows.lines().any(|line| line.split(',').nth(8) == Some("1")), "a lie");
     assert!(!page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org/").count());
     assert!(!page.contains("https://") && !page.contains("src="), "it needs nothing else");
+}
+
+#[test]
+fn what_was_refused_and_what_nobody_took_in_are_drawn_too() {
+    let cluster = builder(4, 2).with_keyed_hash().build().expect("a good cluster");
+    let mut net = Net::taped(cluster, 3, Tuning::from_timeout(T));
+    net.betray(3, Trait::Impersonator);
+    for order in 0..6_u32 {
+        net.submit(0, &order.to_le_bytes());
+    }
+    net.settle(Duration::from_secs(60), &[0, 1, 2]);
+    let tapes = tapes(&net);
+    let mut refused = 0;
+    for tape in &tapes {
+        tape.play(|moment| refused += usize::from(moment.told().starts_with("refused: "))).expect("the same");
+    }
+    assert_eq!(refused, net.hosts.iter().map(|host| host.refused).sum::<usize>());
+    assert!(refused > 5, "{refused}");
+    let page = picture("forged", &tapes).expect("played");
+    let arrows = page.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows");
+    let with_fate = |fate: &str| arrows.lines().filter(|line| line.split(',').nth(8) == Some(fate)).count();
+    assert_eq!(with_fate("2"), refused);
+    // More votes than a quorum needs.
+    assert!(with_fate("3") > 5 && with_fate("0") > 50, "{} {}", with_fate("3"), with_fate("0"));
 }
 
 /// The pieces of a tape: magic and opening, then each entry.

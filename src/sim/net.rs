@@ -262,6 +262,7 @@ impl Net {
             Ok(verified) => Some(self.step(to, Input::Message(verified.clone()))),
             Err(error) => {
                 self.hosts[to].refused += 1;
+                self.hosts[to].replica.refused(self.now, parcel.bytes(), error);
                 if self.trace.is_some() {
                     self.say(format!("{:?} R{to} refuses: {error}", self.now));
                 }

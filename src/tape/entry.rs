@@ -90,6 +90,11 @@ pub(super) enum Told {
         bytes: Option<Bytes>,
     },
     Timer,
+    /// No input: a message that was not believed, and why.
+    Refused {
+        bytes: Bytes,
+        why: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

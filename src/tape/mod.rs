@@ -32,7 +32,10 @@ pub use picture::picture;
 pub use player::{Moment, Parted, Tape, TapeError};
 
 use crate::outbox::Identity;
-use crate::{AppState, Bytes, Cluster, Disposition, Input, Outbox, Output, RecoverError, Replica, ReplicaId, Start, Time, Tuning};
+use crate::{
+    AppState, Bytes, Cluster, Digest, Disposition, Input, Outbox, Output, RecoverError, Replica, ReplicaId, Start, Time, Tuning,
+    Unverified, VerifyError,
+};
 use entry::{Entry, Opening, Told};
 use std::sync::Arc;
 
@@ -99,6 +102,24 @@ impl Recorder {
         sink(&Entry { at: now.0, told, outputs: entry::digest(Some(disposition), outputs.iter()) }.encode());
         outputs.into_iter().for_each(|output| out.push(output));
         disposition
+    }
+}
+
+impl Recorder {
+    /// Notes a message that the replica was not told of, since it is not to be believed. For those who look at the tape; to play it makes no difference.
+    pub fn refused(&mut self, now: Time, bytes: &Bytes, why: &VerifyError) {
+        if let Some((_, sink)) = &mut self.tape {
+            let told = Told::Refused { bytes: bytes.clone(), why: why.to_string() };
+            sink(&Entry { at: now.0, told, outputs: Digest::default() }.encode());
+        }
+    }
+
+    /// These messages as bytes, if there is a tape that they may have to be noted on.
+    pub(crate) fn copies(&self, messages: &[Unverified]) -> Vec<Bytes> {
+        match &self.tape {
+            Some(_) => messages.iter().map(|unverified| Bytes::from(crate::wire::encode(&unverified.message))).collect(),
+            None => Vec::new(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ const PLACE: &str = "/*DATA*/null";
 
 /// Plays all tapes and draws them as one HTML page, which needs nothing else: an SVG and a little script. The tapes are of one cluster, and their hosts' clocks
 /// should show about the same. A message that a replica took in is an arrow; what it had no use for is not on its tape. An arrow whose sender's tape is there
-/// and has nothing of it is marked as a lie.
+/// and has nothing of it is marked as a lie; what was refused is shown where it came.
 ///
 /// # Errors
 /// [`Parted`] if one of them can't be played.
@@ -25,12 +25,12 @@ fn data(title: &str, size: u32, scene: &Scene) -> String {
     let since = |at: u64| at.saturating_sub(start);
     let mut words = Words::default();
     let mut arrows = Vec::new();
-    for Arrow { sent, from, heard, to, kind, view, position, digest, is_lie, words: text } in &scene.arrows {
+    for Arrow { sent, from, heard, to, kind, view, position, digest, fate, words: text } in &scene.arrows {
         let digest = digest.map_or("null".to_owned(), |digest| words.number(&format!("{digest:?}")).to_string());
         let (kind, text) = (words.number(&format!("{kind:?}")), words.number(text));
         let [from, to] = [from, to].map(|party| number(party.map(u64::from)));
-        let (view, position, lie) = (number(*view), number(*position), u8::from(*is_lie));
-        arrows.push(format!("[{},{from},{},{to},{kind},{view},{position},{digest},{lie},{text}]", since(*sent), since(*heard)));
+        let (view, position, fate) = (number(*view), number(*position), *fate as u8);
+        arrows.push(format!("[{},{from},{},{to},{kind},{view},{position},{digest},{fate},{text}]", since(*sent), since(*heard)));
     }
     let marks = scene.marks.iter().map(|Mark { at, replica, class, position, words: text }| {
         let (class, position, text) = (words.number(class), number(*position), words.number(text));

@@ -81,6 +81,8 @@ pub struct Moment<'a> {
     pub(super) told: String,
     /// The message, if it is one.
     pub(super) message: Option<&'a Message>,
+    /// It, if it was not believed, and so not told.
+    pub(super) refused: Option<&'a Message>,
     /// What was signed and sent, if this says that its records are durable.
     pub(super) own: &'a [Envelope],
     pub(super) disposition: Option<Disposition>,
@@ -101,7 +103,7 @@ impl Moment<'_> {
     pub fn told(&self) -> &str {
         &self.told
     }
-    /// What became of it; none for the start.
+    /// What became of it; none for the start, and for a message that was refused, which was no input.
     pub fn disposition(&self) -> Option<Disposition> {
         self.disposition
     }
@@ -153,7 +155,7 @@ impl Tape {
     pub fn start(&self) -> Start {
         self.opening.start()
     }
-    /// How many inputs there are.
+    /// How many inputs there are, and messages that were refused.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -181,10 +183,28 @@ impl Tape {
         }
         let at = self.span().map(|(first, _)| first).unwrap_or_default();
         let told = format!("start: {}", words_of_start(self.start()));
-        watch(&Moment { index: 0, at, told, message: None, own: &[], disposition: None, outputs: &outputs, replica: &replica });
+        watch(&Moment {
+            index: 0,
+            at,
+            told,
+            message: None,
+            refused: None,
+            own: &[],
+            disposition: None,
+            outputs: &outputs,
+            replica: &replica,
+        });
         let verifier = Verifier::new(self.cluster.clone());
         for (index, entry) in self.entries.iter().enumerate() {
             let at = Time(entry.at);
+            if let Told::Refused { bytes, why } = &entry.told {
+                let unverified = Unverified::decode(PeerLink(0), bytes, self.cluster.limits()).ok();
+                let refused = unverified.as_ref().map(|unverified| &unverified.message);
+                let words = unverified.as_ref().map_or("something".to_owned(), ToString::to_string);
+                let told = format!("refused: {words}: {why}");
+                watch(&Moment { index, at, told, message: None, refused, own: &[], disposition: None, outputs: &[], replica: &replica });
+                continue;
+            }
             let input = self.input(&verifier, &entry.told);
             let input = input.ok_or_else(|| Parted::NotBelieved { index, at, told: format!("{:?}", entry.told) })?;
             let told = words(&input);
@@ -200,7 +220,7 @@ impl Tape {
                 return Err(Parted::Outputs { index, at, told, disposition, outputs: lines(&outputs) });
             }
             let (message, disposition) = (message.as_ref(), Some(disposition));
-            watch(&Moment { index, at, told, message, own: &own, disposition, outputs: &outputs, replica: &replica });
+            watch(&Moment { index, at, told, message, refused: None, own: &own, disposition, outputs: &outputs, replica: &replica });
         }
         Ok(())
     }
@@ -246,6 +266,7 @@ impl Tape {
                 Input::ChunkRead { sequence_number: *sequence_number, index: *index, bytes: bytes.clone() }
             }
             Told::Timer => Input::Timer,
+            Told::Refused { .. } => return None,
         })
     }
 }

@@ -6,10 +6,23 @@ use crate::ids::{Digest, ReplicaId};
 use crate::message::{Message, MessageKind};
 use crate::outbox::{Content, Envelope, Output, Recipients};
 use crate::replica::Status;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is at an arrow's end: a replica, or the clients, who share one line.
 pub(super) type Party = Option<u32>;
+
+/// What is known of a message's two ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Said by the one and taken in by the other.
+    Heard = 0,
+    /// Taken in, in somebody's name whose tape is here and has nothing of it.
+    Lie = 1,
+    /// Not believed. Whose it was nobody knows.
+    Refused = 2,
+    /// Said, and not taken in: lost, late, not needed, or held back by a traitor.
+    Unheard = 3,
+}
 
 /// A message on its way.
 pub(super) struct Arrow {
@@ -21,8 +34,7 @@ pub(super) struct Arrow {
     pub(super) view: Option<u64>,
     pub(super) position: Option<u64>,
     pub(super) digest: Option<Digest>,
-    /// Its sender's tape is here, and has nothing of it.
-    pub(super) is_lie: bool,
+    pub(super) fate: Fate,
     pub(super) words: String,
 }
 
@@ -61,6 +73,7 @@ struct Sent {
     at: u64,
     from: u32,
     to: Recipients,
+    message: Message,
 }
 
 struct Heard {
@@ -68,6 +81,7 @@ struct Heard {
     by: u32,
     key: Digest,
     message: Message,
+    is_refused: bool,
 }
 
 /// Without a tape of the sender's an arrow has to begin somewhere: so many microseconds before it was heard.
@@ -88,14 +102,18 @@ pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
             let at = moment.at.0;
             let mut send = |envelope: &Envelope| {
                 let place = sent.entry(content(envelope.message())).or_default();
-                place.push(Sent { at, from: replica, to: envelope.to() });
+                place.push(Sent { at, from: replica, to: envelope.to(), message: envelope.message().clone() });
                 if let Recipients::Client(_) = envelope.to() {
-                    answers.push(arrow(envelope.message(), (at, Some(replica)), (at + UNKNOWN_WAY, None), false));
+                    answers.push(arrow(envelope.message(), (at, Some(replica)), (at + UNKNOWN_WAY, None), Fate::Heard));
                 }
             };
             moment.own.iter().for_each(&mut send);
             moment.outputs.iter().for_each(|output| each_ready(output, &mut send));
-            heard.extend(moment.message.map(|message| Heard { at, by: replica, key: content(message), message: message.clone() }));
+            let mut hear = |message: &Message, is_refused| {
+                heard.push(Heard { at, by: replica, key: content(message), message: message.clone(), is_refused });
+            };
+            moment.message.iter().for_each(|message| hear(message, false));
+            moment.refused.iter().for_each(|message| hear(message, true));
             scene.marks.extend(marks(replica, moment));
             let status = moment.status();
             if before.as_ref().is_none_or(|before| tells(before) != tells(&status)) {
@@ -106,7 +124,8 @@ pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
     }
     let taped = |replica: u32| tapes.iter().any(|tape| tape.replica().get() == replica);
     let primary = |view| tapes.first().map(|tape| tape.cluster().primary(view).get());
-    for Heard { at, by, key, message } in heard {
+    let mut arrived = BTreeSet::new();
+    for Heard { at, by, key, message, is_refused } in heard {
         let known = sent.get(&key).into_iter().flatten().filter(|sent| sent.at <= at && sent.from != by && reaches(sent.to, by));
         let claimed = match &message {
             Message::PrePrepare(proposal) => primary(proposal.view),
@@ -116,9 +135,23 @@ pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
         };
         // The one who says so in his own name, and otherwise the last to say it.
         let source = known.max_by_key(|sent| (Some(sent.from) == claimed, sent.at)).map(|sent| (sent.at, Some(sent.from)));
-        let is_lie = source.is_none() && claimed.is_some_and(taped);
+        let fate = match source {
+            _ if is_refused => Fate::Refused,
+            None if claimed.is_some_and(taped) => Fate::Lie,
+            _ => Fate::Heard,
+        };
+        arrived.insert((key, by));
         let source = source.unwrap_or((at.saturating_sub(UNKNOWN_WAY), claimed));
-        scene.arrows.push(arrow(&message, source, (at, Some(by)), is_lie));
+        scene.arrows.push(arrow(&message, source, (at, Some(by)), fate));
+    }
+    for (key, said) in &sent {
+        // A correct replica's first saying of it; what it repeats is the same.
+        let Some(first) = said.iter().min_by_key(|said| said.at) else { continue };
+        let to = (0..tapes.first().map_or(0, |tape| tape.cluster().size())).filter(|to| *to != first.from && reaches(first.to, *to));
+        for to in to.filter(|to| taped(*to) && !arrived.contains(&(*key, *to))) {
+            let ends = ((first.at, Some(first.from)), (first.at + UNKNOWN_WAY, Some(to)));
+            scene.arrows.push(arrow(&first.message, ends.0, ends.1, Fate::Unheard));
+        }
     }
     scene.arrows.append(&mut answers);
     scene.arrows.sort_by_key(|arrow| arrow.sent);
@@ -145,9 +178,9 @@ fn reaches(to: Recipients, replica: u32) -> bool {
     }
 }
 
-fn arrow(message: &Message, (sent, from): (u64, Party), (heard, to): (u64, Party), is_lie: bool) -> Arrow {
+fn arrow(message: &Message, (sent, from): (u64, Party), (heard, to): (u64, Party), fate: Fate) -> Arrow {
     let (view, position, digest) = whereabouts(message);
-    Arrow { sent, from, heard, to, kind: message.kind(), view, position, digest, is_lie, words: message.to_string() }
+    Arrow { sent, from, heard, to, kind: message.kind(), view, position, digest, fate, words: message.to_string() }
 }
 
 /// View, position and digest that a message is about.
@@ -177,7 +210,7 @@ fn marks(replica: u32, moment: &Moment<'_>) -> Vec<Mark> {
     let at = moment.at.0;
     let mark = |class, position: Option<u64>, words: String| Mark { at, replica, class, position, words };
     let mut found = Vec::new();
-    if moment.disposition.is_none() {
+    if moment.disposition.is_none() && moment.told.starts_with("start") {
         found.push(mark("start", None, moment.told.clone()));
     }
     for output in moment.outputs {
