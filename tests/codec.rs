@@ -424,3 +424,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn spec_2_3_a_list_is_not_read_beyond_its_bound() {
+    let world = World::new();
+    let of = |members: usize| {
+        let members: Vec<_> = (0..members).map(|_| (ReplicaId::new(0), &world.replicas[0])).collect();
+        let certificate = world.forge.certificate(&members, Kind::Prepare, View::new(1), (SequenceNumber::new(1), Digest::default()));
+        world.decode(&world.forge.certificate_message(&certificate)).map(|_| ())
+    };
+    assert!(matches!(of(256), Err(DecodeError::OutOfBounds(_))), "doubled members, and read");
+    assert_eq!(of(257), Err(DecodeError::Malformed));
+}

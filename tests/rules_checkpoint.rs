@@ -496,3 +496,38 @@ fn c4_results_of_a_wrong_state_that_come_late_are_not_answered() {
     let fetch = solo.forge.fetch_manifest(solo.as_traitor(3), 1, own.position.0, own.state);
     assert_eq!(solo.feed(&fetch), Disposition::Ignored(Why::NotNeeded));
 }
+
+#[test]
+fn p2_a_chain_that_was_whole_is_not_once_its_blocks_have_gone() {
+    let mut solo = backup();
+    let blocks = solo.blocks(6);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    assert_eq!(solo.replica.status().head, at(4), "the last two are held, and beyond the pipeline");
+    solo.wants(&[0, 2, 3], 2);
+    assert_eq!(solo.replica.status().blocks, 4);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(6), blocks[5].digest()));
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.sent.clear();
+    solo.feed(&new_view);
+    assert_eq!(solo.votes(), [], "no vote on what it does not hold");
+    let chain = solo.forge.chain(None, &[blocks[5].clone(), blocks[4].clone()]);
+    solo.feed(&chain);
+    assert_eq!(solo.votes(), [(Prepare, 2, 6)]);
+}
+
+#[test]
+fn c2_what_lower_views_left_goes_with_the_first_certificate() {
+    let mut solo = backup();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), None));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    assert_eq!(solo.replica.status().blocks, 1, "it was prepared");
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().blocks, 0);
+}

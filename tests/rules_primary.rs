@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, Seen};
-use logothete::{Disposition, Limits, RequestNumber, Tuning};
+use logothete::{Disposition, Limits, RequestNumber, Tuning, View};
 use support::solo::{Solo, T, at};
 use support::{builder, client_key};
 
@@ -102,4 +102,29 @@ fn s1_what_is_decided_leaves_the_pool_and_nothing_else_does() {
     let chain = solo.forge.chain(Some(&certificate), &[block]);
     solo.feed(&chain);
     assert_eq!((solo.decisions.len(), solo.replica.status().pool_requests), (1, 2));
+}
+
+#[test]
+fn p1_a_new_primary_proposes_nothing_that_is_on_its_views_chain_already() {
+    let mut solo = Solo::new(4, 1);
+    for number in 1..=3 {
+        ask(&mut solo, 0, number);
+    }
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    let position = (at(2), blocks[1].digest());
+    let prepared = solo.certificate(&[0, 2, 3], Prepare, 0, position);
+    for member in [0, 2] {
+        let change = solo.forge.view_change(solo.as_traitor(member), View::new(1), Some(&prepared));
+        let bytes = solo.forge.view_change_message(&change);
+        solo.feed(&bytes);
+    }
+    assert_eq!((solo.replica.status().view, solo.replica.status().head), (View::new(1), at(2)));
+    assert_eq!(proposed(&mut solo).len(), 0, "c is not known");
+    let opened = solo.certificate(&[0, 2, 3], Prepare, 1, position);
+    solo.feed_certificate(&opened);
+    let batches: Vec<_> = proposed(&mut solo).iter().filter(|block| block.sequence_number() > at(2)).map(requests).collect();
+    assert_eq!(batches, [[(0, 3)]], "1 and 2 are in batches that nobody has decided yet");
 }

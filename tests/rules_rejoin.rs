@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::ForgedStatus;
 use logothete::sim::forge::Kind::Prepare;
-use logothete::{Cluster, Disposition, Event, Input, ReplicaId, Start, Tuning, View, Why};
+use logothete::{Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why};
 use std::time::Duration;
 use support::builder;
 use support::solo::{Solo, T, view};
@@ -210,4 +210,23 @@ fn d2_a_rejoining_replica_records_what_it_fetched_before_it_speaks() {
     assert!(!solo.replica.status().rejoining);
     solo.restart();
     assert_eq!(solo.replica.status().blocks, 2, "{:?}", solo.records);
+}
+
+#[test]
+fn v2_a_view_is_told_when_leaving_it_for_is_on_record() {
+    let (mut solo, mut outbox) = (backup(), logothete::Outbox::new());
+    for member in [0, 2, 3] {
+        let status = solo.forge.status(solo.as_traitor(member), 1, view(0), view(2), SequenceNumber::new(0));
+        solo.feed_into(&status, &mut outbox);
+    }
+    let statuses = |outbox: &mut logothete::Outbox| outbox.drain().filter(|output| output.to_string().contains("Status")).count();
+    let mut writes = outbox.writes();
+    let records: Vec<String> = writes.iter().map(ToString::to_string).collect();
+    assert!(matches!(&records[..], [wish, change] if wish.contains("Wish v2") && change.contains("ViewChange v2")), "{records:?}");
+    assert_eq!(statuses(&mut outbox), 0);
+    let change = writes.split_off(1);
+    solo.make_durable(writes, &mut outbox);
+    assert_eq!(statuses(&mut outbox), 0, "a crash now would bring it back in view 0");
+    solo.make_durable(change, &mut outbox);
+    assert_eq!(statuses(&mut outbox), 1);
 }

@@ -159,6 +159,9 @@ fn spec_3_6_a_chain_is_needed_for_what_it_proves_or_holds() {
     assert_eq!(needs(&solo, &certificate), Err(Screened::NotNeeded), "decided");
     assert_eq!(needs(&solo, &chain(&solo, Some(0), &[], &blocks[2])), Ok(()), "above it");
     assert_eq!(needs(&solo, &chain(&solo, Some(3), &[], &blocks[0])), Ok(()), "of a higher view");
+    let opened = solo.certificate(&[0, 2, 3], Prepare, 3, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&opened);
+    assert_eq!(needs(&solo, &chain(&solo, Some(0), &[], &blocks[2])), Ok(()), "above the decided log, though of a lower view than high");
 }
 
 #[test]
