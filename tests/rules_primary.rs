@@ -128,3 +128,16 @@ fn p1_a_new_primary_proposes_nothing_that_is_on_its_views_chain_already() {
     let batches: Vec<_> = proposed(&mut solo).iter().filter(|block| block.sequence_number() > at(2)).map(requests).collect();
     assert_eq!(batches, [[(0, 3)]], "1 and 2 are in batches that nobody has decided yet");
 }
+
+#[test]
+fn p1_what_could_not_be_proposed_is_proposed_when_it_can() {
+    let mut solo = primary(4, 1000);
+    ask(&mut solo, 0, 2);
+    assert_eq!(proposed(&mut solo).len(), 0, "1 comes first");
+    let block = solo.blocks(1).remove(0);
+    let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (at(1), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[block]);
+    solo.feed(&chain);
+    let batches: Vec<_> = proposed(&mut solo).iter().map(requests).collect();
+    assert_eq!(batches, [[(0, 2)]], "whoever proposed 1");
+}

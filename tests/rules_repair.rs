@@ -363,3 +363,45 @@ fn p5_nothing_above_the_window_is_asked_for() {
         assert_eq!(asked, asks, "{number}: a checkpoint has to open it first");
     }
 }
+
+#[test]
+fn p5_what_is_missing_is_noticed_whatever_makes_it_so() {
+    let causes: [(&str, fn(&mut Solo)); 5] = [
+        ("a vote of the primary's", |solo| {
+            let position = (at(1), solo.blocks(1)[0].digest());
+            solo.vote(0, Prepare, 0, position);
+        }),
+        ("a prepared certificate", |solo| {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+            solo.feed_certificate(&certificate);
+        }),
+        ("a commit certificate of a lower view", |solo| {
+            let opened = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+            solo.feed_certificate(&opened);
+            solo.pass(PACE);
+            let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), solo.blocks(1)[0].digest()));
+            solo.feed_certificate(&certificate);
+        }),
+        ("a stable checkpoint", |solo| {
+            let manifest = solo.forge.manifest((at(4), solo.blocks(4)[3].digest()), &[], &[]);
+            let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+            let bytes = solo.forge.stable_message(&stable);
+            solo.feed(&bytes);
+        }),
+        ("the base of a view", |solo| {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+            let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+            let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+            solo.feed(&new_view);
+        }),
+    ];
+    for (cause, make) in causes {
+        let mut solo = solo();
+        solo.pass(PACE);
+        make(&mut solo);
+        solo.sent.clear();
+        solo.pass(T / 32);
+        let words = solo.words();
+        assert!(words.iter().any(|words| words.contains("Fetch by R1 chain down from")), "{cause}: {words:?}");
+    }
+}
