@@ -1,0 +1,50 @@
+//! Requests for one second of CPU time, summed over four replicas in one process, in memory: batches of 1000 payloads of 512 bytes.
+//!
+//! `cargo bench --bench throughput -- [batches]`. Once with each payload signed by its client, which every replica verifies; once with all of a batch in one
+//! signed request, as a gateway sends it. And the same with a hash in the place of signatures.
+
+mod support;
+
+use logothete::{Bytes, Limits};
+use std::time::Duration;
+use support::{Ring, Scheme, builder, cpu_time};
+
+const REPLICAS: usize = 4;
+const CLIENTS: usize = 16;
+const BATCH: usize = 1000;
+const PAYLOAD: usize = 512;
+
+/// Each batch's requests, sent to the primary at once, as under load.
+fn run(scheme: Scheme, batches: usize, signed_each: bool) -> Duration {
+    let operation_bytes_max = if signed_each { PAYLOAD } else { PAYLOAD * BATCH } as u32;
+    let limits = Limits { operation_bytes_max, batch_requests_max: BATCH as u32, ..Limits::default() };
+    let mut ring = Ring::new(builder(REPLICAS, CLIENTS, scheme).limits(limits), scheme, CLIENTS);
+    let count = if signed_each { BATCH } else { 1 };
+    let operation = vec![7; operation_bytes_max as usize];
+    let mut spent = Duration::ZERO;
+    for _ in 0..batches {
+        let requests: Vec<Bytes> = (0..count).map(|index| ring.request(index % CLIENTS, &operation)).collect();
+        let begin = cpu_time();
+        requests.into_iter().for_each(|request| ring.post(0, request));
+        ring.settle();
+        spent += cpu_time().saturating_sub(begin);
+    }
+    assert!(ring.members.iter().all(|member| member.executed == (batches * count) as u64), "not all executed");
+    spent
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let batches: usize = words.first().map_or(20, |word| word.parse().expect("batches"));
+    println!("{:<44} {:>16} {:>24}", "payloads of 512 bytes, 1000 a batch", "for a CPU-second", "µs for each, in all four");
+    for (what, scheme, signed_each) in [
+        ("each signed by one of 16 clients", Scheme::Ed25519, true),
+        ("all of a batch in one signed request", Scheme::Ed25519, false),
+        ("each in a request, signatures stubbed", Scheme::Hash, true),
+        ("all in one request, signatures stubbed", Scheme::Hash, false),
+    ] {
+        let spent = run(scheme, batches, signed_each).as_secs_f64();
+        let payloads = (batches * BATCH) as f64;
+        println!("{what:<44} {:>16.0} {:>24.2}", payloads / spent, spent * 1e6 / payloads);
+    }
+}
