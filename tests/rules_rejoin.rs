@@ -230,3 +230,13 @@ fn v2_a_view_is_told_when_leaving_it_for_is_on_record() {
     solo.make_durable(change, &mut outbox);
     assert_eq!(statuses(&mut outbox), 1);
 }
+
+#[test]
+fn e_a_loss_under_the_own_name_is_reported_unless_it_is_the_own_one() {
+    let mut solo = rejoining();
+    for (nonce, reported) in [([7; 32], false), ([8; 32], true)] {
+        let bytes = solo.forge.rejoin(solo.as_traitor(1), nonce);
+        assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
+        assert_eq!(solo.events.iter().any(|event| matches!(event, Event::Impersonated { .. })), reported);
+    }
+}

@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, Position};
-use logothete::{Digest, PeerLink, RequestNumber, Screened, Unverified};
+use logothete::{Digest, Disposition, PeerLink, RequestNumber, Screened, Unverified, Why};
 use support::client_key;
 use support::solo::{Solo, T, at, view};
 
@@ -34,6 +34,9 @@ fn spec_3_6_votes_are_needed_at_open_positions() {
     let vote = |solo: &Solo, number: u64| admits(solo, &prepare(solo, 2, 0, off(number)));
     assert_eq!((vote(&solo, 1), vote(&solo, 8)), (Ok(()), Ok(())), "up to two pipelines ahead");
     assert_eq!(vote(&solo, 9), Err(Screened::FarAhead));
+    // And where nobody screens, the replica goes by the same bounds.
+    assert_eq!(solo.vote(3, Prepare, 0, off(8)), Disposition::Applied);
+    assert_eq!(solo.vote(3, Prepare, 0, off(9)), Disposition::Ignored(Why::FarAhead));
     let mut blocks = solo.blocks(3);
     let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
     blocks.reverse();
