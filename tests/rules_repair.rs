@@ -366,12 +366,21 @@ fn p5_nothing_above_the_window_is_asked_for() {
 
 #[test]
 fn p5_what_is_missing_is_noticed_whatever_makes_it_so() {
-    let causes: [(&str, fn(&mut Solo)); 5] = [
+    let causes: [(&str, fn(&mut Solo)); 6] = [
         ("a vote of the primary's", |solo| {
             let position = (at(1), solo.blocks(1)[0].digest());
             solo.vote(0, Prepare, 0, position);
         }),
         ("a prepared certificate", |solo| {
+            let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+            solo.feed_certificate(&certificate);
+        }),
+        ("a certificate below the own votes, off their chain", |solo| {
+            let mine = solo.block_saying(1, solo.genesis().1, 1, b"treason");
+            let above = solo.block(2, mine.digest(), 2);
+            solo.propose(0, &mine);
+            solo.propose(0, &above);
+            solo.pass(MOMENT);
             let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
             solo.feed_certificate(&certificate);
         }),
