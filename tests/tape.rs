@@ -158,6 +158,42 @@ fn what_was_refused_and_what_nobody_took_in_are_drawn_too() {
     assert!(with_fate("3") > 5 && with_fate("0") > 50, "{} {}", with_fate("3"), with_fate("0"));
 }
 
+#[test]
+fn clocks_that_started_at_other_times_are_set_by_what_was_said_and_heard() {
+    let mut net = Net::taped(builder(4, 1).with_keyed_hash().build().expect("a good cluster"), 5, Tuning::from_timeout(T));
+    for order in 0..6_u32 {
+        net.submit(0, &order.to_le_bytes());
+    }
+    net.settle(Duration::from_secs(60), &[0, 1, 2, 3]);
+    let shifted = |by: [u64; 4]| -> Vec<Tape> {
+        let later = |(bytes, by): (&Vec<u8>, u64)| {
+            let mut parts = entries(bytes);
+            for part in &mut parts[1..] {
+                let at: &mut [u8; 8] = part[4..].first_chunk_mut().expect("a time");
+                *at = (u64::from_le_bytes(*at) + by).to_le_bytes();
+            }
+            Tape::read(&joined(&parts)).expect("a tape")
+        };
+        net.tapes().iter().zip(by).map(later).collect()
+    };
+    let fates = |tapes: &[Tape]| {
+        // Where a clock starts makes no difference to what a replica does: it still plays.
+        let page = picture("clocks", tapes).expect("played");
+        let arrows = page.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows").to_owned();
+        let fates = ["0", "1", "2", "3"].map(|fate| arrows.lines().filter(|line| line.split(',').nth(8) == Some(fate)).count());
+        let number = |line: &str, field| line.trim_matches(['[', ']']).split(',').nth(field).and_then(|word| word.parse::<u64>().ok());
+        let longest = arrows.lines().filter_map(|line| number(line, 2)?.checked_sub(number(line, 0)?)).max();
+        (fates, longest.expect("arrows"))
+    };
+    let (one_clock, longest) = fates(&shifted([0; 4]));
+    assert_eq!(one_clock[1], 0, "nobody lies");
+    for by in [[0, 5_000_000, 0, 0], [7_000_000, 0, 3_000_000, 11], [1 << 40, 1, 0, 1 << 41]] {
+        let (fates, most) = fates(&shifted(by));
+        assert_eq!(fates, one_clock, "{by:?}");
+        assert!(most < longest + 1000, "no arrow takes much longer: {most} and {longest}");
+    }
+}
+
 /// The pieces of a tape: magic and opening, then each entry.
 fn entries(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();

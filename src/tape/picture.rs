@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 const PAGE: &str = include_str!("picture.html");
 const PLACE: &str = "/*DATA*/null";
 
-/// Plays all tapes and draws them as one HTML page, which needs nothing else: an SVG and a little script. The tapes are of one cluster, and their hosts' clocks
-/// should show about the same. A message that a replica took in is an arrow; what it had no use for is not on its tape. An arrow whose sender's tape is there
+/// Plays all tapes and draws them as one HTML page, which needs nothing else: an SVG and a little script. The tapes are of one cluster. Where
+/// their hosts' clocks differ, they are set by what was said and heard. A message that a replica took in is an arrow; what it had no use for is not on its tape. An arrow whose sender's tape is there
 /// and has nothing of it is marked as a lie; what was refused is shown where it came.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! What there is to draw: all tapes played, and what was sent found where it was heard.
 
 use super::player::{Moment, Parted, Tape, content};
+use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::ids::{Digest, ReplicaId};
 use crate::message::{Message, MessageKind};
@@ -69,96 +70,131 @@ pub(super) struct Scene {
     pub(super) stands: Vec<Stand>,
 }
 
-struct Sent {
-    at: u64,
-    from: u32,
-    to: Recipients,
+pub(super) struct Sent {
+    pub(super) at: u64,
+    pub(super) key: Digest,
+    pub(super) to: Recipients,
     message: Message,
 }
 
-struct Heard {
-    at: u64,
-    by: u32,
-    key: Digest,
+pub(super) struct Heard {
+    pub(super) at: u64,
+    pub(super) key: Digest,
     message: Message,
     is_refused: bool,
 }
 
-/// Without a tape of the sender's an arrow has to begin somewhere: so many microseconds before it was heard.
+/// What is on one tape.
+pub(super) struct Reel {
+    pub(super) replica: u32,
+    life: Option<Life>,
+    marks: Vec<Mark>,
+    stands: Vec<Stand>,
+    pub(super) sent: Vec<Sent>,
+    pub(super) heard: Vec<Heard>,
+}
+
+/// Without a tape of the other end's an arrow has to begin or end somewhere: so many microseconds away.
 const UNKNOWN_WAY: u64 = 300;
 
-/// Plays all tapes and puts them together.
-pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
-    let mut scene = Scene::default();
-    let (mut sent, mut heard): (BTreeMap<Digest, Vec<Sent>>, Vec<Heard>) = (BTreeMap::new(), Vec::new());
-    let mut answers = Vec::new();
-    for tape in tapes {
+impl Reel {
+    fn play(tape: &Tape) -> Result<Self, Parted> {
         let replica = tape.replica().get();
-        if let Some((from, to)) = tape.span() {
-            scene.lives.push(Life { replica, from: from.0, to: to.0, start: super::player::words_of_start(tape.start()) });
-        }
-        let mut before: Option<Status> = None;
+        let start = super::player::words_of_start(tape.start());
+        let life = tape.span().map(|(from, to)| Life { replica, from: from.0, to: to.0, start });
+        let mut reel = Self { replica, life, marks: Vec::new(), stands: Vec::new(), sent: Vec::new(), heard: Vec::new() };
         tape.play(|moment| {
             let at = moment.at.0;
             let mut send = |envelope: &Envelope| {
-                let place = sent.entry(content(envelope.message())).or_default();
-                place.push(Sent { at, from: replica, to: envelope.to(), message: envelope.message().clone() });
-                if let Recipients::Client(_) = envelope.to() {
-                    answers.push(arrow(envelope.message(), (at, Some(replica)), (at + UNKNOWN_WAY, None), Fate::Heard));
-                }
+                let message = envelope.message().clone();
+                reel.sent.push(Sent { at, key: content(&message), to: envelope.to(), message });
             };
             moment.own.iter().for_each(&mut send);
             moment.outputs.iter().for_each(|output| each_ready(output, &mut send));
             let mut hear = |message: &Message, is_refused| {
-                heard.push(Heard { at, by: replica, key: content(message), message: message.clone(), is_refused });
+                reel.heard.push(Heard { at, key: content(message), message: message.clone(), is_refused });
             };
             moment.message.iter().for_each(|message| hear(message, false));
             moment.refused.iter().for_each(|message| hear(message, true));
-            scene.marks.extend(marks(replica, moment));
+            reel.marks.extend(marks(replica, moment));
             let status = moment.status();
-            if before.as_ref().is_none_or(|before| tells(before) != tells(&status)) {
-                scene.stands.push(Stand { at, status: status.clone() });
-                before = Some(status);
+            if reel.stands.last().is_none_or(|before| tells(&before.status) != tells(&status)) {
+                reel.stands.push(Stand { at, status });
             }
         })?;
+        Ok(reel)
     }
-    let taped = |replica: u32| tapes.iter().any(|tape| tape.replica().get() == replica);
-    let primary = |view| tapes.first().map(|tape| tape.cluster().primary(view).get());
-    let mut arrived = BTreeSet::new();
-    for Heard { at, by, key, message, is_refused } in heard {
-        let known = sent.get(&key).into_iter().flatten().filter(|sent| sent.at <= at && sent.from != by && reaches(sent.to, by));
-        let claimed = match &message {
-            Message::PrePrepare(proposal) => primary(proposal.view),
-            Message::NewView(new_view) => primary(new_view.view),
-            Message::Request(_) => None,
-            other => other.claimed_sender().map(ReplicaId::get),
-        };
-        // The one who says so in his own name, and otherwise the last to say it.
-        let source = known.max_by_key(|sent| (Some(sent.from) == claimed, sent.at)).map(|sent| (sent.at, Some(sent.from)));
-        let fate = match source {
-            _ if is_refused => Fate::Refused,
-            None if claimed.is_some_and(taped) => Fate::Lie,
-            _ => Fate::Heard,
-        };
-        arrived.insert((key, by));
-        let source = source.unwrap_or((at.saturating_sub(UNKNOWN_WAY), claimed));
-        scene.arrows.push(arrow(&message, source, (at, Some(by)), fate));
+
+    /// Another clock: all that is on the tape was so many microseconds later.
+    pub(super) fn shift(&mut self, later: i64) {
+        let shift = |at: &mut u64| *at = at.saturating_add_signed(later);
+        self.life.iter_mut().for_each(|life| {
+            shift(&mut life.from);
+            shift(&mut life.to);
+        });
+        self.marks.iter_mut().for_each(|mark| shift(&mut mark.at));
+        self.stands.iter_mut().for_each(|stand| shift(&mut stand.at));
+        self.sent.iter_mut().for_each(|sent| shift(&mut sent.at));
+        self.heard.iter_mut().for_each(|heard| shift(&mut heard.at));
     }
-    for (key, said) in &sent {
-        // A correct replica's first saying of it; what it repeats is the same.
-        let Some(first) = said.iter().min_by_key(|said| said.at) else { continue };
-        let to = (0..tapes.first().map_or(0, |tape| tape.cluster().size())).filter(|to| *to != first.from && reaches(first.to, *to));
-        for to in to.filter(|to| taped(*to) && !arrived.contains(&(*key, *to))) {
-            let ends = ((first.at, Some(first.from)), (first.at + UNKNOWN_WAY, Some(to)));
-            scene.arrows.push(arrow(&first.message, ends.0, ends.1, Fate::Unheard));
-        }
+}
+
+/// Plays all tapes and puts them together.
+pub(super) fn scene(tapes: &[Tape]) -> Result<Scene, Parted> {
+    let Some(cluster) = tapes.first().map(Tape::cluster) else { return Ok(Scene::default()) };
+    let mut reels = tapes.iter().map(Reel::play).collect::<Result<Vec<_>, _>>()?;
+    super::clocks::align(&mut reels);
+    let mut scene = Scene { arrows: arrows(cluster, &reels), ..Scene::default() };
+    for reel in reels {
+        scene.lives.extend(reel.life);
+        scene.marks.extend(reel.marks);
+        scene.stands.extend(reel.stands);
     }
-    scene.arrows.append(&mut answers);
-    scene.arrows.sort_by_key(|arrow| arrow.sent);
     scene.marks.sort_by_key(|mark| mark.at);
     scene.stands.sort_by_key(|stand| stand.at);
     scene.lives.sort_by_key(|life| (life.replica, life.from));
     Ok(scene)
+}
+
+fn arrows(cluster: &Cluster, reels: &[Reel]) -> Vec<Arrow> {
+    let taped: BTreeSet<u32> = reels.iter().map(|reel| reel.replica).collect();
+    let primary = |view| cluster.primary(view).get();
+    let mut sent: BTreeMap<Digest, Vec<(u32, &Sent)>> = BTreeMap::new();
+    for (from, said) in reels.iter().flat_map(|reel| reel.sent.iter().map(|said| (reel.replica, said))) {
+        sent.entry(said.key).or_default().push((from, said));
+    }
+    let (mut arrows, mut arrived) = (Vec::new(), BTreeSet::new());
+    for (by, Heard { at, key, message, is_refused }) in reels.iter().flat_map(|reel| reel.heard.iter().map(|heard| (reel.replica, heard))) {
+        let known = sent.get(key).into_iter().flatten().filter(|(from, said)| said.at <= *at && *from != by && reaches(said.to, by));
+        let claimed = match message {
+            Message::PrePrepare(proposal) => Some(primary(proposal.view)),
+            Message::NewView(new_view) => Some(primary(new_view.view)),
+            Message::Request(_) => None,
+            other => other.claimed_sender().map(ReplicaId::get),
+        };
+        // The one who says so in his own name, and otherwise the last to say it.
+        let source = known.max_by_key(|(from, said)| (Some(*from) == claimed, said.at)).map(|(from, said)| (said.at, Some(*from)));
+        let fate = match source {
+            _ if *is_refused => Fate::Refused,
+            None if claimed.is_some_and(|claimed| taped.contains(&claimed)) => Fate::Lie,
+            _ => Fate::Heard,
+        };
+        arrived.insert((*key, by));
+        let source = source.unwrap_or((at.saturating_sub(UNKNOWN_WAY), claimed));
+        arrows.push(arrow(message, source, (*at, Some(by)), fate));
+    }
+    for (key, said) in &sent {
+        // A correct replica's first saying of it; what it repeats is the same.
+        if let Some((from, first)) = said.iter().min_by_key(|(_, said)| said.at) {
+            let missed = taped.iter().filter(|to| *to != from && reaches(first.to, **to) && !arrived.contains(&(*key, **to)));
+            let ends = missed.map(|to| ((first.at, Some(*from)), (first.at + UNKNOWN_WAY, Some(*to))));
+            arrows.extend(ends.map(|(from, to)| arrow(&first.message, from, to, Fate::Unheard)));
+        }
+        let answers = said.iter().filter(|(_, said)| matches!(said.to, Recipients::Client(_)));
+        arrows.extend(answers.map(|(from, said)| arrow(&said.message, (said.at, Some(*from)), (said.at + UNKNOWN_WAY, None), Fate::Heard)));
+    }
+    arrows.sort_by_key(|arrow| arrow.sent);
+    arrows
 }
 
 /// Messages that leave without waiting for a record.
