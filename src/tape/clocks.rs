@@ -20,10 +20,10 @@ pub(super) fn align(reels: &mut [Reel]) {
         let mut reached = vec![root];
         while let Some(here) = reached.pop() {
             let known = shifts[here].unwrap_or_default();
-            for there in 0..reels.len() {
+            for (there, shift) in shifts.iter_mut().enumerate().filter(|(_, shift)| shift.is_none()) {
                 let ways = (fastest.get(&(here, there)).copied(), fastest.get(&(there, here)).copied());
-                if shifts[there].is_none() && ways != (None, None) {
-                    shifts[there] = Some(known.saturating_sub(ahead(ways)));
+                if ways != (None, None) {
+                    *shift = Some(known.saturating_sub(ahead(ways)));
                     reached.push(there);
                 }
             }
