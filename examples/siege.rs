@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What can be left out of a schedule; the dice fall the same with and without it.
-const FAULTS: [&str; 9] = ["loss", "duplication", "delay", "cuts", "down", "slow", "crashes", "traitors", "primaries"];
+const FAULTS: [&str; 10] = ["loss", "duplication", "delay", "cuts", "down", "slow", "clocks", "crashes", "traitors", "primaries"];
 const CLIENTS: usize = 3;
 const DECISIONS: usize = 30;
 const VIEWS: u64 = 2;
@@ -184,6 +184,14 @@ impl Siege {
         net.slow = if self.has("slow") { slow } else { Slowness::default() };
         net.cut = if self.has("cuts") { cut } else { BTreeSet::new() };
         net.down = down.filter(|_| self.has("down")).into_iter().collect();
+        let clock = dice.between(0, n as u64 - 1) as usize;
+        let wrong = dice.percent(25);
+        let (pace, jump) = (pick(dice, &[(0, 1), (1, 2), (2, 1), (1, 1)]), dice.between(0, 20) as i64 - 10);
+        if wrong && self.has("clocks") {
+            net.pace_clock(clock, pace);
+            net.jump_clock(clock, jump * timeout.as_micros() as i64);
+            *tally.faults.entry("clocks".into()).or_default() += 1;
+        }
         let had = [(net.loss > 0, "loss"), (net.duplication > 0, "duplication"), (net.delay.1 > 1_000, "delay")];
         let had = had.into_iter().chain([(!net.cut.is_empty(), "cuts"), (!net.down.is_empty(), "down")]);
         had.filter(|(had, _)| *had).for_each(|(_, name)| *tally.faults.entry(name.into()).or_default() += 1);
@@ -221,6 +229,7 @@ impl Siege {
         (net.loss, net.duplication, net.delay, net.slow) = (0, 0, (100, 1_000), Slowness::default());
         net.cut.clear();
         net.down.clear();
+        (0..n).for_each(|at| net.pace_clock(at, (1, 1)));
         storm.end(net, dice);
         // Primaries that hear and say nothing, until there were views enough.
         for _ in 0..40 {
@@ -258,6 +267,8 @@ impl Siege {
         tally.views = view(net);
         tally.messages = net.messages as u64;
         tally.crashes = net.hosts.iter().map(|host| host.crashes).sum();
+        let disks = [("lost logs", storm.losses), ("flipped bits", storm.flips), ("full disks", storm.full)];
+        disks.into_iter().filter(|(_, count)| *count > 0).for_each(|(name, count)| *tally.faults.entry(name.into()).or_default() += count);
         tally
     }
 

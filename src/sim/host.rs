@@ -1,6 +1,7 @@
 //! One host: a replica, its log, its service, and how they end and begin again.
 
 use super::Pen;
+use super::clock::Clock;
 use super::disk::{Diary, Disk, Done, Flaw};
 use super::net::{Net, Reels};
 use super::parcel::Parcel;
@@ -38,7 +39,9 @@ pub struct Host {
     pub dispositions: BTreeMap<Disposition, usize>,
     /// Messages that it could not read or verify.
     pub refused: usize,
-    /// When its replica wants to be called again.
+    /// By what its replica is told the time.
+    pub(super) clock: Clock,
+    /// When its replica wants to be called again, in virtual time.
     pub(super) deadline: Option<Time>,
     /// A picture for screening, and how many steps were made since it was taken.
     picture: Option<(Screen, u32)>,
@@ -86,6 +89,7 @@ impl Host {
             events: Vec::new(),
             dispositions: BTreeMap::new(),
             refused: 0,
+            clock: Clock::default(),
             deadline: None,
             picture: None,
             unsynced: VecDeque::new(),
@@ -116,10 +120,14 @@ impl Host {
 
     /// Its replica has made a step.
     pub(super) fn stepped(&mut self) {
-        self.deadline = self.replica.deadline();
+        self.note_deadline();
         if let Some((_, steps)) = &mut self.picture {
             *steps += 1;
         }
+    }
+
+    pub(super) fn note_deadline(&mut self) {
+        self.deadline = self.replica.deadline().and_then(|deadline| self.clock.moment(deadline));
     }
 
     /// Everything that it was given is on its disk.
@@ -269,8 +277,12 @@ impl Net {
 
     /// The disk has the oldest record: what it promised may be said.
     fn synced(&mut self, at: usize) {
-        let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
         let disk = self.hosts[at].disk.clone();
+        if disk.with(|content| content.full) {
+            // The record is not taken, and its host has to stop.
+            return self.crash_behind(at, 0, Fate::Lost);
+        }
+        let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
         if self.slow.disk.1 > 0 {
             self.say(format!("    (R{at} has #{})", write.index()));
         }
@@ -325,7 +337,7 @@ impl Net {
             }
             Ok(None) => {}
             Err(error) => {
-                let crashes = self.hosts[at].disk.with(|content| content.changes_left == Some(0));
+                let crashes = self.hosts[at].disk.with(|content| content.changes_left == Some(0) || content.full);
                 assert!(crashes, "R{at}: {error}");
                 self.crash(at);
             }

@@ -28,6 +28,7 @@
 //! ```
 
 pub mod claims;
+mod clock;
 pub mod disk;
 pub mod forge;
 pub mod gang;
@@ -42,6 +43,7 @@ mod traitor;
 pub mod twins;
 
 pub use crate::replica::Standing;
+pub use clock::Clock;
 pub use host::{Fate, Host, Slowness};
 pub use keyed_hash::KeyedHash;
 pub use net::{Net, Twist};

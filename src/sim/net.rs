@@ -283,7 +283,8 @@ impl Net {
             _ => String::new(),
         };
         let mut outbox = Outbox::new();
-        let disposition = self.hosts[to].replica.step(self.now, input, &mut outbox);
+        let told = self.hosts[to].clock.read(self.now);
+        let disposition = self.hosts[to].replica.step(told, input, &mut outbox);
         *self.hosts[to].dispositions.entry(disposition).or_default() += 1;
         let silent = outbox.is_empty() && disposition == Disposition::Applied;
         if !heading.is_empty() && !silent {

@@ -1,8 +1,9 @@
-//! Crashes: at any write, of the log or of a snapshot, one or many at once, with the log lost now and then; and every host comes back after a while.
+//! Crashes: at any write, of the log or of a snapshot, one or many at once, on disks that are full, with the log lost or damaged now and then; and every host comes
+//! back after a while.
 
 use super::prng::Prng;
 use super::{Fate, Net};
-use crate::{RecoverError, Start, Time};
+use crate::{Bytes, RecoverError, Start, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What breaks, how often, and who is away.
@@ -18,6 +19,12 @@ pub struct Storm {
     pub losses: u64,
     /// How long a host stays off at most, in microseconds.
     pub rest: u64,
+    /// Logs with a flipped bit so far.
+    pub flips: u64,
+    /// Disks that were full so far.
+    pub full: u64,
+    /// Their logs have a flipped bit, which they are to find.
+    damaged: BTreeSet<usize>,
     nonces: u8,
     back_at: BTreeMap<usize, Time>,
 }
@@ -45,25 +52,63 @@ impl Storm {
         }
         let up: Vec<usize> = loyal.iter().copied().filter(|at| !net.dead.contains(at)).collect();
         let Some(at) = up.get(dice.between(0, up.len().max(1) as u64 - 1) as usize).copied() else { return };
-        match dice.between(0, 9) {
+        match dice.between(0, 12) {
             0..=3 => net.hosts[at].crash_at = Some((net.hosts[at].writes + dice.between(1, 12), Self::fate(dice))),
             4 | 5 => net.hosts[at].disk.with(|content| content.changes_left = Some(dice.between(0, 9))),
             6 => net.crash(at),
             7 => up.iter().filter(|_| dice.percent(50)).for_each(|at| net.crash(*at)),
             8 => up.iter().for_each(|at| net.crash(*at)),
+            9 => {
+                // Its next write, of the log or of a snapshot, fails, and that is its end until somebody makes room.
+                net.hosts[at].disk.with(|content| content.full = true);
+                self.full += 1;
+            }
+            10 => self.flip_bit(net, dice, at),
             _ => self.lose_log(net, dice, at),
         }
     }
 
-    /// The log of one replica is gone, with or without its snapshots, if so many may be faulty.
-    fn lose_log(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
-        self.forgot.retain(|at| net.dead.contains(at) || net.hosts[*at].replica.status().rejoining || !net.hosts[*at].is_synced());
+    /// It may be without its log: if not, it has crashed and that is all.
+    fn may_forget(&mut self, net: &mut Net, at: usize) -> bool {
+        let without = |at: &usize| net.dead.contains(at) || net.hosts[*at].replica.status().rejoining || !net.hosts[*at].is_synced();
+        self.forgot.retain(without);
+        net.crash(at);
         if !self.forgot.contains(&at) && self.forgot.len() >= self.forgetful {
+            return false;
+        }
+        self.forgot.insert(at);
+        true
+    }
+
+    /// One bit in the log of one replica is another, if so many may be faulty: as good as lost, and it must say so.
+    fn flip_bit(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
+        // Where a part of a record was cut off at the end, that is not looked at.
+        if net.hosts[at].disk.with(|content| content.log.len()) < 3 {
             return net.crash(at);
         }
-        net.crash(at);
+        if !self.may_forget(net, at) {
+            return;
+        }
+        self.flips += 1;
+        self.damaged.insert(at);
+        let bit = net.hosts[at].disk.with(|content| {
+            let which = dice.between(0, content.log.len() as u64 - 2) as usize;
+            let (index, record) = &mut content.log[which];
+            let mut bytes = record.to_vec();
+            let bit = dice.between(0, bytes.len() as u64 * 8 - 1) as usize;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            *record = Bytes::from(bytes);
+            (*index, bit)
+        });
+        net.say(format!("{:?} R{at} HAS A FLIPPED BIT: {} of record {}", net.now, bit.1, bit.0));
+    }
+
+    /// The log of one replica is gone, with or without its snapshots, if so many may be faulty.
+    fn lose_log(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
+        if !self.may_forget(net, at) {
+            return;
+        }
         self.losses += 1;
-        self.forgot.insert(at);
         let with_store = dice.percent(50);
         net.say(format!("{:?} R{at} LOSES ITS LOG{}", net.now, if with_store { " AND ITS SNAPSHOTS" } else { "" }));
         net.hosts[at].disk.with(|content| {
@@ -83,9 +128,10 @@ impl Storm {
                 continue;
             }
             self.back_at.remove(&at);
+            net.hosts[at].disk.with(|content| content.full = false);
             match net.restart(at, Start::Recovering) {
-                Ok(()) => {}
-                Err(RecoverError::EmptyLog) if self.forgot.contains(&at) => {
+                Ok(()) => assert!(!self.damaged.contains(&at), "D2: R{at} starts on a log with a flipped bit"),
+                Err(error) if self.lost(net, at, &error) => {
                     // The record that says that the log is lost was lost itself, or none was written yet.
                     self.nonces = self.nonces.checked_add(1).expect("a nonce for each loss");
                     net.restart(at, Start::Rejoining { nonce: [self.nonces; 32] }).expect("rejoins");
@@ -95,11 +141,20 @@ impl Storm {
         }
     }
 
+    /// There is no log to recover from: it is empty, or damaged and was moved away.
+    fn lost(&mut self, net: &mut Net, at: usize, error: &RecoverError) -> bool {
+        if self.damaged.remove(&at) && matches!(error, RecoverError::Record { .. }) {
+            net.hosts[at].disk.with(|content| content.log.clear());
+            return true;
+        }
+        self.forgot.contains(&at) && matches!(error, RecoverError::EmptyLog)
+    }
+
     /// The weather clears: nobody crashes any more, and all come back.
     pub fn end(&mut self, net: &mut Net, dice: &mut Prng) {
         for host in &mut net.hosts {
             host.crash_at = None;
-            host.disk.with(|content| content.changes_left = None);
+            host.disk.with(|content| (content.changes_left, content.full) = (None, false));
         }
         self.restart(net, dice, true);
     }
