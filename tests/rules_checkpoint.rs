@@ -104,8 +104,10 @@ fn c2_a_quorum_of_equal_votes_and_nothing_less_moves_the_window() {
     assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::Stale));
     let bytes = solo.forge.checkpoint(solo.as_traitor(0), ForgedCheckpoint { position: (at(3), blocks[2].digest()), ..next });
     assert!(solo.refuses(&bytes));
-    let bytes = solo.forge.checkpoint(solo.as_traitor(0), elsewhere(12, 1, 1));
-    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::FarAhead));
+    for (number, taken) in [(10, Disposition::Applied), (12, Disposition::Ignored(Why::FarAhead))] {
+        let bytes = solo.forge.checkpoint(solo.as_traitor(0), elsewhere(number, 1, 1));
+        assert_eq!(solo.feed(&bytes), taken, "stable + L = 10");
+    }
 }
 
 #[test]
@@ -530,4 +532,22 @@ fn c2_what_lower_views_left_goes_with_the_first_certificate() {
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
     solo.feed_certificate(&certificate);
     assert_eq!(solo.replica.status().blocks, 0);
+}
+
+#[test]
+fn c2_a_snapshot_of_what_the_window_has_passed_is_for_nothing() {
+    let mut solo = backup();
+    let blocks = solo.blocks(4);
+    blocks.iter().for_each(|block| decide(&mut solo, block));
+    let orders: Vec<_> = solo
+        .commands
+        .iter()
+        .filter_map(
+            |command| if let AppCommand::TakeCheckpoint(order) = command { Some(order.manifest([chunk_digest(PART)])) } else { None },
+        )
+        .collect();
+    let checkpoint = solo.forge.checkpoint_of(&orders[1]);
+    stable_at(&mut solo, checkpoint);
+    assert_eq!(solo.step(Input::CheckpointTaken(orders[0].clone())), Disposition::Ignored(Why::NotNeeded), "the one at 2");
+    assert_eq!(solo.step(Input::CheckpointTaken(orders[1].clone())), Disposition::Applied, "the stable one");
 }

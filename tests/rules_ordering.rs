@@ -284,12 +284,14 @@ fn d1_replies_wait_until_high_is_durable() {
         let sends = outbox.sends().into_iter().flat_map(|send| send.sign(&solo.keys[1]).expect("signed"));
         sends.filter(|envelope| envelope.kind() == logothete::MessageKind::Reply).count()
     };
+    assert!(solo.replica.status().usage.results.bytes > 0, "counted while they wait");
     for write in writes {
         assert_eq!(replies(&mut outbox), 0, "decided and executed, but not durable: {write}");
         let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
         solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
     }
     assert_eq!(replies(&mut outbox), 1);
+    assert_eq!(solo.replica.status().usage.results.bytes, 0);
 }
 
 #[test]
@@ -516,4 +518,21 @@ fn i18_of_what_a_primary_alone_voted_for_twice_the_open_positions_are_kept() {
     }
     // Eight open positions and two pipelines, twice.
     assert_eq!(solo.replica.status().blocks, 2 * (8 + 8));
+}
+
+#[test]
+fn p2_no_vote_on_a_branch_that_lost_to_a_decision() {
+    let mut solo = Solo::new(4, 1);
+    let mine = solo.block_saying(1, solo.genesis().1, 1, b"treason");
+    let above = solo.block(2, mine.digest(), 2);
+    let theirs = solo.block(1, solo.genesis().1, 1);
+    solo.propose(0, &mine);
+    solo.propose(0, &above);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), theirs.digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[theirs]);
+    solo.feed(&chain);
+    assert_eq!((solo.replica.status().decided, solo.votes()), (at(1), vec![(Prepare, 0, 1), (Prepare, 0, 2)]));
+    let next = solo.block(3, above.digest(), 3);
+    solo.propose(0, &next);
+    assert_eq!(solo.votes(), [], "its chain does not join the decided log");
 }

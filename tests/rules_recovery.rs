@@ -393,9 +393,13 @@ fn c1_a_snapshot_that_the_crash_came_before_is_taken() {
     for block in &blocks {
         solo.propose(0, block);
     }
-    for (executed, due) in [(1, false), (2, true)] {
+    let taken = vec![solo.forge.manifest((at(2), blocks[1].digest()), &[], &[])];
+    for (executed, snapshots, due) in [(1, vec![], false), (2, vec![], true), (2, taken, false)] {
         let log_digest = blocks[executed as usize - 1].digest();
-        let (_, mut outbox) = recovered(&solo, AppState { last_executed: at(executed), log_digest, ..AppState::default() });
+        let app = AppState { last_executed: at(executed), log_digest, snapshots, ..AppState::default() };
+        let (replica, mut outbox) = recovered(&solo, app);
+        // C2: what the service has executed above stable is held all the same: others may lack it.
+        assert_eq!((replica.status().decided, replica.status().floor, replica.status().blocks), (at(executed), at(0), 2));
         let orders = outbox.app().iter().filter(|command| matches!(command, AppCommand::TakeCheckpoint(_))).count();
         assert_eq!(orders, usize::from(due), "executed up to {executed}, K = 2");
     }
