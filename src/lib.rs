@@ -50,6 +50,8 @@
 //! 7. Decided batches come as a [`Decision`], in order. The results go back in with [`Input::Executed`]; the replies come out.
 //! 8. Each other [`AppCommand`] says with which [`Input`] it is answered. Commands are carried out in their order; answers may take their time.
 //!
+//! The [`guide`] says how to choose n, times and limits, what is promised and what is not, and what to do when something goes wrong.
+//!
 //! # What each type is for
 //!
 //! - One thread, no fuss: [`Node`], with your [`Wal`], your [`Application`] and any [`Signer`]. For a state in memory implement [`Service`] and let [`Snapshots`] make
@@ -98,6 +100,9 @@
 //! what is in use against each limit ([`Usage`]). Log and memory are let go of as checkpoints become stable.
 #![forbid(unsafe_code)]
 
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
+
 mod application;
 mod certificate;
 mod client;
@@ -126,6 +131,7 @@ pub mod tape;
 mod time;
 mod tuning;
 mod verify;
+mod volatile;
 mod wire;
 
 pub use application::{AppError, Application, Service, SnapshotStore, Snapshots};
@@ -153,6 +159,7 @@ pub use screen::{Screen, Screened, Triage};
 pub use time::Time;
 pub use tuning::Tuning;
 pub use verify::{PeerLink, Unverified, Verified, Verifier, VerifyError};
+pub use volatile::Volatile;
 pub use wire::DecodeError;
 
 /// The README's code compiles, or `cargo test` fails.

@@ -366,7 +366,8 @@ fn p5_nothing_above_the_window_is_asked_for() {
 
 #[test]
 fn p5_what_is_missing_is_noticed_whatever_makes_it_so() {
-    let causes: [(&str, fn(&mut Solo)); 6] = [
+    type Cause = (&'static str, fn(&mut Solo));
+    let causes: [Cause; 6] = [
         ("a vote of the primary's", |solo| {
             let position = (at(1), solo.blocks(1)[0].digest());
             solo.vote(0, Prepare, 0, position);
