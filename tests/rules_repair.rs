@@ -415,3 +415,21 @@ fn p5_what_is_missing_is_noticed_whatever_makes_it_so() {
         assert!(words.iter().any(|words| words.contains("Fetch by R1 chain down from")), "{cause}: {words:?}");
     }
 }
+
+#[test]
+fn e_a_proposal_that_is_asked_for_is_shown_if_it_is_the_one_held() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let mut ask_for = |ordinal: u64, in_view: u64, position| {
+        let fetch = solo.forge.fetch_proposal(solo.as_traitor(3), ordinal, view(in_view), position);
+        solo.sent.clear();
+        solo.feed(&fetch);
+        solo.words()
+    };
+    let held = (at(1), block.digest());
+    let shown = ask_for(1, 0, held);
+    assert!(matches!(&shown[..], [one] if one.starts_with("to R3: Prepare v0 n1") && one.ends_with("by R0")), "{shown:?}");
+    assert_eq!(ask_for(2, 0, (at(1), logothete::Digest::new([1; 32]))), [""; 0], "it has no such thing");
+    assert_eq!(ask_for(3, 4, held), [""; 0], "of another view of the same primary");
+}

@@ -180,8 +180,11 @@ fn c3_the_sessions_come_with_the_state_and_replies_of_the_old_one_go() {
         let client = ClientId::new(client_key(0).verifying_key().to_bytes());
         table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::new([9; 32]) });
     }
+    assert_eq!(ask(&mut solo, 3), Disposition::Applied);
+    assert_eq!(solo.replica.status().pool_requests, 1);
     let manifest = others_are_at(&mut solo, 40);
     install(&mut solo, manifest, table.encode());
+    assert_eq!(solo.replica.status().pool_requests, 0, "it was executed");
     solo.words();
     assert_eq!(ask(&mut solo, 1), Disposition::Ignored(Why::Stale));
     let answers = solo.words();
@@ -265,4 +268,70 @@ fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
     let given: Vec<_> = solo.words().into_iter().filter(|words| words.contains("Chunk")).map(|words| words[..5].to_string()).collect();
     assert_eq!(given, ["to R2", "to R3"]);
     assert_eq!(reads(&mut solo, 3), 1);
+}
+
+/// The parts of the service's own, behind those of the session table, are missing; they come, and are stored.
+fn feed_service_parts(solo: &mut Solo, manifest: &Manifest) {
+    let (number, first) = (manifest.sequence_number(), manifest.session_chunk_count());
+    let bytes = solo.forge.manifest_message(manifest);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    solo.step(Input::PartsMissing { sequence_number: number, missing: (first..manifest.chunk_count()).collect() });
+    for (index, part) in (first..).zip(PARTS) {
+        let bytes = solo.forge.chunk(part);
+        solo.feed(&bytes);
+        solo.step(Input::ChunkStored { sequence_number: number, index });
+    }
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+}
+
+fn executed(solo: &mut Solo) -> Vec<u64> {
+    std::mem::take(&mut solo.decisions).iter().map(|decision| decision.sequence_number().get()).collect()
+}
+
+#[test]
+fn c3_nothing_is_executed_while_a_state_is_being_installed() {
+    let mut solo = solo();
+    let blocks = solo.blocks(6);
+    let manifest = solo.forge.manifest((at(4), blocks[3].digest()), &[], &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    tell_floor(&mut solo, 2, 1, 4);
+    feed_service_parts(&mut solo, &manifest);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    decide(&mut solo, &blocks[5]);
+    assert_eq!((executed(&mut solo), solo.replica.status().decided), (vec![], at(0)));
+    let app = AppState { last_executed: at(4), log_digest: blocks[3].digest(), ..AppState::default() };
+    solo.step(Input::StateInstalled(app));
+    assert_eq!((executed(&mut solo), solo.replica.status().decided), (vec![5, 6], at(6)));
+}
+
+#[test]
+fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_position() {
+    let mut solo = solo();
+    let blocks = solo.blocks(4);
+    decide(&mut solo, &blocks[0]);
+    decide(&mut solo, &blocks[1]);
+    let own = solo.take_checkpoint(b"a defect").expect("ordered");
+    decide(&mut solo, &blocks[2]);
+    let replies = |solo: &mut Solo| solo.words().iter().filter(|words| words.contains("Reply by R1")).count();
+    assert_eq!(replies(&mut solo), 3);
+    // The same sessions, and another state.
+    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
+    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &sessions, &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    feed_service_parts(&mut solo, &manifest);
+    let mut table = SessionTable::new(&solo.cluster);
+    for number in 1..=2 {
+        let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::new([9; 32]) });
+    }
+    executed(&mut solo);
+    let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), sessions: table.encode(), snapshots: vec![manifest] };
+    solo.step(Input::StateInstalled(app));
+    assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![3], 0), "executed again, and there may be another root under its name");
+    decide(&mut solo, &blocks[3]);
+    assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![4], 1));
 }
