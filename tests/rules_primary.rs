@@ -141,3 +141,38 @@ fn p1_what_could_not_be_proposed_is_proposed_when_it_can() {
     let batches: Vec<_> = proposed(&mut solo).iter().map(requests).collect();
     assert_eq!(batches, [[(0, 2)]], "whoever proposed 1");
 }
+
+#[test]
+fn p1_a_primary_proposes_nothing_above_a_gap() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(2);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 1, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    for number in 1..=3 {
+        ask(&mut solo, 0, number);
+    }
+    assert_eq!((solo.replica.status().head, proposed(&mut solo).len()), (at(2), 0), "what is below it may hold anything");
+    let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 3)]]);
+}
+
+#[test]
+fn c3_a_primary_below_the_stable_checkpoint_proposes_nothing() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(T));
+    let mut blocks = solo.blocks(4);
+    let manifest = solo.forge.manifest((at(4), blocks[3].digest()), &[], &[]);
+    let stable = solo.forge.stable(&solo.members(&[1, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    blocks.reverse();
+    let chain = solo.forge.chain(None, &blocks);
+    solo.feed(&chain);
+    assert_eq!((solo.replica.status().decided, solo.replica.status().head), (at(4), at(0)));
+    ask(&mut solo, 0, 5);
+    assert_eq!(proposed(&mut solo).len(), 0, "its view's chain has not led it there");
+    let certificate = solo.certificate(&[1, 2, 3], Prepare, 0, (at(4), blocks[0].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 5)]]);
+}
