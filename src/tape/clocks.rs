@@ -1,4 +1,4 @@
-//! One clock for all tapes: no message is heard before it was said.
+//! One clock for all tapes.
 //!
 //! Each host has a clock of its own, which may have started at any moment. What two of them said to each other tells how far their clocks are apart: the
 //! fastest message one way and the fastest one back took about the same.
@@ -29,13 +29,7 @@ pub(super) fn align(reels: &mut [Reel]) {
             }
         }
     }
-    let mut shifts: Vec<i64> = shifts.into_iter().map(Option::unwrap_or_default).collect();
-    // Those who were set by way of others may still hear each other a little too early.
-    for _ in 0..4 * reels.len() {
-        for ((from, to), took) in &fastest {
-            shifts[*to] = shifts[*to].max(shifts[*from].saturating_sub(*took));
-        }
-    }
+    let shifts: Vec<i64> = shifts.into_iter().map(Option::unwrap_or_default).collect();
     // No time falls below the beginning.
     let least = shifts.iter().copied().min().unwrap_or_default().min(0);
     reels.iter_mut().zip(shifts).for_each(|(reel, shift)| reel.shift(shift.saturating_sub(least)));

@@ -165,15 +165,18 @@ fn arrows(cluster: &Cluster, reels: &[Reel]) -> Vec<Arrow> {
     }
     let (mut arrows, mut arrived) = (Vec::new(), BTreeSet::new());
     for (by, Heard { at, key, message, is_refused }) in reels.iter().flat_map(|reel| reel.heard.iter().map(|heard| (reel.replica, heard))) {
-        let known = sent.get(key).into_iter().flatten().filter(|(from, said)| said.at <= *at && *from != by && reaches(said.to, by));
+        let known = sent.get(key).into_iter().flatten().filter(|(from, said)| *from != by && reaches(said.to, by));
         let claimed = match message {
             Message::PrePrepare(proposal) => Some(primary(proposal.view)),
             Message::NewView(new_view) => Some(primary(new_view.view)),
             Message::Request(_) => None,
             other => other.claimed_sender().map(ReplicaId::get),
         };
-        // The one who says so in his own name, and otherwise the last to say it.
-        let source = known.max_by_key(|(from, said)| (Some(*from) == claimed, said.at)).map(|(from, said)| (said.at, Some(*from)));
+        // The one who says so in his own name, and otherwise the last to say it before. A host may send something a moment before its replica is told that it
+        // may, and clocks are never quite one.
+        let before = |said: &Sent| said.at <= *at;
+        let source = known.max_by_key(|(from, said)| (Some(*from) == claimed, before(said), if before(said) { said.at } else { !said.at }));
+        let source = source.map(|(from, said)| (if before(said) { said.at } else { at.saturating_sub(UNKNOWN_WAY) }, Some(*from)));
         let fate = match source {
             _ if *is_refused => Fate::Refused,
             None if claimed.is_some_and(|claimed| taped.contains(&claimed)) => Fate::Lie,

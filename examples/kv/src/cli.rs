@@ -69,6 +69,10 @@ pub struct Serve {
     /// Bytes per second of one client's connection.
     #[arg(long, env = "KV_CLIENT_BYTES_PER_SECOND", default_value_t = 16 << 20)]
     pub client_bytes_per_second: u64,
+    /// Write down what this node is told, in a new file of this folder at each start. The library's example `replay` plays and draws such files; they
+    /// grow with everything that is heard.
+    #[arg(long, env = "KV_TAPE")]
+    pub tape: Option<PathBuf>,
     /// Lie in this way (for tests).
     #[arg(long, hide = true)]
     pub traitor: Option<String>,

@@ -75,6 +75,7 @@ fn options(serve: Serve) -> Options {
         verify_threads: serve.verify_threads,
         retention: serve.retention,
         quotas: Quotas { clients_max: serve.clients_max, client_bytes_per_second: serve.client_bytes_per_second, ..Quotas::default() },
+        tape: serve.tape,
         traitor: serve.traitor,
     }
 }

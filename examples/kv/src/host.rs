@@ -8,9 +8,10 @@ use crate::link::Queue;
 use crate::mailbox::{Mail, Mailbox, Member};
 use crate::state::State;
 use crate::store::{Log, Store};
+use logothete::tape::Recorder;
 use logothete::{
-    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, Replica, ReplicaId, Signature,
-    Signer, SigningKey, Status, Time, Unverified, Verifier, Wal, Why, persist,
+    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, ReplicaId, Signature, Signer,
+    SigningKey, Status, Time, Unverified, Verifier, Wal, Why, persist,
 };
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -60,7 +61,7 @@ impl Tongue for Honest {
 pub struct Host {
     pub membership: Arc<Membership>,
     pub key: SigningKey,
-    pub replica: Replica,
+    pub replica: Recorder,
     pub outbox: Outbox,
     pub store: Store,
     pub state: State,

@@ -21,6 +21,7 @@ pub mod setup;
 pub mod snapshot;
 pub mod state;
 pub mod store;
+mod tape;
 
 // The liars of the other example, in other company.
 #[cfg(feature = "traitor")]

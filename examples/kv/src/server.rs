@@ -10,7 +10,9 @@ use crate::link::{Call, Queue};
 use crate::mailbox::Mailbox;
 use crate::state::{State, make_tables};
 use crate::store::{NEW, Store, open_database};
-use logothete::{Application, Cluster, Outbox, Replica, ReplicaId, SigningKey, Start, Tuning};
+use crate::tape;
+use logothete::tape::Recorder;
+use logothete::{Application, Cluster, Outbox, ReplicaId, SigningKey, Start, Tuning};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -34,6 +36,8 @@ pub struct Options {
     pub verify_threads: usize,
     pub retention: u64,
     pub quotas: Quotas,
+    /// The folder for tapes.
+    pub tape: Option<PathBuf>,
     /// How it lies, for tests.
     pub traitor: Option<String>,
 }
@@ -76,7 +80,7 @@ fn recover(
     store: &Store,
     state: &mut State,
     outbox: &mut Outbox,
-) -> Result<Replica> {
+) -> Result<Recorder> {
     let is_new = store.meta(NEW)?.is_some();
     let start = match (is_new, options.rejoin) {
         (_, true) => Start::Rejoining { nonce: random()? },
@@ -88,7 +92,12 @@ fn recover(
     let mut tuning = Tuning { retention: options.retention, ..Tuning::from_timeout(options.request_timeout) };
     tuning.rejoin_interval = options.request_timeout * 8;
     let app = state.state().map_err(|error| fault(error.to_string()))?;
-    Replica::recover(cluster.clone(), id, tuning, start, app, read_log(store)?, outbox).map_err(|error| fault(error.to_string()))
+    let (cluster, log) = (cluster.clone(), read_log(store)?);
+    let replica = match &options.tape {
+        Some(folder) => Recorder::taped(cluster, id, tuning, start, app, log, outbox, tape::open(folder, id)?),
+        None => Recorder::recover(cluster, id, tuning, start, app, log, outbox),
+    };
+    replica.map_err(|error| fault(error.to_string()))
 }
 
 /// Runs a node until it is told to end (SIGINT, SIGTERM) or can't go on.

@@ -2,6 +2,8 @@
 
 mod support;
 
+use logothete::tape::Tape;
+use logothete::{Event, Output};
 use logothete_kv::operation::{Answer, Operation};
 use stateright::semantics::register::{Register, RegisterOp, RegisterRet};
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester};
@@ -55,6 +57,51 @@ fn nothing_acknowledged_is_lost_when_each_node_is_killed_and_then_all() {
         }
     });
     cluster.agree(&[0, 1, 2, 3]);
+}
+
+/// Every life of every node can be played again from its tape, also one that was killed; and all of them are one picture, although each process has a clock of
+/// its own.
+#[test]
+fn tapes_of_real_processes_can_be_played_and_drawn() {
+    let mut cluster = Cluster::new(1, &[]);
+    let folder = cluster.path("tapes");
+    let start = |cluster: &mut Cluster, node| {
+        cluster.start_as(node, "", &["--tape", cluster.path("tapes").to_str().expect("a name")]);
+        // So that their clocks differ.
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    (0..4).for_each(|node| start(&mut cluster, node));
+    runtime().block_on(async {
+        let mut client = cluster.client(0, false);
+        for number in 0..10 {
+            put(&mut client, &format!("key{number}"), "value").await.expect("acknowledged");
+        }
+        cluster.kill(2);
+        start(&mut cluster, 2);
+        for number in 10..20 {
+            put(&mut client, &format!("key{number}"), "value").await.expect("acknowledged");
+        }
+    });
+    cluster.agree(&[0, 1, 2, 3]);
+    (0..4).for_each(|node| cluster.kill(node));
+    let mut files: Vec<_> = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 5, "{files:?}");
+    let tapes: Vec<Tape> = files.iter().map(|file| Tape::read(&std::fs::read(file).expect("a tape")).expect("a tape")).collect();
+    let mut decided = 0;
+    for tape in &tapes {
+        let count = |moment: &logothete::tape::Moment<'_>| {
+            decided += moment.outputs().iter().filter(|output| matches!(output, Output::Event(Event::Decided { .. }))).count();
+        };
+        tape.play(count).unwrap_or_else(|parted| panic!("{tape:?}: {parted}"));
+    }
+    assert!(decided >= 60, "{decided}");
+    // What was heard was said: nobody lies.
+    let page = logothete::tape::picture("kv", &tapes).expect("drawn");
+    let arrows = page.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows");
+    let fate = |line: &str| line.split(',').nth(8).map(str::to_owned);
+    assert!(arrows.lines().filter(|line| fate(line).as_deref() == Some("0")).count() > 200);
+    assert_eq!(arrows.lines().filter(|line| fate(line).as_deref() == Some("1")).count(), 0, "a lie");
 }
 
 type History = Arc<Mutex<LinearizabilityTester<usize, Register<u64>>>>;
