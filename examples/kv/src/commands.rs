@@ -181,14 +181,23 @@ fn resume(member: &Member) -> Result<()> {
 fn recover(member: &Member) -> Result<()> {
     runtime()?.block_on(async {
         let membership = Membership::read(&member.cluster.cluster)?;
-        let replies = connect_to_ask(member)?.ask(None, vec![LAST_REQUEST], patience(member)).await?;
-        let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
-        let quorum = membership.cluster.quorum() as usize;
-        if numbers.len() < quorum {
-            return Err(fault(format!("{} nodes answer, and {quorum} must; try again when more are there", numbers.len())));
-        }
-        numbers.sort_unstable_by(|left, right| right.cmp(left));
-        let last = numbers.get(membership.cluster.fault_threshold() as usize).copied().unwrap_or(0);
+        let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
+        let mut said = None;
+        // A node tells what is durable, and that may be a moment behind what it has executed: it counts when it is the same twice.
+        let last = loop {
+            let replies = connect_to_ask(member)?.ask(None, vec![LAST_REQUEST], patience(member)).await?;
+            let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
+            if numbers.len() < quorum {
+                return Err(fault(format!("{} nodes answer, and {quorum} must; try again when more are there", numbers.len())));
+            }
+            numbers.sort_unstable_by(|left, right| right.cmp(left));
+            // The highest that a node which doesn't lie stands behind.
+            let last = numbers.get(faulty).copied().unwrap_or(0);
+            if said.replace(last) == Some(last) {
+                break last;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
         Pending::create(&state_path(&member.key), last + 1)?;
         println!("the next request has number {}; what was sent before and not answered may have been executed", last + 1);
         Ok(())

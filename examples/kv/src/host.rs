@@ -142,8 +142,13 @@ impl Host {
             rooms.push(room);
         }
         let verifier = Verifier::new(self.membership.cluster.clone());
+        let mut looks = 0;
         while !waiting.is_empty() {
-            let triage = self.replica.screen().triage(waiting);
+            let before = waiting.len();
+            waiting.retain(|message| self.replica.needs(message).is_ok());
+            self.latest.screened += (before - waiting.len()) as u64;
+            let triage = self.replica.screen().triage_again(waiting, looks);
+            looks += 1;
             self.latest.screened += triage.dropped as u64;
             waiting = triage.spare;
             if triage.needed.is_empty() {

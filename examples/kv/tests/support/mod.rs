@@ -1,4 +1,5 @@
 //! A cluster of real processes in a temporary folder.
+#![allow(dead_code, reason = "each test needs a part of it")]
 
 use logothete_kv::config::{Membership, read_key, state_path};
 use logothete_kv::operation::{Answer, Operation};
@@ -77,6 +78,10 @@ impl Cluster {
 
     pub fn start_all(&mut self) {
         (0..4).for_each(|node| self.start(node));
+    }
+
+    pub fn start_all_but(&mut self, node: usize) {
+        (0..4).filter(|other| *other != node).for_each(|other| self.start(other));
     }
 
     /// SIGKILL.
