@@ -551,3 +551,13 @@ fn c2_a_snapshot_of_what_the_window_has_passed_is_for_nothing() {
     assert_eq!(solo.step(Input::CheckpointTaken(orders[0].clone())), Disposition::Ignored(Why::NotNeeded), "the one at 2");
     assert_eq!(solo.step(Input::CheckpointTaken(orders[1].clone())), Disposition::Applied, "the stable one");
 }
+
+#[test]
+fn c1_at_the_stable_checkpoint_itself_a_snapshot_is_taken() {
+    let mut solo = backup();
+    let blocks = solo.blocks(2);
+    stable_at(&mut solo, ForgedCheckpoint { position: (at(2), blocks[1].digest()), state: Digest::new([1; 32]) });
+    blocks.iter().for_each(|block| decide(&mut solo, block));
+    assert!(solo.take_checkpoint(PART).is_some(), "who is a little late may serve it too, or find out that its state is another");
+    assert_eq!(solo.replica.status().diverged, Some(at(2)));
+}

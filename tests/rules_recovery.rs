@@ -418,3 +418,27 @@ fn c4_a_snapshot_that_is_not_the_quorums_is_found_at_the_start_too() {
         assert_eq!(recovered(&solo, app).0.status().diverged, diverged);
     }
 }
+
+#[test]
+fn p5_a_new_view_whose_claim_is_a_commit_decides() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    assert_eq!((solo.replica.status().view, solo.replica.status().decided), (view(2), at(1)));
+}
+
+#[test]
+fn e_nobody_is_asked_for_another_proposal_while_the_first_is_on_its_way() {
+    let mut solo = solo();
+    let claims = [0, 2, 3].map(|member| view_change(&solo, member, 2));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    solo.sent.clear();
+    solo.vote(3, Prepare, 2, solo.genesis());
+    solo.vote(3, Prepare, 2, (at(1), solo.blocks(1)[0].digest()));
+    assert_eq!(sent(&mut solo, MessageKind::Fetch), [] as [Vec<u8>; 0]);
+}

@@ -433,3 +433,27 @@ fn e_a_proposal_that_is_asked_for_is_shown_if_it_is_the_one_held() {
     assert_eq!(ask_for(2, 0, (at(1), logothete::Digest::new([1; 32]))), [""; 0], "it has no such thing");
     assert_eq!(ask_for(3, 4, held), [""; 0], "of another view of the same primary");
 }
+
+#[test]
+fn t1_a_host_that_calls_at_the_deadline_calls_in_time() {
+    let rarely = T * 100;
+    let cluster = builder(4, 2).pipeline(4).build().expect("a valid cluster");
+    let tuning = Tuning { status_interval: rarely, idle_status_interval: rarely, ..Tuning::from_timeout(T) };
+    let mut solo = Solo::with(cluster, 1, tuning);
+    solo.pass(MOMENT);
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    assert_eq!(solo.replica.deadline(), Some(solo.now.after(T)), "when what was accepted is overdue");
+    solo.pass(T);
+    assert_eq!(wished(&solo), 1);
+    solo.wants(&[0, 2, 3], 2);
+    assert_eq!(solo.replica.deadline(), Some(solo.now.after(T * 2)), "when the view is");
+    let mut waits = Solo::new(4, 1);
+    ask(&mut waits, 1);
+    assert!(waits.replica.deadline() <= Some(waits.now.after(T / 2)), "when the request is to be passed on");
+    let mut lacks = Solo::new(4, 1);
+    lacks.pass(MOMENT);
+    let certificate = lacks.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    lacks.feed_certificate(&certificate);
+    assert!(lacks.replica.deadline() <= Some(lacks.now.after(T / 32)), "when what is missing is to be asked for");
+}
