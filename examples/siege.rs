@@ -10,7 +10,7 @@ use logothete::sim::prng::Prng;
 use logothete::sim::storm::Storm;
 use logothete::sim::{Net, Slowness, Trait, builder, client_key};
 use logothete::tape::{Tape, picture};
-use logothete::{Cluster, Limits, Tuning};
+use logothete::{ClientTuning, Cluster, Limits, Tuning};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,8 @@ const VIEWS: u64 = 2;
 /// Virtual time within which everything is executed after healing, and messages: whoever needs more lives, but gets nothing done.
 const HEALED: Duration = Duration::from_secs(1200);
 const MESSAGES: usize = 400_000;
+/// And views: patience doubles four times, after as many views in a row as have faulty primaries at most, and what waited meanwhile may take a few more.
+const FUTILE: u64 = 40;
 
 #[derive(Default)]
 struct Tally {
@@ -120,6 +122,8 @@ impl Siege {
         net.retry = timeout * pick(&mut dice, &[1, 3]);
         net.glance = pick(&mut dice, &[1, 4, 32]);
         net.trace = self.trace.then(String::new);
+        let patience = ClientTuning { retransmit_timeout: net.retry, ..ClientTuning::default() };
+        (1..CLIENTS).for_each(|client| net.enlist(client, patience.clone()));
         net.record = self.dump.as_ref().map(|_| Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout)));
         if let Some(file) = &self.picture {
@@ -210,7 +214,13 @@ impl Siege {
         let mut submit = |net: &mut Net, dice: &mut Prng| {
             let client = dice.between(0, CLIENTS as u64 - 1) as usize;
             let to = dice.between(0, n as u64 - 1) as usize;
-            net.submit_to(client, &(submitted as u32).to_le_bytes(), &[to]);
+            // Two of the clients are the crate's own.
+            match net.desks.contains_key(&client) {
+                true => assert!(net.ask(client, &(submitted as u32).to_le_bytes()).is_some(), "a client has too many requests under way"),
+                false => {
+                    net.submit_to(client, &(submitted as u32).to_le_bytes(), &[to]);
+                }
+            }
             submitted += 1;
             submitted
         };
@@ -244,15 +254,17 @@ impl Siege {
         net.down.clear();
         let theirs = client_key(CLIENTS).verifying_key().to_bytes();
         let settle = |net: &mut Net, submitted: usize| {
-            let most = net.messages + MESSAGES;
-            net.run_until(HEALED, "everything submitted is executed by all loyal replicas, and all take part", |net| {
+            let (most, last) = (net.messages + MESSAGES, view(net) + FUTILE);
+            net.run_until(HEALED, "everything submitted is executed by all loyal replicas, and answered, and all take part", |net| {
                 assert!(net.messages < most, "I20: {MESSAGES} messages after healing, and not everything is executed");
-                loyal.iter().all(|at| {
-                    let host = &net.hosts[*at];
-                    host.executed().len() >= submitted
-                        && host.executed().iter().filter(|done| *done.client.as_bytes() != theirs).count() == submitted
-                        && takes_part(host)
-                })
+                assert!(view(net) < last, "I20: {FUTILE} views after healing, and not everything is executed");
+                net.all_answered()
+                    && loyal.iter().all(|at| {
+                        let host = &net.hosts[*at];
+                        host.executed().len() >= submitted
+                            && host.executed().iter().filter(|done| *done.client.as_bytes() != theirs).count() == submitted
+                            && takes_part(host)
+                    })
             });
         };
         let mut count = submit(net, dice);

@@ -29,6 +29,7 @@
 
 pub mod claims;
 mod clock;
+mod desk;
 pub mod disk;
 pub mod forge;
 pub mod gang;
@@ -44,6 +45,7 @@ pub mod twins;
 
 pub use crate::replica::Standing;
 pub use clock::Clock;
+pub use desk::Desk;
 pub use host::{Fate, Host, Slowness};
 pub use keyed_hash::KeyedHash;
 pub use net::{Net, Twist};

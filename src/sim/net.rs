@@ -1,5 +1,6 @@
 //! A whole cluster in one thread: virtual time, a seeded network, hosts with logs in memory. The seed of the simulator.
 
+use super::desk::Desk;
 use super::disk::Disk;
 use super::forge::{Forge, Seen};
 use super::host::{Host, Slowness};
@@ -9,8 +10,8 @@ use super::prng::Prng;
 use super::{Pen, Trait, gang};
 use super::{builder, client_key, replica_key};
 use crate::{
-    Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Service, Start, Time, Tuning,
-    Verifier,
+    ClientInput, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Service, Start,
+    Time, Tuning, Verifier,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,13 +79,17 @@ pub struct Net {
     pub lag: BTreeMap<usize, u64>,
     /// How many steps a picture for screening lasts: 1 for one that is never old, more for hosts that take in whole loads.
     pub glance: u32,
-    verifier: Verifier,
+    /// Clients that are the crate's own.
+    pub desks: BTreeMap<usize, Desk>,
+    pub(super) verifier: Verifier,
+    /// What is on its way to them.
+    mail: BTreeMap<(Time, u64), (usize, Parcel)>,
     queue: BTreeMap<(Time, u64), (usize, Parcel)>,
     sent: u64,
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
     /// When the first of them is repeated.
     next_retry: Time,
-    numbers: BTreeMap<usize, RequestNumber>,
+    pub(super) numbers: BTreeMap<usize, RequestNumber>,
     clients: BTreeMap<[u8; 32], usize>,
     /// How patient the replicas are.
     pub tuning: Tuning,
@@ -162,6 +167,8 @@ impl Net {
             lag: BTreeMap::new(),
             glance: 1,
             verifier: Verifier::new(cluster.clone()),
+            desks: BTreeMap::new(),
+            mail: BTreeMap::new(),
             queue: BTreeMap::new(),
             sent: 0,
             waiting: BTreeMap::new(),
@@ -226,13 +233,22 @@ impl Net {
         if from.is_some_and(|from| self.cut.contains(&(from, to))) || self.random.percent(self.loss) {
             return;
         }
+        for moment in self.moments(from) {
+            self.queue.insert(moment, (to, parcel.clone()));
+        }
+    }
+
+    /// When what is sent now arrives: once, or twice.
+    fn moments(&mut self, from: Option<usize>) -> impl Iterator<Item = (Time, u64)> + use<> {
         let copies = if self.random.percent(self.duplication) { 2 } else { 1 };
-        for _ in 0..copies {
+        let mut moments = [None, None];
+        for moment in moments.iter_mut().take(copies) {
             let lag = from.and_then(|from| self.lag.get(&from)).copied().unwrap_or_default();
             let delay = self.random.between(self.delay.0, self.delay.1) + lag;
             self.sent += 1;
-            self.queue.insert((Time(self.now.0 + delay), self.sent), (to, parcel.clone()));
+            *moment = Some((Time(self.now.0 + delay), self.sent));
         }
+        moments.into_iter().flatten()
     }
 
     /// Hands bytes to a replica now.
@@ -259,7 +275,15 @@ impl Net {
             return None;
         }
         match parcel.verdict(self.cluster.limits(), &self.verifier)? {
-            Ok(verified) => Some(self.step(to, Input::Message(verified.clone()))),
+            Ok(verified) => {
+                let disposition = self.step(to, Input::Message(verified.clone()));
+                if verified.kind() == MessageKind::NewView && disposition == Disposition::Applied && !self.twists.contains_key(&to) {
+                    if let Some(Seen::NewView { view, base }) = self.seen(parcel) {
+                        self.oracle.claims.begun(*view, *base);
+                    }
+                }
+                Some(disposition)
+            }
             Err(error) => {
                 self.hosts[to].refused += 1;
                 self.hosts[to].replica.refused(self.now, parcel.bytes(), error);
@@ -383,7 +407,13 @@ impl Net {
                 }
             }
             Recipients::Replica(replica) => self.post(Some(from), replica.get() as usize, parcel),
-            Recipients::Client(_) => {}
+            Recipients::Client(id) => {
+                // Nobody else reads what is sent to clients.
+                let Some(client) = self.desk_of(&id).filter(|_| !self.random.percent(self.loss)) else { return };
+                for moment in self.moments(Some(from)) {
+                    self.mail.insert(moment, (client, parcel.clone()));
+                }
+            }
         }
     }
 
@@ -397,7 +427,9 @@ impl Net {
             .filter(|(index, _)| !self.is_off(*index))
             .filter_map(|(_, host)| host.deadline.into_iter().chain(host.due()).min())
             .min();
-        [message, retry, deadline].into_iter().flatten().min()
+        let mail = self.mail.first_key_value().map(|((time, _), _)| *time);
+        let client = self.desks.values().filter_map(|desk| desk.client.deadline()).min();
+        [message, retry, deadline, mail, client].into_iter().flatten().min()
     }
 
     /// Lets one moment happen.
@@ -424,6 +456,15 @@ impl Net {
         }
         if self.next_retry <= self.now {
             self.repeat_requests();
+        }
+        while let Some(entry) = self.mail.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let (client, parcel) = entry.remove();
+            self.answer(client, &parcel);
+        }
+        let due = |desk: &Desk| desk.client.deadline().is_some_and(|due| due <= self.now);
+        let due: Vec<usize> = self.desks.iter().filter(|(_, desk)| due(desk)).map(|(client, _)| *client).collect();
+        for client in due {
+            let _ = self.step_client(client, ClientInput::Timer);
         }
         true
     }

@@ -30,6 +30,8 @@ pub struct Oracle {
     /// What became durable before it was said.
     released: BTreeSet<(usize, Slot)>,
     last: BTreeMap<(usize, ClientId), RequestNumber>,
+    /// By any correct replica, ever.
+    executed: BTreeSet<(ClientId, RequestNumber)>,
     /// The highest view of each replica's binding statements: with them a log that was lost is still remembered here.
     views: BTreeMap<usize, View>,
     /// Whose state at a position is the quorum's.
@@ -135,7 +137,13 @@ impl Oracle {
     pub fn executed(&mut self, replica: usize, request: &Request) {
         let last = self.last.insert((replica, request.client()), request.number()).unwrap_or_default();
         assert_eq!(last.next(), request.number(), "I13: R{replica} executed out of turn");
+        self.executed.insert((request.client(), request.number()));
         self.order.entry(replica).or_default().push((request.client(), request.number(), request.operation().to_vec()));
+    }
+
+    /// Some correct replica has executed it.
+    pub fn was_executed(&self, client: ClientId, number: RequestNumber) -> bool {
+        self.executed.contains(&(client, number))
     }
 
     /// I12: one stable state per position.

@@ -4,6 +4,7 @@ use super::forge::{Forge, ForgedStatus, Kind, Position, Seen};
 use super::net::Twist;
 use super::prng::Prng;
 use super::replica_key;
+use crate::message::Message;
 use crate::{Bytes, Cluster, Digest, Envelope, MessageKind, Recipients, ReplicaId, SequenceNumber, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,11 +40,13 @@ pub enum Trait {
     Flooder,
     /// Beside each message, bytes that are none.
     Garbage,
+    /// Answers clients with the digest of another result.
+    FalseWitness,
 }
 
 impl Trait {
     /// Every one of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Silent,
         Self::Equivocator,
         Self::Impersonator,
@@ -57,6 +60,7 @@ impl Trait {
         Self::SnapshotPoisoner,
         Self::Flooder,
         Self::Garbage,
+        Self::FalseWitness,
     ];
 
     pub(super) fn twist(self, me: usize, cluster: Arc<Cluster>, seed: u64) -> Twist {
@@ -127,6 +131,10 @@ impl One {
             Trait::SnapshotPoisoner if matches!(envelope.kind(), MessageKind::Chunk | MessageKind::Manifest) => {
                 vec![(to, forge.chunk(&[self.random.next() as u8; 40]))]
             }
+            Trait::FalseWitness => match envelope.message() {
+                Message::Reply(reply) => vec![(to, forge.answered((id, &key), reply.client, reply.number, b"a lie"))],
+                _ => plain(),
+            },
             Trait::ViewBomber => {
                 self.ordinal += 1;
                 let view = View::new(if self.random.percent(50) { u64::MAX - 1 } else { self.random.between(0, 1 << 20) });
