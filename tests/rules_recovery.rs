@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
 use logothete::{
-    AppCommand, AppState, Bytes, Disposition, Event, MessageKind, Outbox, Replica, ReplicaId, Signer, Start, Tuning, Wal, chunk_digest,
-    persist,
+    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Replica, ReplicaId, Signer, Start, Tuning, Wal,
+    chunk_digest, persist,
 };
 use support::builder;
 use support::solo::{Solo, T, at, view};
@@ -304,6 +304,14 @@ fn d2_the_silence_after_a_lost_log_is_not_ended_by_a_restart() {
         assert!(solo.replica.status().rejoining);
         assert_eq!((solo.votes(), solo.view_changes()), (vec![], vec![]));
     }
+}
+
+#[test]
+fn t2_who_comes_back_says_so_at_once() {
+    let mut solo = solo();
+    solo.restart();
+    solo.step(Input::Timer);
+    assert_eq!(sent(&mut solo, MessageKind::Status).len(), 1, "the others may have gone on beyond its window");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 mod support;
 
 use logothete::sim::forge::ForgedStatus;
-use logothete::sim::forge::Kind::Prepare;
-use logothete::{Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why};
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::{AppCommand, Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why};
 use std::time::Duration;
 use support::builder;
 use support::solo::{Solo, T, view};
@@ -239,4 +239,38 @@ fn e_a_loss_under_the_own_name_is_reported_unless_it_is_the_own_one() {
         assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
         assert_eq!(solo.events.iter().any(|event| matches!(event, Event::Impersonated { .. })), reported);
     }
+}
+
+#[test]
+fn v1_a_want_does_not_fall() {
+    let mut solo = backup();
+    for (member, ordinal, want) in [(2, 1, 9), (2, 2, 5), (3, 1, 7)] {
+        let status = solo.forge.status(solo.as_traitor(member), ordinal, view(0), view(want), SequenceNumber::new(0));
+        solo.feed(&status);
+    }
+    assert_eq!(solo.replica.status().wish, view(7), "of 9 and 7 the lower one");
+}
+
+#[test]
+fn c2_an_own_vote_counts_when_it_is_on_record() {
+    let mut solo = backup();
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+        let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+        solo.feed(&chain);
+    }
+    let order = solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
+    let manifest = order.expect("ordered").manifest([]);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    for member in [0, 2] {
+        let vote = solo.forge.checkpoint(solo.as_traitor(member), checkpoint);
+        solo.feed(&vote);
+    }
+    let mut outbox = logothete::Outbox::new();
+    solo.replica.step(solo.now, Input::CheckpointTaken(manifest), &mut outbox);
+    let writes = outbox.writes();
+    assert_eq!((writes.len(), solo.replica.status().stable), (1, SequenceNumber::new(0)));
+    solo.make_durable(writes, &mut outbox);
+    assert_eq!(solo.replica.status().stable, SequenceNumber::new(2));
 }
