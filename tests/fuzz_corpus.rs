@@ -67,3 +67,13 @@ fn d2_recover_holds_over_its_corpus() {
 fn s2_client_holds_over_its_corpus() {
     run("client", 2000, 300);
 }
+
+#[test]
+fn i1_whole_clusters_agree_over_their_corpus() {
+    run("cluster", 60, 200);
+}
+
+#[test]
+fn i1_twins_agree_over_their_corpus() {
+    run("twins", 100, 12);
+}

@@ -5,6 +5,7 @@
 
 pub mod choices;
 pub mod client;
+pub mod cluster;
 pub mod decode;
 #[path = "../../tests/support/heap.rs"]
 pub mod heap;
@@ -12,6 +13,7 @@ pub mod lone;
 pub mod recover;
 pub mod seeds;
 pub mod step;
+pub mod twins;
 pub mod verify;
 
 #[path = "../../tests/samples/mod.rs"]
@@ -23,5 +25,12 @@ mod support;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] =
-    [("decode", decode::run), ("verify", verify::run), ("step", step::run), ("recover", recover::run), ("client", client::run)];
+pub const TARGETS: [Target; 7] = [
+    ("decode", decode::run),
+    ("verify", verify::run),
+    ("step", step::run),
+    ("recover", recover::run),
+    ("client", client::run),
+    ("cluster", cluster::run),
+    ("twins", twins::run),
+];

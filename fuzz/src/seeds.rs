@@ -21,6 +21,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .collect()
         }
         "client" => random(3, 30, 300).collect(),
+        "cluster" => random(5, 20, 200).collect(),
+        "twins" => random(6, 20, 12).collect(),
         _ => random(4, 30, 600).collect(),
     }
 }

@@ -19,6 +19,10 @@ pub struct Round {
 }
 
 impl Round {
+    /// A round of one's own: of `leader` the rest by 4 counts, of `apart` bits 1 to 4, for the processes that are not on process 0's side.
+    pub fn new(leader: u8, apart: u8, halved: bool) -> Self {
+        Self { leader: leader % REPLICAS as u8, apart: apart & 0b11110, halved }
+    }
     /// 0 or 1.
     pub fn side(self, process: usize) -> usize {
         usize::from(self.apart >> process & 1)
