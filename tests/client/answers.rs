@@ -268,3 +268,22 @@ fn e_a_second_root_is_noticed_where_the_answer_no_longer_counts() {
     assert_eq!(host.deliver(&second), ignored(ClientIgnored::Completed(number(1))));
     assert!(matches!(&host.events()[..], [ClientEvent::Evidence(_)]));
 }
+
+#[test]
+fn e_the_replicas_are_told_of_two_roots_that_only_a_client_can_see() {
+    let mut host = Host::new(4);
+    for order in [b"a", b"b", b"c"] {
+        let _ = host.submit(order);
+    }
+    let requests = [host.request(1, b"a"), host.request(2, b"b"), host.request(3, b"c")];
+    // Another batch comes between the two words about batch 5.
+    for (request, sequence_number) in requests.iter().zip([5, 6, 5]) {
+        host.sent();
+        let reply = host.reply(1, sequence_number, request, b"r");
+        let _ = host.deliver(&reply);
+    }
+    let sent = host.sent();
+    let [(to, proof)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(*to, Recipients::AllReplicas);
+    assert_eq!(host.verified(proof).kind(), MessageKind::Evidence);
+}
