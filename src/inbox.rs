@@ -34,6 +34,18 @@ impl Link {
     fn is_doubted(&self, now: Time) -> bool {
         self.doubted_until.is_some_and(|until| now < until)
     }
+
+    /// Does anything hang on it?
+    fn counts(&self, now: Time) -> bool {
+        !self.queue.is_empty() || self.repairs > 0 || self.doubted_bytes > 0 || self.is_doubted(now)
+    }
+
+    /// A queue keeps the room that it once took: back to about what it needs.
+    fn give_room_back(&mut self) {
+        if self.queue.capacity() > 4 * self.queue.len().max(4) {
+            self.queue.shrink_to(2 * self.queue.len());
+        }
+    }
 }
 
 /// What an [`Inbox`] gave up, counted in messages.
@@ -131,6 +143,7 @@ impl Inbox {
             self.bytes -= dropped.size();
             self.overflow.overflowed += 1;
         }
+        fattest.give_room_back();
         self.bytes.saturating_add(size) <= self.bytes_max
     }
 
@@ -138,7 +151,8 @@ impl Inbox {
     pub fn take(&mut self, now: Time) -> Vec<Unverified> {
         let (mut trusted, mut doubted) = (Vec::new(), Vec::new());
         for link in self.links.values_mut() {
-            if now.since(link.since) >= self.interval {
+            // A clock that has gone back would else refill nothing until it is where it was.
+            if now.since(link.since) >= self.interval || now < link.since {
                 (link.since, link.repairs, link.doubted_bytes) = (now, 0, 0);
             }
             let is_doubted = link.is_doubted(now);
@@ -165,8 +179,10 @@ impl Inbox {
                 }
             }
         }
-        let interval = self.interval;
-        self.links.retain(|_, link| !link.queue.is_empty() || link.is_doubted(now) || now.since(link.since) < interval);
+        self.links.retain(|_, link| {
+            link.give_room_back();
+            link.counts(now)
+        });
         while self.links.len() > REMEMBERED_MAX {
             // A host that names connections anew without end: the ones named first are forgotten, unless something of theirs waits.
             let Some(first) = self.links.iter().find(|(_, link)| link.queue.is_empty()).map(|(name, _)| *name) else { break };

@@ -101,14 +101,14 @@ impl Screen {
         self.triage_again(messages, 0)
     }
 
-    /// The same for what was spare after `times` looks: of each vote twice as many are taken with each look, since more votes of which some turned
-    /// out to be bad are likely to be bad too. So a load of n votes is looked at log n times, not n times, whatever is in it.
+    /// The same for what was spare after `times` looks: of each vote, and of each request's number, twice as many are taken with each look, since more
+    /// of which some turned out to be bad are likely to be bad too. So a load of n messages is looked at log n times, not n times, whatever is in it.
     pub fn triage_again(&self, messages: Vec<Unverified>, times: u32) -> Triage {
         let quorum = self.shared.cluster.quorum() as usize;
         let factor = 1_usize.checked_shl(times).unwrap_or(usize::MAX);
         let mut triage = Triage::default();
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
-        let mut asked: BTreeSet<(ClientId, RequestNumber)> = BTreeSet::new();
+        let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
         for unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -124,10 +124,12 @@ impl Screen {
             }
             // Once one of them is held, the others of that number are not needed. (`Replica::needs`)
             if let Message::Request(request) = &unverified.message {
-                if !asked.insert((request.client, request.number)) {
+                let count = asked.entry((request.client, request.number)).or_default();
+                if *count >= factor {
                     triage.spare.push(unverified);
                     continue;
                 }
+                *count += 1;
             }
             let vote = match &unverified.message {
                 Message::Prepare(vote) => Some((VoteKind::Prepare, vote)),

@@ -95,3 +95,15 @@ fn spec_3_7_a_doubted_connection_is_let_little_through_and_that_last_until_it_is
         assert_eq!(taken.first() == Some(&OTHER), most == 3, "those of others first");
     }
 }
+
+#[test]
+fn spec_3_7_a_clock_that_goes_back_begins_a_new_interval() {
+    let solo = Solo::new(4, 1);
+    let mut inbox = Inbox::new(&Tuning { link_repairs_max: 5, ..tuning() });
+    for now in [Time(3_600_000_000), Time(1_000_000)] {
+        (0..9).for_each(|_| inbox.push(status(OTHER, &solo)));
+        assert_eq!(taken(&mut inbox, now), (0, 5), "or nothing would be heard for an hour");
+    }
+    (0..9).for_each(|_| inbox.push(status(OTHER, &solo)));
+    assert_eq!(taken(&mut inbox, Time(1_000_001)), (0, 0));
+}
