@@ -15,6 +15,8 @@ use std::sync::PoisonError;
 
 /// One host of the simulation.
 pub struct Host {
+    /// Which replica it runs: its own index or, for a twin, that of the first one.
+    pub id: usize,
     /// Its replica.
     pub replica: Recorder,
     /// What it signs with.
@@ -77,6 +79,7 @@ impl Host {
     /// A host that has just been started.
     pub fn new(replica: Recorder, pen: Pen, disk: Disk, app: Snapshots<Diary, Disk>) -> Self {
         Self {
+            id: replica.status().replica.get() as usize,
             replica,
             pen,
             disk,
@@ -148,13 +151,13 @@ fn new_reel(reels: &Reels) -> Sink {
 }
 
 impl Net {
-    pub(super) fn open(&self, index: usize, start: Start, disk: &Disk) -> Result<(Recorder, Snapshots<Diary, Disk>, Outbox), RecoverError> {
-        let flaw = self.hosts.get(index).map(|host| host.flaw.clone()).unwrap_or_default();
+    pub(super) fn open(&self, id: usize, start: Start, disk: &Disk) -> Result<(Recorder, Snapshots<Diary, Disk>, Outbox), RecoverError> {
+        let flaw = self.hosts.get(id).map(|host| host.flaw.clone()).unwrap_or_default();
         let inner = self.service.as_ref().map(|make| make());
         let mut app = Snapshots::new(Diary { flaw, inner, ..Diary::default() }, disk.clone());
         let state = app.state().expect("a whole disk");
         let mut outbox = Outbox::new();
-        let id = ReplicaId::new(index as u32);
+        let id = ReplicaId::new(id as u32);
         let (cluster, tuning) = (self.cluster.clone(), self.tuning.clone());
         let replica = match &self.reels {
             Some(reels) => Recorder::taped(cluster, id, tuning, start, state, disk.log(), &mut outbox, new_reel(reels))?,
@@ -200,7 +203,7 @@ impl Net {
     /// The process starts again on what its disk has.
     pub fn restart(&mut self, at: usize, start: Start) -> Result<(), RecoverError> {
         let disk = self.hosts[at].disk.clone();
-        let (replica, app, outbox) = self.open(at, start, &disk)?;
+        let (replica, app, outbox) = self.open(self.hosts[at].id, start, &disk)?;
         self.say(format!("{:?} R{at} STARTS {start:?}: {:?}", self.now, replica.status()));
         self.oracle.restarted(at, replica.status().executed, &app.service().done);
         if matches!(start, Start::Recovering) && !replica.status().rejoining {

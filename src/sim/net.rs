@@ -49,6 +49,8 @@ pub struct Net {
     pub delay: (u64, u64),
     /// Pairs of replicas between which nothing passes, one way.
     pub cut: BTreeSet<(usize, usize)>,
+    /// The same, for as long as there are twins: who is in touch with which of the two.
+    apart: BTreeSet<(usize, usize)>,
     /// Hosts that hear and do nothing for a while.
     pub down: BTreeSet<usize>,
     /// Hosts that have crashed and not yet been started again.
@@ -133,6 +135,24 @@ impl Net {
     pub fn betray(&mut self, at: usize, treason: Trait) {
         let twist = treason.twist(at, self.cluster.clone(), self.random.next());
         self.twists.insert(at, twist);
+        if treason == Trait::Twin {
+            self.add_twin(at);
+        }
+    }
+
+    /// A second process with the key of replica `at`, new, with a disk of its own. Each other host is in touch with one of the two.
+    fn add_twin(&mut self, at: usize) {
+        let (twin, disk) = (self.hosts.len(), Disk::default());
+        self.twists.insert(twin, Trait::Twin.twist(at, self.cluster.clone(), 0));
+        self.apart.extend([(at, twin), (twin, at)]);
+        for other in (0..twin).filter(|other| *other != at) {
+            let far = if self.random.percent(50) { at } else { twin };
+            self.apart.extend([(other, far), (far, other)]);
+        }
+        let (replica, app, outbox) = self.open(at, Start::New, &disk).expect("a new replica starts");
+        self.hosts.push(Host::new(replica, Pen::new(&self.cluster, replica_key(at)), disk, app));
+        self.hosts[twin].stepped();
+        self.serve(twin, outbox);
     }
 
     fn build(
@@ -151,6 +171,7 @@ impl Net {
             duplication: 0,
             delay: (100, 1000),
             cut: BTreeSet::new(),
+            apart: BTreeSet::new(),
             down: BTreeSet::new(),
             dead: BTreeSet::new(),
             slow: Slowness::default(),
@@ -230,7 +251,7 @@ impl Net {
     /// Puts bytes on the wire to a replica.
     pub fn post(&mut self, from: Option<usize>, to: usize, parcel: impl Into<Parcel>) {
         let parcel = parcel.into();
-        if from.is_some_and(|from| self.cut.contains(&(from, to))) || self.random.percent(self.loss) {
+        if from.is_some_and(|from| self.cut.contains(&(from, to)) || self.apart.contains(&(from, to))) || self.random.percent(self.loss) {
             return;
         }
         for moment in self.moments(from) {
@@ -406,7 +427,15 @@ impl Net {
                     self.post(Some(from), replica, parcel.clone());
                 }
             }
-            Recipients::Replica(replica) => self.post(Some(from), replica.get() as usize, parcel),
+            Recipients::Replica(replica) => {
+                let id = replica.get() as usize;
+                let twins = self.cluster.size() as usize..self.hosts.len();
+                for to in
+                    std::iter::once(id).chain(twins).filter(|to| self.hosts.get(*to).is_some_and(|host| host.id == id)).collect::<Vec<_>>()
+                {
+                    self.post(Some(from), to, parcel.clone());
+                }
+            }
             Recipients::Client(id) => {
                 // Nobody else reads what is sent to clients.
                 let Some(client) = self.desk_of(&id).filter(|_| !self.random.percent(self.loss)) else { return };

@@ -42,11 +42,13 @@ pub enum Trait {
     Garbage,
     /// Answers clients with the digest of another result.
     FalseWitness,
+    /// Runs twice under one key, each copy correct by itself and in touch with some of the others.
+    Twin,
 }
 
 impl Trait {
     /// Every one of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Silent,
         Self::Equivocator,
         Self::Impersonator,
@@ -61,6 +63,7 @@ impl Trait {
         Self::Flooder,
         Self::Garbage,
         Self::FalseWitness,
+        Self::Twin,
     ];
 
     pub(super) fn twist(self, me: usize, cluster: Arc<Cluster>, seed: u64) -> Twist {
@@ -94,6 +97,7 @@ impl One {
         let key = replica_key(self.me);
         match self.what {
             Trait::Silent => Vec::new(),
+            Trait::Twin => plain(),
             Trait::Equivocator => self.two_stories(to, &bytes, forge),
             Trait::Withholder => {
                 let all = self.each(to);
