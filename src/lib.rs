@@ -117,6 +117,7 @@ mod inbox;
 mod manifest;
 mod merkle;
 mod message;
+mod metric;
 #[cfg(doctest)]
 mod misuse;
 mod node;
@@ -149,6 +150,7 @@ pub use ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber,
 pub use inbox::{Inbox, Overflow};
 pub use manifest::{CheckpointOrder, Manifest, chunk_digest};
 pub use message::{MessageKind, Request};
+pub use metric::Metric;
 pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
 pub use record::{Frames, Record, RecordFault};

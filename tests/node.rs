@@ -114,3 +114,23 @@ fn d2_what_is_said_of_a_start_must_fit_the_log() {
     let wrong = open(Start::New, Vec::new(), 1);
     assert!(matches!(wrong, Some(NodeError::WrongKey(id)) if id == ReplicaId::new(1)), "replica 0's key: {wrong:?}");
 }
+
+#[test]
+fn metrics_have_names_that_prometheus_takes_each_once_and_say_what_the_status_says() {
+    let mut world = World::new(4);
+    world.client_step(ClientInput::Submit(Bytes::from(b"order".to_vec())));
+    world.settle();
+    let (status, counters) = (world.node(1).status(), world.node(1).counters());
+    let metrics: Vec<_> = status.metrics().into_iter().chain(counters.metrics()).collect();
+    let value =
+        |name: &str, buffer| metrics.iter().find(|metric| metric.name == name && metric.buffer == buffer).map(|metric| metric.value);
+    assert_eq!(value("logothete_decided_position", None), Some(1));
+    assert_eq!(value("logothete_in_view", None), Some(1));
+    assert_eq!(value("logothete_buffer_limit_bytes", Some("pool")), Some(status.usage.pool.limit));
+    assert_eq!(value("logothete_messages_verified_total", None), Some(counters.verified));
+    let lines: std::collections::BTreeSet<String> =
+        metrics.iter().map(|metric| metric.to_string().rsplit_once(' ').expect("a number").0.to_owned()).collect();
+    assert_eq!(lines.len(), metrics.len(), "each once");
+    let fits = |name: &str| name.starts_with("logothete_") && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    assert!(metrics.iter().all(|metric| fits(metric.name)));
+}
