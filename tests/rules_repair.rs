@@ -340,6 +340,25 @@ fn t1_a_primary_with_room_is_judged_by_the_others_pace_and_the_next_one_more_mil
 }
 
 #[test]
+fn t1_what_stands_on_a_chain_that_was_not_held_at_first_is_not_waited_for() {
+    let (mut solo, blocks) = paced();
+    ask_another(&mut solo);
+    let request = solo.forge.request(&client_key(1), RequestNumber::new(1), b"order");
+    let block = solo.forge.block(at(17), blocks[15].digest(), vec![request]);
+    let above = solo.block(18, block.digest(), 17);
+    // Its proposal was lost.
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(18), above.digest()));
+    solo.feed_certificate(&certificate);
+    solo.pass(PACE / 2);
+    solo.pass(PACE * 2);
+    assert_eq!((solo.replica.status().head, wished(&solo)), (at(18), 0), "it may stand there");
+    let chain = solo.forge.chain(None, &[above, block]);
+    solo.feed(&chain);
+    solo.pass(PACE);
+    assert_eq!(wished(&solo), 0, "it is on head's chain");
+}
+
+#[test]
 fn t1_a_primary_without_room_is_not_judged_by_the_others_pace() {
     let (mut solo, blocks) = paced();
     for block in &blocks[16..] {

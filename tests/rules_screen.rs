@@ -4,9 +4,9 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, Position};
-use logothete::{Digest, Disposition, PeerLink, RequestNumber, Screened, Unverified, Why};
-use support::client_key;
+use logothete::{Digest, Disposition, Limits, PeerLink, RequestNumber, Screened, Tuning, Unverified, Why};
 use support::solo::{Solo, T, at, view};
+use support::{builder, client_key};
 
 fn unverified(solo: &Solo, bytes: &[u8]) -> Unverified {
     Unverified::decode(PeerLink(0), bytes, solo.cluster.limits()).expect("decodes")
@@ -140,6 +140,21 @@ fn spec_3_6_one_request_of_each_number_is_needed_and_an_old_one_once_in_an_inter
         assert_eq!(needs(&solo, &first), Err(Screened::Stale));
         solo.pass(T / 8);
     }
+}
+
+#[test]
+fn spec_3_6_an_old_request_of_which_nothing_is_kept_is_not_needed() {
+    let limits = Limits { client_window: 2, ..Limits::default() };
+    let cluster = builder(4, 2).limits(limits).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    let mut blocks = solo.blocks(4);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(4), blocks[3].digest()));
+    blocks.reverse();
+    let chain = solo.forge.chain(Some(&certificate), &blocks);
+    solo.feed(&chain);
+    assert_eq!(solo.replica.status().executed, at(4));
+    let ask = |number: u64| solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(number), b"order"));
+    assert_eq!([1, 2, 3, 4].map(|number| needs(&solo, &ask(number)).is_ok()), [false, false, true, true]);
 }
 
 #[test]

@@ -468,15 +468,20 @@ impl Replica {
         Ok(())
     }
 
-    pub(super) fn rebuild_proposed(&mut self) {
+    /// False while head's chain is not held: what stands on it is not known.
+    pub(super) fn rebuild_proposed(&mut self) -> bool {
         if self.ordering.proposed_is_current {
-            return;
+            return true;
+        }
+        if matches!(self.chain.gap(self.ordering.head), Gap::Missing(_)) {
+            return false;
         }
         self.ordering.proposed.clear();
         self.ordering.proposed_is_current = true;
         for block in self.chain.path(self.decided_end(), self.ordering.head) {
             self.note_proposed(&block);
         }
+        true
     }
 
     pub(super) fn decided_end(&self) -> Position {

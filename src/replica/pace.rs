@@ -78,14 +78,16 @@ impl Replica {
         }
         let (Some(allowed), Some(room)) = (self.allowed_wait(), self.pace.room_since) else { return Ok(()) };
         let from = room.max(self.timers.view_since());
-        self.rebuild_proposed();
+        self.pace.next_look = self.now.after(allowed / 8);
+        if !self.rebuild_proposed() {
+            return Ok(());
+        }
         let (ordering, sessions) = (&self.ordering, &self.sessions);
         let waits = |client: &crate::ids::ClientId| {
             let last = sessions.last(client);
             ordering.proposed.get(client).is_none_or(|proposed| *proposed <= last)
         };
         let oldest = self.pool.waiting().find(|(_, client)| waits(client)).map(|(since, _)| since.max(from));
-        self.pace.next_look = self.now.after(allowed / 8);
         let Some(oldest) = oldest else { return Ok(()) };
         if oldest.after(allowed) <= self.now {
             self.pace.complained();

@@ -152,7 +152,8 @@ impl Replica {
     /// Would an old request draw an answer now?
     pub(super) fn may_repeat_reply(&self, client: ClientId, number: RequestNumber) -> bool {
         let is_on_its_way = self.replies.ready.answered.contains(&(client, number));
-        !is_on_its_way && self.replies.cache.has_yet_to_repeat(client, number, self.now, self.tuning.status_interval)
+        let is_kept = self.replies.cache.get(&client, number).is_some() || self.sessions.table.result(&client, number).is_some();
+        is_kept && !is_on_its_way && self.replies.cache.has_yet_to_repeat(client, number, self.now, self.tuning.status_interval)
     }
 
     /// A client asks again for what was decided before.
