@@ -57,8 +57,8 @@ fn pick<T: Copy>(dice: &mut Prng, among: &[T]) -> T {
 }
 
 fn takes_part(host: &logothete::sim::Host) -> bool {
-    let status = host.replica.status();
-    !status.rejoining && status.diverged.is_none()
+    let standing = host.replica.standing();
+    !standing.rejoining && !standing.diverged
 }
 
 /// For a reader that shares no code with this one: `tests/interop/run.py`.
@@ -224,7 +224,7 @@ impl Siege {
             submitted += 1;
             submitted
         };
-        let view = |net: &Net| loyal.iter().map(|at| net.hosts[*at].replica.status().view.get()).max().unwrap_or_default();
+        let view = |net: &Net| loyal.iter().map(|at| net.hosts[*at].replica.standing().view.get()).max().unwrap_or_default();
         for _ in 0..dice.between(2, 4) {
             self.weather(net, dice, timeout, &mut tally);
             for _ in 0..dice.between(4, 12) {
