@@ -82,3 +82,14 @@ fn i18_an_inbox_forgets_connections_of_which_nothing_waits_and_nothing_counts() 
     }
     assert!(bench.held() < 10_000, "{} bytes for connections that are silent", bench.held());
 }
+
+#[test]
+fn i18_a_connection_that_is_remembered_takes_no_room_for_what_has_gone() {
+    let mut bench = Bench::new();
+    bench.inbox.refused(PeerLink(1), Time::default());
+    bench.flood(1);
+    while !bench.inbox.is_empty() {
+        bench.inbox.take(Time::default());
+    }
+    assert!(bench.held() < 10_000, "{} bytes for a connection that lied and is silent", bench.held());
+}
