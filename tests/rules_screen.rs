@@ -183,6 +183,25 @@ fn spec_3_6_a_chain_is_needed_for_what_it_proves_or_holds() {
 }
 
 #[test]
+fn spec_3_6_behind_a_vote_only_the_primarys_proposal_is_needed_and_once() {
+    let mut solo = Solo::new(4, 1);
+    let (blocks, junk) = (solo.blocks(2), solo.block_saying(1, solo.genesis().1, 1, b"junk"));
+    let chain = |solo: &Solo, from: usize, top: &ForgedBlock, blocks: &[ForgedBlock]| {
+        solo.forge.voted_chain(solo.as_traitor(from), view(0), (top.sequence_number(), top.digest()), blocks)
+    };
+    let whole = [blocks[1].clone(), blocks[0].clone()];
+    assert_eq!(needs(&solo, &chain(&solo, 0, &blocks[1], &[])), Ok(()));
+    assert_eq!(needs(&solo, &chain(&solo, 0, &blocks[1], std::slice::from_ref(&junk))), Err(Screened::NotNeeded), "not what was voted for");
+    assert_eq!(needs(&solo, &chain(&solo, 3, &junk, std::slice::from_ref(&junk))), Err(Screened::NotNeeded), "no primary's");
+    assert_eq!(needs(&solo, &chain(&solo, 0, &blocks[1], &whole)), Ok(()));
+    let proposed = chain(&solo, 0, &blocks[1], &whole);
+    solo.feed(&proposed);
+    assert_eq!(solo.replica.status().head, at(2));
+    assert_eq!(needs(&solo, &proposed), Err(Screened::NotNeeded), "it is known, and held");
+    assert_eq!(needs(&solo, &chain(&solo, 0, &junk, std::slice::from_ref(&junk))), Ok(()), "E: it is a proof");
+}
+
+#[test]
 fn spec_3_6_a_vote_on_a_checkpoint_is_needed_once_and_within_the_window() {
     let mut solo = Solo::new(4, 1);
     let vote = |solo: &Solo, number: u64, state: u8| {

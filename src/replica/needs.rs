@@ -1,7 +1,7 @@
 //! What needs the replica's own books to be judged before a signature is: the rest is the [`Screen`](crate::Screen)'s. (SPEC 3.6)
 
 use super::Replica;
-use crate::message::{Chain, CheckpointVote, Message, Request, header_digest};
+use crate::message::{Chain, CheckpointVote, Message, Request, Vote, VoteKind, header_digest};
 use crate::screen::Screened;
 use crate::verify::Unverified;
 
@@ -34,22 +34,40 @@ impl Replica {
     }
 
     // P5, T2
-    /// A chain holds a whole batch of clients' signatures for each of its blocks.
+    /// A chain holds a whole batch of clients' signatures for each of its blocks, and anybody may put a true vote or certificate before any blocks.
     fn needs_chain(&self, chain: &Chain) -> Result<(), Screened> {
-        let decided = self.chain.decided();
+        let group = self.cluster.id();
+        let top = chain.blocks.first().map(|block| header_digest(&group, &block.header));
+        let (view, decided) = (self.promises.view(), self.chain.decided());
+        let settled = self.ordering.target.as_ref().map_or(decided, |target| target.sequence_number.max(decided));
         let proves = chain.certificate.as_ref().is_some_and(|certificate| {
-            certificate.sequence_number > decided
+            let is_news = certificate.view > view
                 || certificate.rank() > self.promises.high().rank
-                || certificate.view > self.promises.view()
+                || (certificate.kind == VoteKind::Commit && certificate.sequence_number > settled);
+            is_news && top.is_none_or(|top| top == certificate.digest)
         });
-        // The block that a vote is for may be what is missing once the vote is counted.
-        let votes = chain.vote.as_ref().is_some_and(|vote| vote.view == self.promises.view() && vote.sequence_number > decided);
+        let votes = chain.vote.as_ref().is_some_and(|vote| {
+            let is_open = vote.view == view && vote.sequence_number > decided;
+            is_open && top.is_none_or(|top| top == vote.digest && self.needs_proposal(vote))
+        });
         if proves || votes {
             return Ok(());
         }
-        let group = self.cluster.id();
         let is_missing = chain.blocks.iter().any(|block| self.catch_up.is_missing(&header_digest(&group, &block.header)));
         if is_missing { Ok(()) } else { Err(Screened::NotNeeded) }
+    }
+
+    /// Is it the primary's, and not known, or its block not held?
+    fn needs_proposal(&self, vote: &Vote) -> bool {
+        let primary = self.primary();
+        let voted = self.votes.slot(vote.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
+        vote.replica == primary
+            && match voted {
+                Some((digest, _)) if digest == vote.digest => !self.chain.holds(&digest),
+                // E: it is a proof.
+                Some(_) => !self.primary_is_proved_faulty(),
+                None => true,
+            }
     }
 
     // C1

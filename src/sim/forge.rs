@@ -259,6 +259,14 @@ impl Forge {
         }))
     }
 
+    /// Blocks behind a Prepare of whomever.
+    pub fn voted_chain(&self, traitor: Traitor<'_>, view: View, position: Position, blocks: &[ForgedBlock]) -> Vec<u8> {
+        let signature = self.sign(traitor.1, &Statement::vote(VoteKind::Prepare, view, position.0, position.1).payload(&self.cluster.id()));
+        let vote = Vote { view, sequence_number: position.0, digest: position.1, replica: traitor.0, signature };
+        let blocks = Bounded(blocks.iter().map(|block| block.0.clone()).collect());
+        wire::encode(&Message::Chain(Chain { certificate: None, vote: Some(vote), blocks }))
+    }
+
     /// Evidence of two votes of one kind, true or false.
     pub fn evidence(&self, traitor: Traitor<'_>, kind: Kind, view: View, first: Position, second: Position) -> Evidence {
         let signed = |position: Position| {
