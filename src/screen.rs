@@ -53,6 +53,9 @@ pub(crate) struct Picture {
     pub(crate) high: SequenceNumber,
     /// The votes held, also below `low`: those may still prove a double vote.
     pub(crate) slots: BTreeMap<SequenceNumber, Arc<Slot>>,
+    /// The proposals for the next view that wait for it, and how many more may.
+    pub(crate) early: BTreeSet<Digest>,
+    pub(crate) early_room: usize,
     /// The blocks held above the decided end.
     pub(crate) held: BTreeSet<Digest>,
 }
@@ -176,11 +179,13 @@ impl Picture {
         if proposal.view > self.view.next() || (proposal.view == self.view && proposal.block.header.sequence_number > self.high) {
             return Err(Screened::FarAhead);
         }
-        if proposal.view > self.view {
-            return Ok(());
-        }
         let header = &proposal.block.header;
         let digest = header_digest(&self.cluster.id(), header);
+        if proposal.view > self.view {
+            // I18: no more are kept, and each is a whole batch of signatures.
+            let when_full = if self.early_room > 0 { Ok(()) } else { Err(Screened::FarAhead) };
+            return if self.early.contains(&digest) { Err(Screened::Duplicate) } else { when_full };
+        }
         let primary = self.cluster.primary(self.view);
         let voted = self.slots.get(&header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
         match voted {

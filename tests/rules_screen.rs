@@ -78,6 +78,23 @@ fn spec_3_6_proposals_of_this_view_and_the_next_are_needed_and_second_ones_prove
 }
 
 #[test]
+fn spec_3_6_proposals_of_the_next_view_are_needed_once_and_while_there_is_room() {
+    let mut solo = Solo::new(4, 1);
+    // P = 4: eight of them are kept.
+    let blocks = solo.blocks(9);
+    for block in &blocks[..8] {
+        let early = proposal(&solo, 1, block);
+        assert_eq!(admits(&solo, &early), Ok(()));
+        assert_eq!(solo.feed(&early), Disposition::Buffered);
+        assert_eq!(admits(&solo, &early), Err(Screened::Duplicate));
+    }
+    let ninth = proposal(&solo, 1, &blocks[8]);
+    assert_eq!(admits(&solo, &ninth), Err(Screened::FarAhead));
+    let bytes = [ninth].map(|bytes| unverified(&solo, &bytes));
+    assert_eq!(solo.replica.screen().triage(bytes.into()).spare.len(), 1, "what comes with it may open its view");
+}
+
+#[test]
 fn spec_3_6_who_waits_for_a_view_needs_its_votes_and_what_opens_it() {
     let mut solo = Solo::new(4, 1);
     solo.wants(&[0, 2, 3], 2);

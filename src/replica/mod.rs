@@ -357,6 +357,8 @@ impl Replica {
             low,
             high,
             slots: self.votes.picture(),
+            early: self.ordering.early.iter().map(|proposal| proposal.block.digest).collect(),
+            early_room: self.early_max().saturating_sub(self.ordering.early.len()),
             held: self.chain.open().collect(),
         })
     }

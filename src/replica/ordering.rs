@@ -85,8 +85,7 @@ impl Replica {
         }
         if proposal.view > view {
             // Not acted on; kept for a moment in which the view may begin.
-            let room = 2 * self.cluster.pipeline() as usize;
-            if proposal.view == view.next() && self.ordering.early.len() < room && !self.ordering.early.contains(&proposal) {
+            if proposal.view == view.next() && self.ordering.early.len() < self.early_max() && !self.ordering.early.contains(&proposal) {
                 self.ordering.early.push(proposal);
                 return Ok(Disposition::Buffered);
             }
@@ -104,6 +103,10 @@ impl Replica {
             return Ok(Disposition::Applied);
         }
         Ok(disposition)
+    }
+
+    pub(super) fn early_max(&self) -> usize {
+        2 * self.cluster.pipeline() as usize
     }
 
     pub(super) fn replay_early(&mut self) -> Result<(), Broken> {
