@@ -121,7 +121,9 @@ fn public_key(text: &str) -> Result<VerifyingKey> {
 /// The system has no randomness to give.
 pub fn random() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| fault(format!("no randomness from the system: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        fault(format!("no randomness from the system: {error}; in a container, /dev/random must be there, as its runtime usually sees to"))
+    })?;
     Ok(bytes)
 }
 

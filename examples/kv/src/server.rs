@@ -108,6 +108,8 @@ pub fn serve(options: Options) -> Result<()> {
     let membership = Arc::new(Membership::read(&options.cluster)?);
     let key = read_key(&options.key)?;
     let id = check_key(&membership, &key)?;
+    // Without it nobody could be let in, or called: said at once, not by each handshake that fails.
+    random()?;
     let path = options.data.join(DATABASE);
     if options.rejoin && !path.exists() {
         std::fs::create_dir_all(&options.data)?;
