@@ -476,3 +476,25 @@ fn t1_a_host_that_calls_at_the_deadline_calls_in_time() {
     lacks.feed_certificate(&certificate);
     assert!(lacks.replica.deadline() <= Some(lacks.now.after(T / 32)), "when what is missing is to be asked for");
 }
+
+#[test]
+fn t2_a_chain_ends_where_a_block_names_a_parent_of_another_number() {
+    let mut solo = solo();
+    let low = solo.block(1, solo.forge.genesis(), 1);
+    // The primary proposes it at 3, on what stands at 1.
+    let high = solo.forge.block(at(3), low.digest(), low.requests().to_vec());
+    for block in [&low, &high] {
+        let proposal = solo.forge.pre_prepare(&solo.keys[0], view(0), block);
+        solo.feed(&proposal);
+    }
+    solo.sent.clear();
+    let question = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(3), high.digest()));
+    assert_eq!(solo.feed(&question), Disposition::Applied);
+    let answers: Vec<_> = solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Chain).collect();
+    assert_eq!(answers.len(), 1);
+    assert!(solo.forge.read(&answers[0].encode()).is_ok(), "what a correct replica sends can be read");
+    // And who asks under a false number gets nothing.
+    solo.sent.clear();
+    let question = solo.forge.fetch(solo.as_traitor(3), 2, at(0), (at(2), high.digest()));
+    assert_eq!(solo.feed(&question), Disposition::Ignored(Why::NotNeeded));
+}

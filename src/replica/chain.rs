@@ -220,7 +220,8 @@ impl ChainStore {
         let mut bytes = 0;
         let mut at = top;
         while at.number > above && blocks.len() < 4096 {
-            let Some(block) = self.block(&at.digest) else { break };
+            // P1: a block may name a parent of another number than the one before its own. Nobody could read a chain with both.
+            let Some(block) = self.block(&at.digest).filter(|block| block.header.sequence_number == at.number) else { break };
             bytes += block_size(block);
             if bytes > bytes_max && !blocks.is_empty() {
                 break;
