@@ -3,17 +3,21 @@
 //! `cargo bench --bench decision` prints a table; `cargo bench --bench decision -- hash 4 2000` runs one case: scheme, replicas, decisions.
 //! A decision is a batch of one request of one byte: there are no empty batches here.
 
+#[path = "support/ring.rs"]
+mod ring;
 mod support;
 
+use logothete::Limits;
+use ring::Ring;
 use std::time::Duration;
-use support::{Ring, Scheme, builder, cpu_time, limits};
+use support::{Scheme, builder, cpu_time};
 
 /// One request of each waits at a time.
 const CLIENTS: usize = 16;
 
 /// Enough decisions in flight to fill the pipeline, as under load; `lone` waits for each.
 fn run(scheme: Scheme, replicas: usize, decisions: usize, lone: bool) -> (Duration, Ring) {
-    let builder = builder(replicas, CLIENTS, scheme).limits(limits(1, 64));
+    let builder = builder(replicas, CLIENTS, scheme).limits(Limits { batch_requests_max: 1, operation_bytes_max: 64, ..Limits::default() });
     let mut ring = Ring::new(builder, scheme, CLIENTS);
     let requests: Vec<_> = (0..decisions).map(|index| ring.request(index % CLIENTS, b"x")).collect();
     let start = cpu_time();

@@ -3,11 +3,14 @@
 //! `cargo bench --bench throughput -- [batches [case]]`. Once with each payload signed by its client, which every replica verifies; once with all of a batch in one
 //! signed request, as a gateway sends it. And the same with a hash in the place of signatures.
 
+#[path = "support/ring.rs"]
+mod ring;
 mod support;
 
 use logothete::{Bytes, Limits};
+use ring::Ring;
 use std::time::Duration;
-use support::{Ring, Scheme, builder, cpu_time};
+use support::{Scheme, builder, cpu_time};
 
 const REPLICAS: usize = 4;
 const CLIENTS: usize = 16;
