@@ -5,10 +5,15 @@ use crate::ids::{Bytes, SequenceNumber};
 use crate::manifest::{CheckpointOrder, Manifest, chunk_digest};
 use crate::outbox::Decision;
 use crate::replica::AppState;
-use std::collections::BTreeSet;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Why an application can't go on; what it says is for the operator.
-pub type AppError = Box<dyn std::error::Error + Send + Sync>;
+pub type AppError = Box<dyn core::error::Error + Send + Sync>;
 
 /// The replicated application, with a disk of its own. For a state that lives in memory, implement [`Service`] and let [`Snapshots`] do the rest.
 ///
@@ -241,7 +246,7 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
         }
         // Parts go last: a manifest whose parts are gone is no snapshot.
         let mut gone: Vec<String> = self.store.names()?.into_iter().filter(|name| !needed.contains(name)).collect();
-        gone.sort_by_key(|name| std::cmp::Reverse(name.clone()));
+        gone.sort_by_key(|name| core::cmp::Reverse(name.clone()));
         gone.iter().try_for_each(|name| self.store.remove(name))
     }
 
@@ -277,7 +282,8 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use alloc::collections::BTreeMap;
+    use alloc::vec;
 
     #[derive(Default)]
     struct Memory(BTreeMap<String, Bytes>);

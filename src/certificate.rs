@@ -4,8 +4,9 @@ use crate::cluster::REPLICAS_MAX;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Claim, Rank, Statement, VoteKind};
 use crate::wire::Bounded;
+use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Exactly q signatures of distinct members, in the order of their ids, on Prepare(v, n, d) or on Commit(v, n, d).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

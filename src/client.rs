@@ -7,6 +7,8 @@ mod outcome;
 mod tally;
 mod witness;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 pub use outcome::Outcome;
 
 use crate::cluster::Cluster;
@@ -16,9 +18,9 @@ use crate::message::{Answered, Message, MessageKind, Reply, Request};
 use crate::outbox::{Content, Envelope, Identity, Outgoing, Recipients, ToSign};
 use crate::time::Time;
 use crate::verify::Verified;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use core::time::Duration;
 use tally::{Agreed, Tally};
 use thiserror::Error;
 use witness::Witness;

@@ -2,8 +2,11 @@
 
 use crate::hash::{Domain, Hasher};
 use crate::ids::{ClientId, Digest, ReplicaId, SequenceNumber, View};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
-use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// The largest number of replicas in a cluster.
@@ -199,8 +202,8 @@ impl Cluster {
     }
 }
 
-impl std::fmt::Debug for Cluster {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Cluster({} replicas, {} clients, {:?})", self.replicas.len(), self.clients.len(), self.id)
     }
 }

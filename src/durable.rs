@@ -3,8 +3,13 @@
 use crate::ids::{Bytes, RawSignature};
 use crate::outbox::{Envelope, Identity, SignError, ToSign, describe_messages};
 use crate::record::Record;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 use ed25519_dalek::{Signature, Signer};
-use std::fmt;
 
 /// A record to make durable, and the messages that wait for it.
 ///

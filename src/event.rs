@@ -2,7 +2,7 @@
 
 use crate::evidence::Evidence;
 use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
-use std::fmt;
+use core::fmt;
 
 /// Something that happened inside a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]

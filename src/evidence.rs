@@ -5,8 +5,10 @@ use crate::ids::{Digest, RawSignature, ReplicaId};
 use crate::message::Statement;
 use crate::verify::{Check, VerifyError};
 use crate::wire::{self, DecodeError};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Two statements of one replica that contradict each other, with its signatures on both. Anyone with the cluster's keys can check it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,8 +7,9 @@ use crate::merkle;
 use crate::message::{Statement, executed_leaf};
 use crate::verify::{Check, VerifyError};
 use crate::wire::{self, Bounded, DecodeError};
+use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// What a receipt takes at most beside its result: 256 signatures of 68 bytes, 32 digests of 32, and the numbers.
 const OVERHEAD_BYTES_MAX: u32 = 20 * 1024;

@@ -1,10 +1,11 @@
 //! Numbers and names of the protocol as types of their own, so that a view can't stand where a sequence number belongs.
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+use core::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::fmt::{self, Write as _};
-use std::ops::Deref;
-use std::sync::Arc;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty), $tag:literal) => {
@@ -112,13 +113,13 @@ macro_rules! name32 {
 
         /// The order of the bytes. Nearly always the first eight decide: maps by digest are looked into for every message.
         impl Ord for $name {
-            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            fn cmp(&self, other: &Self) -> core::cmp::Ordering {
                 head(&self.0).cmp(&head(&other.0)).then_with(|| self.0.cmp(&other.0))
             }
         }
 
         impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
                 Some(self.cmp(other))
             }
         }

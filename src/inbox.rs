@@ -6,8 +6,9 @@ use crate::message::MessageKind;
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{PeerLink, Unverified};
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Of each connection as much is taken at once, and one message more.
 const TURN_BYTES: usize = 1024 * 1024;

@@ -66,6 +66,8 @@
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To look back: the feature `tape` writes down what a replica is told, plays it again, and draws it.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
+//! - Without the standard library: `default-features = false`. What is left needs `alloc` and a target with atomics of pointer width. Only `Frames`, `tape` and `sim` go with the
+//!   feature `std`.
 //!
 //! # Starting, and starting again
 //!
@@ -99,6 +101,12 @@
 //! Every buffer has a limit in bytes: section 6 of `SPEC.md` has the formula for each, for all together, and for what one peer or one client can take of it. [`Status`] reports
 //! what is in use against each limit ([`Usage`]). Log and memory are let go of as checkpoints become stable.
 #![forbid(unsafe_code)]
+#![no_std]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
 
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {}
@@ -111,6 +119,8 @@ mod durable;
 mod event;
 mod evidence;
 mod execution_receipt;
+#[cfg(feature = "std")]
+mod frames;
 mod hash;
 mod ids;
 mod inbox;
@@ -146,6 +156,8 @@ pub use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 pub use event::Event;
 pub use evidence::Evidence;
 pub use execution_receipt::ExecutionReceipt;
+#[cfg(feature = "std")]
+pub use frames::Frames;
 pub use ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
 pub use inbox::{Inbox, Overflow};
 pub use manifest::{CheckpointOrder, Manifest, chunk_digest};
@@ -153,7 +165,7 @@ pub use message::{MessageKind, Request};
 pub use metric::Metric;
 pub use node::{Counters, Node, NodeError};
 pub use outbox::{AppCommand, Decision, Envelope, Outbox, Outgoing, Output, Recipients, SignError};
-pub use record::{Frames, Record, RecordFault};
+pub use record::{Record, RecordFault};
 pub use replica::{
     AppState, Disposition, Input, RecoverError, Replica, SessionEntry, SessionTable, SessionTableError, Start, Status, Usage, Use, Why,
 };

@@ -3,6 +3,7 @@
 use crate::hash::{Domain, Hasher, hash};
 use crate::ids::{Bytes, Digest, SequenceNumber};
 use crate::wire::{self, Bounded, DecodeError};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// More parts than any message could list.

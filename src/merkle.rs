@@ -6,6 +6,8 @@
 
 use crate::hash::{Domain, Hasher, hash};
 use crate::ids::Digest;
+use alloc::vec;
+use alloc::vec::Vec;
 
 fn node(left: &Digest, right: &Digest) -> Digest {
     Hasher::new(Domain::Node).digest(left).digest(right).finish()
@@ -68,6 +70,8 @@ mod tests {
     use super::{root_and_paths, root_of_path, sealed};
     use crate::hash::{Domain, Hasher};
     use crate::ids::Digest;
+    use alloc::vec;
+    use alloc::vec::Vec;
 
     const LEAVES_MAX: u32 = 40;
 

@@ -2,7 +2,9 @@
 
 use crate::node::Counters;
 use crate::replica::Status;
-use std::fmt;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// One number of a snapshot. Displayed, it is a line of Prometheus' text format; add the replica as a label of the scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,9 +14,12 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use ed25519_dalek::{Signature, Signer};
-use std::collections::VecDeque;
-use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a node can't go on.
@@ -233,7 +236,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         if self.replica.is_halted() {
             return Err(NodeError::Halted);
         }
-        Ok(std::mem::take(&mut self.envelopes))
+        Ok(core::mem::take(&mut self.envelopes))
     }
 
     fn step_inbox(&mut self, now: Time) {
@@ -255,7 +258,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             let mut needed = triage.needed.into_iter().peekable();
             while needed.peek().is_some() {
                 let mut bytes = 0_usize;
-                let portion = std::iter::from_fn(|| {
+                let portion = core::iter::from_fn(|| {
                     let next = needed.next_if(|_| bytes < PORTION_BYTES)?;
                     bytes = bytes.saturating_add(next.size());
                     Some(next)
@@ -315,7 +318,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             }
         }
         self.unsigned.extend(self.outbox.sends());
-        let mut released = std::mem::take(&mut self.released).into_iter();
+        let mut released = core::mem::take(&mut self.released).into_iter();
         while let Some(next) = released.next() {
             match next.sign(&self.signer) {
                 Ok((envelopes, receipt)) => {
@@ -329,7 +332,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 }
             }
         }
-        let mut unsigned = std::mem::take(&mut self.unsigned).into_iter();
+        let mut unsigned = core::mem::take(&mut self.unsigned).into_iter();
         while let Some(next) = unsigned.next() {
             match next.sign(&self.signer) {
                 Ok(envelopes) => self.envelopes.extend(envelopes),
@@ -350,12 +353,12 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     }
     /// Takes what happened since the last call. At most 4096 are kept, the latest; [`counters`](Self::counters) counts those that were lost.
     pub fn events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events).into()
+        core::mem::take(&mut self.events).into()
     }
     /// Takes what verification refused since the last call, and over which connection it came: whoever is there lies, or passes lies on.
     /// At most 1024 are kept; [`counters`](Self::counters) counts all.
     pub fn refusals(&mut self) -> Vec<(PeerLink, VerifyError)> {
-        std::mem::take(&mut self.refusals)
+        core::mem::take(&mut self.refusals)
     }
     /// Where the replica stands.
     pub fn status(&self) -> Status {
@@ -404,8 +407,8 @@ fn serve<A: Application>(application: &mut A, command: AppCommand) -> Result<Opt
     })
 }
 
-impl<W: Wal, A: Application, S: Signer<Signature>> std::fmt::Debug for Node<W, A, S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<W: Wal, A: Application, S: Signer<Signature>> core::fmt::Debug for Node<W, A, S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Node({:?})", self.replica)
     }
 }

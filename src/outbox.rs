@@ -8,10 +8,15 @@ use crate::manifest::{CheckpointOrder, Manifest};
 use crate::message::{Block, Message, MessageKind, Request};
 use crate::verify::Check;
 use crate::wire;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
 use ed25519_dalek::{Signature, Signer};
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
 use thiserror::Error;
 
 /// Whom an envelope is for.
@@ -349,7 +354,7 @@ impl Outbox {
     }
     /// Takes everything, in the order in which it was put out.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + use<'_> {
-        std::iter::from_fn(|| self.pop())
+        core::iter::from_fn(|| self.pop())
     }
     fn pop(&mut self) -> Option<Output> {
         let place = |place: Option<u64>| place.unwrap_or(u64::MAX);

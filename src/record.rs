@@ -5,9 +5,13 @@ use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber, View};
 use crate::message::{Block, Checkpoint, CheckpointCertificate, Mode, NewView, ViewChange};
 use crate::wire;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::Arc;
 use thiserror::Error;
 
 /// What a record keeps. The order of the variants is the log's (SPEC 5): append, never insert.
@@ -112,9 +116,9 @@ impl fmt::Display for RecordBody {
 }
 
 /// "logothR2" (8) ‖ group (32) ‖ replica (4) ‖ index (8) ‖ length of the body (4), and a checksum of these (8).
-const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 64;
 /// The checksum behind the body.
-const TRAILER: usize = 32;
+pub(crate) const TRAILER: usize = 32;
 const MAGIC: &[u8; 8] = b"logothR2";
 
 /// A record as the host keeps it: framed by the core with group, replica, index, length and checksums.
@@ -240,63 +244,4 @@ pub(crate) fn read_frame(group: &Digest, replica: ReplicaId, index: u64, bytes: 
         return Err(RecordFault::Checksum);
     }
     wire::decode(body, u32::MAX).map(|body| Framed::Whole(Box::new(body))).map_err(|_| RecordFault::Unknown)
-}
-
-/// Finds the records in a log that is one stream of bytes, one frame after the other: each comes with its index, as [`Replica::recover`](crate::Replica::recover)
-/// and [`Wal::read`](crate::Wal::read) want it. It judges nothing: what is damaged or cut off is given as it stands.
-#[derive(Clone, Debug)]
-pub struct Frames<R> {
-    input: R,
-    ended: bool,
-    offset: u64,
-    expected: Option<u64>,
-}
-
-impl<R: std::io::Read> Frames<R> {
-    /// Reads from the log's first byte on; give it a buffered reader.
-    pub fn new(input: R) -> Self {
-        Self { input, ended: false, offset: 0, expected: None }
-    }
-
-    /// Where the frame that comes next begins, in bytes from where reading began: a log is cut here if that frame is not whole.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    fn read(&mut self) -> std::io::Result<Option<(u64, Bytes)>> {
-        use std::io::Read;
-        let mut bytes = Vec::new();
-        self.input.by_ref().take(HEADER as u64).read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let number =
-            |at: std::ops::Range<usize>| bytes.get(at).map(|part| part.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
-        let intact = bytes.len() == HEADER && hash(Domain::Record, &bytes[..HEADER - 8]).as_bytes()[..8] == bytes[HEADER - 8..];
-        // A damaged header does not say which record it was: then it goes by the number that should come here.
-        let index = number(44..52).filter(|_| intact).or(self.expected).unwrap_or_default();
-        match number(52..56).filter(|_| intact) {
-            Some(length) => self.input.by_ref().take(length + TRAILER as u64).read_to_end(&mut bytes)?,
-            // Where the next frame begins is not known: what is left is one piece, and the replica will say what is wrong with it.
-            None => {
-                self.ended = true;
-                self.input.by_ref().take(1 << 20).read_to_end(&mut bytes)?
-            }
-        };
-        self.offset += bytes.len() as u64;
-        self.expected = Some(index.wrapping_add(1));
-        Ok(Some((index, Bytes::from(bytes))))
-    }
-}
-
-impl<R: std::io::Read> Iterator for Frames<R> {
-    type Item = std::io::Result<(u64, Bytes)>;
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let next = self.read();
-        self.ended |= !matches!(next, Ok(Some(_)));
-        next.transpose()
-    }
 }

@@ -5,8 +5,9 @@ use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, Vie
 use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use thiserror::Error;
 
 /// Why a message need not be verified.

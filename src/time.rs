@@ -1,7 +1,7 @@
 //! Time as the host tells it.
 
-use std::fmt;
-use std::time::Duration;
+use core::fmt;
+use core::time::Duration;
 
 /// Microseconds on a monotone clock of the host's; where it starts doesn't matter, and no two replicas need to agree.
 ///

@@ -1,6 +1,6 @@
 //! Local knobs: they can cost liveness, never safety, and need not be equal on two replicas.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// How patient a replica is, and how much it keeps for its clients. (SPEC T1, T2, S2)
 ///

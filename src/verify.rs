@@ -11,7 +11,11 @@ use crate::message::{
     ViewChange, Vote, VoteKind,
 };
 use crate::wire::DecodeError;
-use std::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use thiserror::Error;
 
 /// The host's name for the connection that bytes came over. Quotas hang on it, never on an id that the bytes claim.
@@ -56,8 +60,8 @@ impl Unverified {
     }
 }
 
-impl std::fmt::Display for Unverified {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Unverified {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.message.fmt(f)
     }
 }
@@ -76,8 +80,8 @@ impl Verified {
     }
 }
 
-impl std::fmt::Display for Verified {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Verified {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.message.fmt(f)
     }
 }
@@ -398,7 +402,7 @@ impl<'a> Checks<'a> {
 struct Group {
     index: usize,
     link: PeerLink,
-    range: std::ops::Range<usize>,
+    range: core::ops::Range<usize>,
 }
 
 /// All together if all are good. If not, each connection by itself: bad signatures cost those who send them, and the others at most this one look.
@@ -458,7 +462,7 @@ struct Factors {
 }
 
 impl rand_core::TryRng for Factors {
-    type Error = std::convert::Infallible;
+    type Error = core::convert::Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
         let mut bytes = [0; 4];

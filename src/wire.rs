@@ -5,9 +5,10 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 use crate::ids::Bytes;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use std::fmt;
-use std::marker::PhantomData;
 use thiserror::Error;
 
 /// Why bytes are no message. Whoever sent them is faulty, of another version, or not of this cluster; nothing was kept of them.
@@ -102,7 +103,7 @@ impl<T, const MAX: usize> Default for Bounded<T, MAX> {
     }
 }
 
-impl<T, const MAX: usize> std::ops::Deref for Bounded<T, MAX> {
+impl<T, const MAX: usize> core::ops::Deref for Bounded<T, MAX> {
     type Target = Vec<T>;
     fn deref(&self) -> &Vec<T> {
         &self.0

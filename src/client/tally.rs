@@ -5,8 +5,9 @@ use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::message::{Answered, Reply, Request};
 use crate::wire::Bounded;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// What a replica showed, apart from its signature: correct replicas show the same, so it is held once for all of them.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::evidence::Evidence;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::message::{Reply, Statement};
-use std::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 
 /// Statements kept of each replica. In order of arrival, so that made-up sequence numbers push out nothing early.
 const KEPT: usize = 64;

@@ -5,6 +5,7 @@ use crate::cluster::{Limits, REQUEST_OVERHEAD};
 use crate::hash::{Domain, Hasher};
 use crate::ids::{Digest, SequenceNumber};
 use crate::wire::Bounded;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Where a batch stands. It has no view: a batch that is proposed again keeps its digest.

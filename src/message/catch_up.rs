@@ -5,9 +5,9 @@ use crate::certificate::Certificate;
 use crate::cluster::Limits;
 use crate::ids::{Bytes, Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::wire::{Bounded, Payload};
+use alloc::sync::Arc;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::Arc;
 
 /// Whether a replica takes part in its view, or waits for it to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

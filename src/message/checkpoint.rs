@@ -4,8 +4,9 @@ use super::Statement;
 use crate::cluster::REPLICAS_MAX;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::wire::Bounded;
+use alloc::vec::Vec;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// What is agreed on at a position: d_n, and the state after executing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,6 +10,8 @@ mod statement;
 mod transfer;
 mod view_change;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 #[cfg(feature = "sim")]
 pub(crate) use block::Header;
 pub(crate) use block::{Block, batch_size, header_digest};
@@ -27,8 +29,8 @@ use crate::cluster::Limits;
 use crate::evidence::Evidence;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId};
 use crate::wire::{self, DecodeError};
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Everything that goes over the network. The order of the variants is the wire's (SPEC 4): append, never insert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use super::{Block, Statement, VoteKind};
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
+use alloc::sync::Arc;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::sync::Arc;
 
 /// Prepare or Commit; which of them, the message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

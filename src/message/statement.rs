@@ -3,8 +3,8 @@
 use super::Checkpoint;
 use crate::ids::{Bytes, Digest, SequenceNumber, View};
 use crate::wire::Payload;
+use core::fmt;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// The rank of a certificate: view first, then sequence number. Genesis is (0, 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]

@@ -8,7 +8,9 @@ use crate::evidence::Evidence;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{CheckpointCertificate, Message, NewView, Statement, Vote, VoteKind, Wanted};
 use crate::outbox::Recipients;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// Bound: one proof for each member; the first suffices.
 #[derive(Clone, Default)]

@@ -10,7 +10,9 @@ use crate::message::{Chain, CheckpointVote, Fetch, Message, Mode, Rank, StatusMe
 use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +35,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn begin_interval(&mut self, now: Time, interval: std::time::Duration) {
+    fn begin_interval(&mut self, now: Time, interval: core::time::Duration) {
         if now.since(self.since) >= interval {
             self.since = now;
             self.answered = 0;
@@ -329,7 +331,7 @@ impl Replica {
     }
 
     /// Blocks for a peer, downwards, within what it may be sent in one interval: a flood of questions draws no flood of answers.
-    fn allowed_blocks(&mut self, peer: ReplicaId, top: Position, above: SequenceNumber) -> Vec<std::sync::Arc<crate::message::Block>> {
+    fn allowed_blocks(&mut self, peer: ReplicaId, top: Position, above: SequenceNumber) -> Vec<alloc::sync::Arc<crate::message::Block>> {
         if !self.may_send_bytes(peer, 0) {
             return Vec::new();
         }

@@ -5,8 +5,9 @@ use super::promises::Position;
 use super::usage::BLOCK_OVERHEAD;
 use crate::ids::{Digest, SequenceNumber};
 use crate::message::{Block, batch_size};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 #[derive(Clone)]
 pub(super) struct Held {
@@ -402,6 +403,7 @@ impl ChainStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     #[test]
     fn c4_what_was_decided_above_an_installed_state_is_open_again() {
@@ -415,7 +417,7 @@ mod tests {
             digests.push(block.digest);
             blocks.push(block);
         }
-        let decide = |chain: &mut ChainStore, numbers: std::ops::RangeInclusive<usize>| {
+        let decide = |chain: &mut ChainStore, numbers: core::ops::RangeInclusive<usize>| {
             for number in numbers {
                 chain.insert(blocks[number - 1].clone());
                 chain.decide(digests[number]);

@@ -8,8 +8,9 @@ use crate::manifest::Manifest;
 use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message};
 use crate::outbox::{AppCommand, Output};
 use crate::wire::Bounded;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
 

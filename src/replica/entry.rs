@@ -27,8 +27,10 @@ use crate::outbox::{Outbox, Output};
 use crate::record::RecordFault;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use thiserror::Error;
 
 /// What the operator says of this identity. (SPEC D2)
@@ -169,7 +171,7 @@ impl Replica {
         let executed = if app.last_executed.get() == 0 { genesis } else { Position { number: app.last_executed, digest: app.log_digest } };
         let chain = restored_chain(executed, blocks);
         let committed = promises.high_certificate().filter(|high| high.kind == VoteKind::Commit).map(Position::of);
-        if !std::iter::once(promises.stable()).chain(committed).all(|certified| may_be_one_history(&chain, executed, certified)) {
+        if !core::iter::once(promises.stable()).chain(committed).all(|certified| may_be_one_history(&chain, executed, certified)) {
             return Err(RecoverError::OtherHistory(executed.number));
         }
         let table = SessionTable::decode(&cluster, &app.sessions)?;
@@ -258,7 +260,7 @@ fn may_be_one_history(chain: &ChainStore, one: Position, other: Position) -> boo
 fn restored_chain(executed: Position, mut blocks: Vec<(u64, Arc<Block>)>) -> ChainStore {
     let mut chain = ChainStore::new(executed);
     // From the highest down: each decided block is known by the one above it.
-    blocks.sort_by_key(|(_, block)| std::cmp::Reverse(block.header.sequence_number));
+    blocks.sort_by_key(|(_, block)| core::cmp::Reverse(block.header.sequence_number));
     for (index, block) in blocks {
         chain.restore(block, Place { index, offset: 0 });
     }

@@ -7,8 +7,9 @@ use crate::ids::{Bytes, Digest, SequenceNumber};
 use crate::manifest::{CheckpointOrder, chunk_digest};
 use crate::message::Block;
 use crate::outbox::{AppCommand, Decision, Output};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A decision, and the index below which all records must be durable before its replies leave. (D1)
 type Queued = (Decision, u64);
@@ -54,7 +55,7 @@ impl Execution {
 
     /// Everything decided up to here is part of the state that was installed; what was under way is void.
     pub(super) fn installed(&mut self, number: SequenceNumber) {
-        *self = Self { ordered: std::mem::take(&mut self.ordered), ..Self::new(number) };
+        *self = Self { ordered: core::mem::take(&mut self.ordered), ..Self::new(number) };
     }
 
     /// Bytes of batches that are decided and not executed.

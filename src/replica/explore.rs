@@ -6,7 +6,8 @@ use super::{Broken, Replica};
 use crate::certificate::Certificate;
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
 use crate::message::{Claim, NewView, VoteKind};
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Where a replica stands in its view, and what it is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

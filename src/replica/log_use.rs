@@ -1,6 +1,6 @@
 //! How much of the log is in use: what the disk still owes, and when it is time to let go of old records. (D1, C2, I18)
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -25,6 +25,8 @@ mod usage;
 mod view_change;
 mod votes;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 pub use entry::{AppState, RecoverError, Start};
 #[cfg(feature = "sim")]
 pub use explore::Standing;
@@ -45,9 +47,12 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::Verified;
 use accusations::Accusations;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use catch_up::CatchUp;
 use chain::ChainStore;
 use checkpoint::Checkpoints;
+use core::time::Duration;
 use execution::Execution;
 use ordering::Ordering;
 use pace::Pace;
@@ -57,9 +62,6 @@ use rejoin::Rejoining;
 use replies::Replies;
 use sessions::Sessions;
 use state_transfer::StateTransfer;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 use timers::Timers;
 use votes::Votes;
 
@@ -455,8 +457,8 @@ impl Replica {
     }
 }
 
-impl std::fmt::Debug for Replica {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Replica({:?})", self.status())
     }
 }

@@ -10,8 +10,10 @@ use crate::ids::{ClientId, RequestNumber, SequenceNumber, View};
 use crate::message::{Block, Message, PrePrepare, Rank, Request, Vote, VoteKind};
 use crate::outbox::{Output, Recipients};
 use crate::time::Time;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 #[derive(Clone)]
 pub(super) struct Ordering {
@@ -111,7 +113,7 @@ impl Replica {
 
     pub(super) fn replay_early(&mut self) -> Result<(), Broken> {
         let view = self.promises.view();
-        let (now, later) = std::mem::take(&mut self.ordering.early).into_iter().partition(|proposal| proposal.view <= view);
+        let (now, later) = core::mem::take(&mut self.ordering.early).into_iter().partition(|proposal| proposal.view <= view);
         self.ordering.early = later;
         let now: Vec<PrePrepare> = now;
         now.into_iter().try_for_each(|proposal| self.on_pre_prepare(proposal).map(|_| ()))

@@ -4,8 +4,8 @@ use super::{Broken, Replica};
 use crate::message::Message;
 use crate::outbox::Recipients;
 use crate::time::Time;
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use core::time::Duration;
 
 /// Rounds that are remembered.
 const ROUNDS: usize = 16;

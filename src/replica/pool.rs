@@ -5,8 +5,9 @@ use crate::cluster::{Cluster, Limits, REQUEST_OVERHEAD};
 use crate::ids::{ClientId, RequestNumber};
 use crate::message::Request;
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
 
 #[derive(Clone, Default)]
 pub(super) struct Queue {
@@ -145,7 +146,7 @@ impl Pool {
         self.exhausted = false;
         let Some(queue) = self.queues.get_mut(&client) else { return };
         let later = queue.pending.split_off(&last.next());
-        let settled = std::mem::replace(&mut queue.pending, later);
+        let settled = core::mem::replace(&mut queue.pending, later);
         let freed: u64 = settled.values().map(cost).sum();
         queue.bytes -= freed;
         self.bytes -= freed;

@@ -14,8 +14,10 @@ use crate::message::{
 };
 use crate::outbox::{Identity, Recipients, ToSign};
 use crate::record::{Record, RecordBody, State};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A position in the log and the digest there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

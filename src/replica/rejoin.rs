@@ -14,7 +14,8 @@ use crate::ids::{RawSignature, ReplicaId, View};
 use crate::message::{Message, Rejoin, Welcome};
 use crate::outbox::Recipients;
 use crate::time::Time;
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Bound: one answer of each other replica.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,8 @@ use crate::cluster::Cluster;
 use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber};
 use crate::message::{Block, Checkpoint, CheckpointCertificate, Claim, Mode};
 use crate::record::{Framed, RecordBody, RecordFault, State, read_frame};
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// What a log holds.
 pub(super) struct Replayed {
@@ -123,7 +124,7 @@ impl Reader {
         self.owed = self.first.filter(|first| *first > state.keeps_from).map(|_| state.keeps_from);
         // What the log may have let go of since is not built on again, even if it is still there.
         self.replayed.promises.resume(State::clone(state));
-        let mut blocks = std::mem::take(&mut self.replayed.blocks);
+        let mut blocks = core::mem::take(&mut self.replayed.blocks);
         blocks.retain(|(index, block)| *index >= state.keeps_from && self.is_wanted(block));
         self.replayed.blocks = blocks;
         Ok(())

@@ -10,7 +10,9 @@ use crate::merkle;
 use crate::message::{Answered, Message, Reply, executed_leaf};
 use crate::outbox::{Content, Decision, Recipients, ToSign};
 use crate::wire::Bounded;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// Replies that wait for their records. (D1)
 #[derive(Clone, Default)]

@@ -5,8 +5,9 @@ use crate::cluster::{Cluster, Limits};
 use crate::ids::{ClientId, RequestNumber};
 use crate::message::Reply;
 use crate::time::Time;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// What a reply costs beside its result and path.
 pub(super) const REPLY_OVERHEAD: u64 = 250;

@@ -3,7 +3,8 @@
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, ClientId, Digest, RequestNumber};
 use crate::message::Block;
-use std::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use thiserror::Error;
 
 /// What the execution of one request leaves in the session table.

@@ -12,7 +12,8 @@ use crate::manifest::Manifest;
 use crate::message::{Checkpoint, Chunk, ManifestMessage, Message, Wanted};
 use crate::outbox::{AppCommand, Output, Recipients};
 use crate::time::Time;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// Parts asked for and not yet stored, at most.
 const WINDOW: usize = 8;

@@ -2,8 +2,8 @@
 
 use super::{Broken, Replica};
 use crate::time::Time;
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use core::time::Duration;
 
 #[derive(Clone)]
 pub(super) struct Timers {

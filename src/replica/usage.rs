@@ -3,7 +3,7 @@
 use super::Replica;
 use super::reply_cache::cost_max;
 use crate::cluster::{Cluster, REQUEST_OVERHEAD};
-use std::fmt;
+use core::fmt;
 
 /// What a block counts beside its batch; a position with votes; a vote; a checkpoint vote.
 pub(super) const BLOCK_OVERHEAD: u64 = 320;

@@ -9,6 +9,8 @@ use crate::ids::{RawSignature, View};
 use crate::message::{NewView, SignedClaim, ViewChange};
 use crate::outbox::Output;
 use crate::wire::Bounded;
+use alloc::vec;
+use alloc::vec::Vec;
 
 impl Replica {
     // V1

@@ -5,8 +5,9 @@ use crate::certificate::Certificate;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Vote, VoteKind};
 use crate::wire::Bounded;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// In the order of their members. Not a map: of one vote at each of many positions a map would take ten times the bytes.
 #[derive(Clone, Debug, Default)]

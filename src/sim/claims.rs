@@ -2,7 +2,8 @@
 
 use super::forge::{Kind, Position, Seen};
 use crate::{Digest, SequenceNumber, View};
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 /// Votes, and the chain that they are for.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 
 use super::net::Net;
 use crate::Time;
+use alloc::format;
 
 /// What a host's clock shows while virtual time goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

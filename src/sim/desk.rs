@@ -6,7 +6,8 @@ use super::{Pen, client_key};
 use crate::{
     Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Recipients, RequestNumber,
 };
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// A client and its host.
 pub struct Desk {

@@ -1,9 +1,13 @@
 //! What a host keeps on its disk, in memory: the log, the snapshots, and what can go wrong with them. And a service that remembers everything.
 
 use crate::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 /// A disk that outlives its host; clones are the same disk.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,8 @@ mod checkpoints;
 mod records;
 mod seen;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 pub use checkpoints::{ForgedCheckpoint, ForgedStable, ForgedStatus};
 pub use records::{Kept, KeptState};
 pub use seen::Seen;
@@ -22,8 +24,8 @@ use crate::message::{
     VoteKind, executed_leaf,
 };
 use crate::wire::{self, Bounded, DecodeError};
+use alloc::sync::Arc;
 use ed25519_dalek::{Signer, SigningKey};
-use std::sync::Arc;
 
 /// A member whose key the adversary has.
 pub type Traitor<'a> = (ReplicaId, &'a SigningKey);

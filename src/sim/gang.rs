@@ -6,9 +6,11 @@ use super::forge::{
 use super::prng::Prng;
 use super::{client_key, replica_key};
 use crate::{Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::RefCell;
 
 /// A gang, as its members share it.
 pub type Shared = Rc<RefCell<Gang>>;

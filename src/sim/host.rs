@@ -10,7 +10,10 @@ use crate::{
     AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, ReplicaId,
     Screen, Snapshots, Start, Time, Write,
 };
-use std::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::vec::Vec;
 use std::sync::PoisonError;
 
 /// One host of the simulation.
@@ -178,7 +181,7 @@ impl Net {
     }
 
     fn crash_behind(&mut self, at: usize, whole: usize, fate: Fate) {
-        let unsynced = std::mem::take(&mut self.hosts[at].unsynced);
+        let unsynced = core::mem::take(&mut self.hosts[at].unsynced);
         self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
         let disk = self.hosts[at].disk.clone();
         for (place, (_, write)) in unsynced.into_iter().enumerate() {
@@ -315,7 +318,7 @@ impl Net {
 
     /// Whatever disk and service are done with by now, each in its own order.
     pub(super) fn serve_due(&mut self, at: usize) {
-        if std::mem::replace(&mut self.hosts[at].busy, true) {
+        if core::mem::replace(&mut self.hosts[at].busy, true) {
             return;
         }
         while !self.is_off(at) {

@@ -13,9 +13,14 @@ use crate::{
     ClientInput, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Service, Start,
     Time, Tuning, Verifier,
 };
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 /// One tape after the other.
 pub(super) type Reels = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -431,7 +436,7 @@ impl Net {
                 let id = replica.get() as usize;
                 let twins = self.cluster.size() as usize..self.hosts.len();
                 for to in
-                    std::iter::once(id).chain(twins).filter(|to| self.hosts.get(*to).is_some_and(|host| host.id == id)).collect::<Vec<_>>()
+                    core::iter::once(id).chain(twins).filter(|to| self.hosts.get(*to).is_some_and(|host| host.id == id)).collect::<Vec<_>>()
                 {
                     self.post(Some(from), to, parcel.clone());
                 }

@@ -4,7 +4,9 @@ use super::claims::Claims;
 use super::disk::Done;
 use super::forge::{Kind, Position, Seen};
 use crate::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// What may be said only once by one replica, ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

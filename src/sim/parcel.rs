@@ -3,8 +3,8 @@
 use super::forge::{Forge, Seen};
 use crate::verify::VerifyError;
 use crate::{Bytes, Limits, PeerLink, Unverified, Verified, Verifier};
-use std::cell::OnceCell;
-use std::rc::Rc;
+use alloc::rc::Rc;
+use core::cell::OnceCell;
 
 /// Bytes on the wire of one cluster. Clones are the same parcel: what these bytes mean, and whether they verify, depends on nothing else.
 #[derive(Clone, Debug)]

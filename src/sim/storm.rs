@@ -4,7 +4,9 @@
 use super::prng::Prng;
 use super::{Fate, Net};
 use crate::{Bytes, RecoverError, Start, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec::Vec;
 
 /// What breaks, how often, and who is away.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,11 @@ use super::prng::Prng;
 use super::replica_key;
 use crate::message::Message;
 use crate::{Bytes, Cluster, Digest, Envelope, MessageKind, Recipients, ReplicaId, SequenceNumber, View};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 type Sent = Vec<(Recipients, Vec<u8>)>;
 

@@ -6,7 +6,9 @@
 use super::scene::{Reel, Sent};
 use crate::ids::Digest;
 use crate::outbox::Recipients;
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Shifts each tape to the clock of the first one that it is connected with, where it isn't on that clock already.
 pub(super) fn align(reels: &mut [Reel]) {

@@ -9,8 +9,12 @@ use crate::outbox::{AppCommand, Content, Envelope, Identity, Output, Recipients,
 use crate::replica::{AppState, Disposition, Input, Start};
 use crate::tuning::Tuning;
 use crate::wire;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// Starts each tape. It changes with the format.
 pub(super) const MAGIC: &[u8; 8] = b"logothT1";

@@ -29,6 +29,9 @@ mod picture;
 mod player;
 mod scene;
 
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 pub use picture::picture;
 pub use player::{Moment, Parted, Tape, TapeError};
 
@@ -37,8 +40,8 @@ use crate::{
     AppState, Bytes, Cluster, Digest, Disposition, Input, Outbox, Output, RecoverError, Replica, ReplicaId, Start, Time, Tuning,
     Unverified, VerifyError,
 };
+use alloc::sync::Arc;
 use entry::{Entry, Opening, Told};
-use std::sync::Arc;
 
 /// Takes a tape's bytes as they come. What becomes of them is the host's business; a tape that ends anywhere can be played up to there.
 pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
@@ -124,15 +127,15 @@ impl Recorder {
     }
 }
 
-impl std::ops::Deref for Recorder {
+impl core::ops::Deref for Recorder {
     type Target = Replica;
     fn deref(&self) -> &Replica {
         &self.replica
     }
 }
 
-impl std::fmt::Debug for Recorder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.replica.fmt(f)
     }
 }

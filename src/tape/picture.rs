@@ -2,8 +2,13 @@
 
 use super::player::{Parted, Tape};
 use super::scene::{Arrow, Life, Mark, Scene, Stand, scene};
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 const PAGE: &str = include_str!("picture.html");
 const PLACE: &str = "/*DATA*/null";

@@ -10,7 +10,12 @@ use crate::replica::{AppState, Disposition, Input, RecoverError, Replica, Start,
 use crate::time::Time;
 use crate::verify::{PeerLink, Unverified, Verified, Verifier};
 use crate::wire;
-use std::sync::Arc;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use thiserror::Error;
 
 /// No entry is longer than the codec goes.
@@ -297,8 +302,8 @@ fn words(input: &Input) -> String {
     }
 }
 
-impl std::fmt::Debug for Tape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Tape of {:?}, {} inputs", self.replica(), self.len())
     }
 }

@@ -7,7 +7,11 @@ use crate::ids::{Digest, ReplicaId};
 use crate::message::{Message, MessageKind};
 use crate::outbox::{Content, Envelope, Output, Recipients};
 use crate::replica::Status;
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec::Vec;
 
 /// Who is at an arrow's end: a replica, or the clients, who share one line.
 pub(super) type Party = Option<u32>;

@@ -9,6 +9,8 @@ use crate::message::{
     StatusMessage, Vote, Wanted, Welcome,
 };
 use crate::wire::{self, Bounded};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// What a checkpoint vote says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,8 @@ use crate::ids::{RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Message, Mode, NewView, ViewChange};
 use crate::record::{Record, RecordBody, State};
 use crate::wire::DecodeError;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// What a record keeps.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use super::{Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStabl
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
 use crate::message::{CheckpointVote, Message, MessageKind, StatusMessage, Vote};
 use crate::wire::DecodeError;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// What stands in a message.
 #[derive(Clone, Debug)]

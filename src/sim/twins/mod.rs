@@ -7,11 +7,16 @@
 mod scenarios;
 mod scene;
 
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 pub use scenarios::{PROCESSES, Round, Scenarios};
 pub use scene::Scene;
 
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::ops::Range;
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 /// What was played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +64,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-fn reason(panic: Box<dyn std::any::Any + Send>) -> String {
+fn reason(panic: Box<dyn core::any::Any + Send>) -> String {
     let words = panic.downcast_ref::<String>().cloned();
     words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
@@ -136,7 +141,7 @@ impl Walk<'_> {
         }
     }
 
-    fn failed(&mut self, scenario: u64, count: u64, panic: Box<dyn std::any::Any + Send>) {
+    fn failed(&mut self, scenario: u64, count: u64, panic: Box<dyn core::any::Any + Send>) {
         self.tally.failed += count;
         self.failures.push(Failure { scenario, rounds: self.path.clone(), reason: reason(panic) });
     }

@@ -1,7 +1,8 @@
 //! Every scenario, counted once: rounds of partitions and leaders, up to a renaming of those who are alike.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
 
 /// Replica 0, replicas 1, 2, 3, and replica 0 again.
 pub const PROCESSES: usize = 5;

@@ -8,9 +8,13 @@ use crate::{
     AppCommand, AppState, Bytes, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Output, Recipients, Replica, ReplicaId,
     RequestNumber, SequenceNumber, Start, Time, Tuning, Verifier, View, Write,
 };
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 const REPLICAS: usize = 4;
 /// Long enough for all rounds together: in a round nobody loses patience unless it is told to.
@@ -180,7 +184,7 @@ impl Scene {
             self.serve(process, outbox);
             self.step(process, Input::Timer);
         }
-        self.sides = std::array::from_fn(|process| round.side(process));
+        self.sides = core::array::from_fn(|process| round.side(process));
         self.halved = round.loses_commits();
         self.lead(round.leader());
         for side in 0..2 {
