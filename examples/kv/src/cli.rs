@@ -1,6 +1,6 @@
 //! The command line. Each option can be given by an environment variable too.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// A replicated key-value store between organisations that don't trust each other.
@@ -73,9 +73,72 @@ pub struct Serve {
     /// grow with everything that is heard.
     #[arg(long, env = "KV_TAPE")]
     pub tape: Option<PathBuf>,
+    /// `off`: the database's file is not synced. For benchmarks alone: after a loss of power such a node may have lost votes that it gave.
+    #[arg(long, env = "KV_FSYNC", default_value = "on")]
+    pub fsync: Switch,
     /// Lie in this way (for tests).
     #[arg(long, hide = true)]
     pub traitor: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Args, Clone)]
+pub struct Bench {
+    /// Clients, each with a key and a connection to each node.
+    #[arg(long, default_value_t = 64)]
+    pub clients: usize,
+    /// Requests that each client has under way at most.
+    #[arg(long, default_value_t = 16)]
+    pub in_flight: usize,
+    /// An open loop: so many requests per second, whatever the answers do; several, with commas, one after the other. Without it, a closed loop:
+    /// each client sends as soon as it is answered.
+    #[arg(long, value_delimiter = ',')]
+    pub rate: Vec<f64>,
+    /// Seconds that are measured, at each rate.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Seconds before them.
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    #[arg(long, default_value_t = 512)]
+    pub value_bytes: usize,
+    /// Keys that are written to.
+    #[arg(long, default_value_t = 10_000)]
+    pub keys: u64,
+    /// `off`: started nodes don't sync their files, to see what the disk costs.
+    #[arg(long, default_value = "on")]
+    pub fsync: Switch,
+    /// Positions that are proposed above the last certified one. Fewer make larger batches.
+    #[arg(long, default_value_t = 16)]
+    pub pipeline: u64,
+    #[arg(long, default_value_t = 128)]
+    pub checkpoint_interval: u64,
+    /// Of each started node; 0 for one per processor.
+    #[arg(long, default_value_t = 0)]
+    pub verify_threads: usize,
+    /// Where the started nodes have their data, in a new folder that is removed again. Without it, the system's temporary folder, which may be in memory.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// Load the nodes of this cluster file, which run already, and start none.
+    #[arg(long, requires = "client_keys")]
+    pub cluster: Option<PathBuf>,
+    /// The folder with client0.key, client1.key …, for --cluster. They must be in no other use; their state files are not used, and are wrong afterwards.
+    #[arg(long)]
+    pub client_keys: Option<PathBuf>,
+    /// Processes of such nodes on this machine, whose CPU time is counted.
+    #[arg(long, value_delimiter = ',')]
+    pub pids: Vec<u32>,
+    /// Write what was measured to this file.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Draw latencies to this file: against the load for several rates, else against the percentile.
+    #[arg(long)]
+    pub svg: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -193,6 +256,8 @@ pub enum Command {
         #[command(flatten)]
         member: Member,
     },
+    /// Measure four nodes on this machine, started for it, or given ones: a load of signed puts over sockets, with answers awaited.
+    Bench(Bench),
     /// Check a receipt, with the cluster file alone.
     Verify {
         receipt: PathBuf,

@@ -1,6 +1,7 @@
 //! What each command of the program does.
 
-use crate::cli::{Arguments, Command, Member, Serve};
+use crate::bench;
+use crate::cli::{Arguments, Bench, Command, Member, Serve, Switch};
 use crate::config::{Membership, read_key, state_path};
 use crate::desk::{LAST_REQUEST, Report, STALE_READ, STATUS};
 use crate::door::Quotas;
@@ -10,7 +11,7 @@ use crate::pending::Pending;
 use crate::remote::{Done, Remote};
 use crate::server::{self, Options};
 use crate::{load, setup};
-use logothete::{ExecutionReceipt, ReplicaId};
+use logothete::{ExecutionReceipt, ReplicaId, SigningKey};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Resume { member } => resume(&member),
         Command::Recover { member } => recover(&member),
         Command::Status { member } => status(&member),
+        Command::Bench(bench) => bench::run(&plan(bench)),
         Command::Verify { receipt, put, value, cluster } => verify(&receipt, put, value, &cluster.cluster),
     }
 }
@@ -75,8 +77,33 @@ fn options(serve: Serve) -> Options {
         verify_threads: serve.verify_threads,
         retention: serve.retention,
         quotas: Quotas { clients_max: serve.clients_max, client_bytes_per_second: serve.client_bytes_per_second, ..Quotas::default() },
+        fsync: serve.fsync == Switch::On,
         tape: serve.tape,
         traitor: serve.traitor,
+    }
+}
+
+fn plan(bench: Bench) -> bench::Plan {
+    let seconds = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0));
+    let given = bench.cluster.zip(bench.client_keys);
+    bench::Plan {
+        given: given.map(|(cluster, client_keys)| bench::Given { cluster, client_keys, pids: bench.pids }),
+        setup: bench::Setup {
+            clients: bench.clients,
+            fsync: bench.fsync == Switch::On,
+            pipeline: bench.pipeline,
+            checkpoint_interval: bench.checkpoint_interval,
+            verify_threads: bench.verify_threads,
+            folder: bench.folder.unwrap_or_else(std::env::temp_dir),
+        },
+        in_flight: bench.in_flight,
+        rates: bench.rate,
+        warmup: seconds(bench.warmup),
+        measure: seconds(bench.seconds),
+        value_bytes: bench.value_bytes,
+        keys: bench.keys,
+        json: bench.json,
+        svg: bench.svg,
     }
 }
 
@@ -177,27 +204,35 @@ fn resume(member: &Member) -> Result<()> {
     })
 }
 
-/// f+1 nodes that say at least this: one of them is correct. Of a quorum, so that what was executed is among it.
+/// The number of a client's last executed request: f+1 nodes say at least this, so one of them is correct; of a quorum, so that what was executed is among it.
+///
+/// # Errors
+/// Too few nodes answer.
+pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience: Duration) -> Result<u64> {
+    let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
+    let mut said = None;
+    // A node tells what is durable, and that may be a moment behind what it has executed: it counts when it is the same twice.
+    loop {
+        let mut remote = Remote::connect(membership.clone(), key.clone(), Pending::in_memory())?;
+        let replies = remote.ask(None, vec![LAST_REQUEST], patience).await?;
+        let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
+        if numbers.len() < quorum {
+            return Err(fault(format!("{} nodes answer, and {quorum} must; try again when more are there", numbers.len())));
+        }
+        numbers.sort_unstable_by(|left, right| right.cmp(left));
+        // The highest that a node which doesn't lie stands behind.
+        let last = numbers.get(faulty).copied().unwrap_or(0);
+        if said.replace(last) == Some(last) {
+            return Ok(last);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 fn recover(member: &Member) -> Result<()> {
     runtime()?.block_on(async {
-        let membership = Membership::read(&member.cluster.cluster)?;
-        let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
-        let mut said = None;
-        // A node tells what is durable, and that may be a moment behind what it has executed: it counts when it is the same twice.
-        let last = loop {
-            let replies = connect_to_ask(member)?.ask(None, vec![LAST_REQUEST], patience(member)).await?;
-            let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
-            if numbers.len() < quorum {
-                return Err(fault(format!("{} nodes answer, and {quorum} must; try again when more are there", numbers.len())));
-            }
-            numbers.sort_unstable_by(|left, right| right.cmp(left));
-            // The highest that a node which doesn't lie stands behind.
-            let last = numbers.get(faulty).copied().unwrap_or(0);
-            if said.replace(last) == Some(last) {
-                break last;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        };
+        let membership = Arc::new(Membership::read(&member.cluster.cluster)?);
+        let last = last_number(membership, &read_key(&member.key)?, patience(member)).await?;
         Pending::create(&state_path(&member.key), last + 1)?;
         println!("the next request has number {}; what was sent before and not answered may have been executed", last + 1);
         Ok(())

@@ -1,5 +1,6 @@
 //! A replicated key-value service between organisations that don't trust each other, on logothete. README.md says how to run it.
 
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -9,7 +9,7 @@ use crate::host::{self, Honest, Host, Picture, Tongue, check_key, read_log};
 use crate::link::{Call, Queue};
 use crate::mailbox::Mailbox;
 use crate::state::{State, make_tables};
-use crate::store::{NEW, Store, open_database};
+use crate::store::{NEW, Opening, Store, open_database};
 use crate::tape;
 use logothete::tape::Recorder;
 use logothete::{Application, Cluster, Outbox, ReplicaId, SigningKey, Start, Tuning};
@@ -36,6 +36,8 @@ pub struct Options {
     pub verify_threads: usize,
     pub retention: u64,
     pub quotas: Quotas,
+    /// Without it a loss of power may take votes back: for benchmarks alone.
+    pub fsync: bool,
     /// The folder for tapes.
     pub tape: Option<PathBuf>,
     /// How it lies, for tests.
@@ -54,7 +56,7 @@ pub fn make_data(folder: &Path) -> Result<()> {
     if path.exists() {
         return Err(fault(format!("{} is there already", path.display())));
     }
-    let store = Store::new(Arc::new(open_database(&path, true, 1 << 20)?));
+    let store = Store::new(Arc::new(open_database(&path, true, &Opening { cache_bytes: 1 << 20, ..Opening::default() })?));
     make_tables(&*store.transaction()?)?;
     store.set_meta(NEW, Some(&[1]))?;
     store.commit()
@@ -114,7 +116,10 @@ pub fn serve(options: Options) -> Result<()> {
     if options.rejoin && !path.exists() {
         std::fs::create_dir_all(&options.data)?;
     }
-    let database = Arc::new(open_database(&path, options.rejoin, options.cache_bytes)?);
+    let database = Arc::new(open_database(&path, options.rejoin, &Opening { cache_bytes: options.cache_bytes, fsync: options.fsync })?);
+    if !options.fsync {
+        tracing::warn!("--fsync off: nothing that this node says is durable; for benchmarks alone");
+    }
     let address = options.listen.clone().or_else(|| membership.addresses.get(&id).cloned()).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let bind = |address: &str| {

@@ -5,8 +5,11 @@
 
 use crate::error::{Fault, Result, fault};
 use logothete::{Bytes, Wal};
-use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use std::cell::{Ref, RefCell};
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,25 +52,69 @@ struct Inner {
 #[derive(Clone)]
 pub struct Store(Rc<RefCell<Inner>>);
 
+/// How a database is opened.
+pub struct Opening {
+    pub cache_bytes: usize,
+    /// For benchmarks alone it can be left out, to see what the disk costs.
+    pub fsync: bool,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { cache_bytes: 64 << 20, fsync: true }
+    }
+}
+
+/// A file that is never synced; all else is as with one that is.
+#[derive(Debug)]
+struct Unsynced(FileBackend);
+
+impl StorageBackend for Unsynced {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read(offset, len)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync_data(&self, _eventual: bool) -> io::Result<()> {
+        Ok(())
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+fn unsynced(builder: &Builder, path: &Path, create: bool) -> Result<Database, DatabaseError> {
+    let file = File::options().read(true).write(true).create(create).truncate(false).open(path)?;
+    builder.create_with_backend(Unsynced(FileBackend::new(file)?))
+}
+
 /// Opens the database file, and makes it if `create`.
 ///
 /// # Errors
 /// It is not there, another process has it, or it is damaged.
-pub fn open_database(path: &Path, create: bool, cache_bytes: usize) -> Result<Database> {
+pub fn open_database(path: &Path, create: bool, opening: &Opening) -> Result<Database> {
     let mut builder = Database::builder();
-    builder.set_cache_size(cache_bytes);
+    builder.set_cache_size(opening.cache_bytes);
     // A process that was killed a moment ago may not be gone yet.
     let patience = Instant::now() + std::time::Duration::from_secs(3);
     let database = loop {
-        let database = if create { builder.create(path) } else { builder.open(path) };
-        if !matches!(database, Err(redb::DatabaseError::DatabaseAlreadyOpen)) || Instant::now() > patience {
+        let database = match (opening.fsync, create) {
+            (false, _) => unsynced(&builder, path, create),
+            (true, true) => builder.create(path),
+            (true, false) => builder.open(path),
+        };
+        if !matches!(database, Err(DatabaseError::DatabaseAlreadyOpen)) || Instant::now() > patience {
             break database;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     };
     database.map_err(|error| {
         let hint = match &error {
-            redb::DatabaseError::DatabaseAlreadyOpen => "another process has it open: a key must never run twice",
+            DatabaseError::DatabaseAlreadyOpen => "another process has it open: a key must never run twice",
             _ => "is this the right folder? a node whose data is lost has to be started with --rejoin, never as new",
         };
         fault(format!("{}: {error}; {hint}", path.display()))

@@ -1,0 +1,152 @@
+//! The nodes of a bench: four processes of this same program, or some that run already; and what they have used so far.
+
+use super::Setup;
+use crate::config::{ClientEntry, ClusterFile, Membership, NodeEntry, hex, make_key, random};
+use crate::error::{Result, fault};
+use crate::server::make_data;
+use logothete::SigningKey;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+const NODES: usize = 4;
+
+/// What a process has used so far, and how far the log has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// Of all nodes.
+    pub cpu: Option<Duration>,
+    /// Of this process.
+    pub own_cpu: Duration,
+    pub count: Option<Count>,
+}
+
+/// By the first node's metrics, which it draws anew five times a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    pub requests: u64,
+    pub decided: u64,
+    pub commits: u64,
+}
+
+pub struct Nodes {
+    pub membership: Arc<Membership>,
+    children: Vec<Child>,
+    pids: Vec<u32>,
+    metrics: Option<SocketAddr>,
+    folder: Option<PathBuf>,
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.folder.iter().for_each(|folder| drop(fs::remove_dir_all(folder)));
+    }
+}
+
+/// CPU time of a process, all its threads, those that ended too. In hundredths of a second, as Linux tells it.
+fn cpu_of(pid: &str) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in brackets, may hold anything: what follows it is numbers.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
+}
+
+impl Nodes {
+    pub fn given(membership: Membership, pids: Vec<u32>) -> Self {
+        Self { membership: Arc::new(membership), children: Vec::new(), pids, metrics: None, folder: None }
+    }
+
+    /// # Errors
+    /// A node that was started has ended.
+    pub fn sample(&self) -> Result<Sample> {
+        let cpu = self.pids.iter().map(|pid| cpu_of(&pid.to_string())).sum::<Option<Duration>>();
+        if cpu.is_none() {
+            return Err(fault("a node has ended, or its CPU time can't be read from /proc"));
+        }
+        let own_cpu = cpu_of("self").unwrap_or_default();
+        Ok(Sample { cpu: cpu.filter(|_| !self.pids.is_empty()), own_cpu, count: self.metrics.and_then(|address| count(address).ok()) })
+    }
+}
+
+fn count(address: SocketAddr) -> std::io::Result<Count> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let of = |name: &str| {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().unwrap_or_default()
+    };
+    Ok(Count { requests: of("logothete_requests_executed "), decided: of("logothete_decided "), commits: of("logothete_commits ") })
+}
+
+fn new_folder(parent: &Path) -> Result<PathBuf> {
+    let folder = parent.join(format!("kv-bench-{}", hex(&random()?[..6])));
+    fs::create_dir_all(&folder).map_err(|error| fault(format!("{}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
+/// A new cluster in a folder of its own, which goes when it is dropped, and its clients' keys, which are in no file.
+///
+/// # Errors
+/// Files can't be made, or processes.
+pub fn start(setup: &Setup) -> Result<(Nodes, Vec<SigningKey>)> {
+    let folder = new_folder(&setup.folder)?;
+    let listeners = (0..2 * NODES).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<Vec<_>>>()?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+    let (addresses, metrics) = addresses.split_at(NODES);
+    drop(listeners);
+    let mut nodes = Vec::new();
+    for (number, address) in addresses.iter().enumerate() {
+        let key = make_key(&folder.join(format!("node{number}.key")))?;
+        make_data(&folder.join(format!("node{number}")))?;
+        nodes.push(NodeEntry { address: address.to_string(), key: hex(key.verifying_key().as_bytes()) });
+    }
+    let keys = (0..setup.clients).map(|_| Ok(SigningKey::from_bytes(&random()?))).collect::<Result<Vec<_>>>()?;
+    let clients = keys
+        .iter()
+        .enumerate()
+        .map(|(number, key)| ClientEntry { name: format!("client{number}"), key: hex(key.verifying_key().as_bytes()) });
+    let cluster = folder.join("cluster.toml");
+    let file = ClusterFile {
+        checkpoint_interval: setup.checkpoint_interval,
+        log_window: setup.checkpoint_interval * 4,
+        pipeline: setup.pipeline,
+        nodes,
+        clients: clients.collect(),
+    };
+    file.write_new(&cluster)?;
+    let membership = Arc::new(Membership::read(&cluster)?);
+    let mut started =
+        Nodes { membership, children: Vec::new(), pids: Vec::new(), metrics: metrics.first().copied(), folder: Some(folder.clone()) };
+    for (number, metrics) in metrics.iter().enumerate() {
+        let log = File::create(folder.join(format!("log{number}")))?;
+        let child = Command::new(std::env::current_exe()?)
+            .arg("serve")
+            .arg("--cluster")
+            .arg(&cluster)
+            .arg("--key")
+            .arg(folder.join(format!("node{number}.key")))
+            .arg("--data")
+            .arg(folder.join(format!("node{number}")))
+            .args(["--metrics", &metrics.to_string(), "--fsync", if setup.fsync { "on" } else { "off" }])
+            .args(["--verify-threads", &setup.verify_threads.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        started.pids.push(child.id());
+        started.children.push(child);
+    }
+    Ok((started, keys))
+}
