@@ -1,8 +1,7 @@
 //! A log that is one stream of bytes, taken apart into its frames. (SPEC 5; feature `std`)
 
-use crate::hash::{Domain, hash};
 use crate::ids::Bytes;
-use crate::record::{HEADER, TRAILER};
+use crate::record::{HEADER, announced};
 use alloc::vec::Vec;
 use std::io::{self, Read};
 
@@ -33,13 +32,11 @@ impl<R: Read> Frames<R> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let number =
-            |at: core::ops::Range<usize>| bytes.get(at).map(|part| part.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)));
-        let intact = bytes.len() == HEADER && hash(Domain::Record, &bytes[..HEADER - 8]).as_bytes()[..8] == bytes[HEADER - 8..];
+        let announced = announced(&bytes);
         // A damaged header does not say which record it was: then it goes by the number that should come here.
-        let index = number(44..52).filter(|_| intact).or(self.expected).unwrap_or_default();
-        match number(52..56).filter(|_| intact) {
-            Some(length) => self.input.by_ref().take(length + TRAILER as u64).read_to_end(&mut bytes)?,
+        let index = announced.map(|(index, _)| index).or(self.expected).unwrap_or_default();
+        match announced {
+            Some((_, length)) => self.input.by_ref().take(length).read_to_end(&mut bytes)?,
             // Where the next frame begins is not known: what is left is one piece, and the replica will say what is wrong with it.
             None => {
                 self.ended = true;

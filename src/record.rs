@@ -2,16 +2,18 @@
 
 use crate::certificate::Certificate;
 use crate::hash::{Domain, hash};
-use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber, View};
-use crate::message::{Block, Checkpoint, CheckpointCertificate, Mode, NewView, ViewChange};
-use crate::wire;
+use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
+use crate::message::{Block, Checkpoint, CheckpointCertificate, Header, Mode, NewView, ViewChange, batch_size};
+use crate::wire::{self, Bounded};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering::{Equal, Greater, Less};
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use core::ops::Range;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// What a record keeps. The order of the variants is the log's (SPEC 5): append, never insert.
@@ -24,7 +26,7 @@ pub(crate) enum RecordBody {
         view: View,
         sequence_number: SequenceNumber,
         digest: Digest,
-        #[serde(deserialize_with = "wire::as_they_arrive")]
+        #[serde(serialize_with = "headers", deserialize_with = "without_batches")]
         blocks: Vec<Arc<Block>>,
     },
     /// A Commit, with the certificate that allowed it.
@@ -46,7 +48,7 @@ pub(crate) enum RecordBody {
     High { certificate: Certificate },
     /// Blocks of a Prepare that would not fit into its own record, which follows.
     Blocks {
-        #[serde(deserialize_with = "wire::as_they_arrive")]
+        #[serde(serialize_with = "headers", deserialize_with = "without_batches")]
         blocks: Vec<Arc<Block>>,
     },
     /// A vote on a checkpoint.
@@ -85,6 +87,32 @@ pub(crate) struct State {
     pub(crate) rejoining: Option<[u8; 32]>,
 }
 
+impl RecordBody {
+    /// The blocks that it keeps: their headers stand in the body, their batches behind it.
+    fn blocks(&self) -> &[Arc<Block>] {
+        match self {
+            Self::Prepare { blocks, .. } | Self::Blocks { blocks } => blocks,
+            _ => &[],
+        }
+    }
+
+    fn blocks_mut(&mut self) -> &mut [Arc<Block>] {
+        match self {
+            Self::Prepare { blocks, .. } | Self::Blocks { blocks } => blocks,
+            _ => &mut [],
+        }
+    }
+}
+
+fn headers<S: Serializer>(blocks: &[Arc<Block>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(blocks.iter().map(|block| block.header))
+}
+
+fn without_batches<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Block>>, D::Error> {
+    let headers: Vec<Header> = wire::as_they_arrive(deserializer)?;
+    Ok(headers.into_iter().map(|header| Arc::new(Block { header, batch: Bounded::default(), digest: Digest::default() })).collect())
+}
+
 impl fmt::Display for RecordBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,39 +143,58 @@ impl fmt::Display for RecordBody {
     }
 }
 
-/// "logothR2" (8) ‖ group (32) ‖ replica (4) ‖ index (8) ‖ length of the body (4), and a checksum of these (8).
-pub(crate) const HEADER: usize = 64;
+/// "logothR3" (8) ‖ group (32) ‖ replica (4) ‖ index (8) ‖ length of the body (4) ‖ length of the batches (4), and a checksum of these (8).
+pub(crate) const HEADER: usize = 68;
 /// The checksum behind the body.
-pub(crate) const TRAILER: usize = 32;
-const MAGIC: &[u8; 8] = b"logothR2";
+const TRAILER: usize = 32;
+const MAGIC: &[u8; 8] = b"logothR3";
 
-/// A record as the host keeps it: framed by the core with group, replica, index, length and checksums.
+/// A record as the host keeps it: framed by the core with group, replica, index, lengths and checksums.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    bytes: Bytes,
+    bytes: Vec<u8>,
 }
 
-fn header(group: &Digest, replica: ReplicaId, index: u64, length: u32) -> [u8; HEADER] {
+fn header(group: &Digest, replica: ReplicaId, index: u64, body: usize, batches: usize) -> [u8; HEADER] {
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
     let mut header = [0; HEADER];
     let (fields, checksum) = header.split_at_mut(HEADER - 8);
-    let parts: [&[u8]; 5] = [MAGIC, group.as_bytes(), &replica.get().to_le_bytes(), &index.to_le_bytes(), &length.to_le_bytes()];
+    let parts: [&[u8]; 6] = [MAGIC, group.as_bytes(), &replica.get().to_le_bytes(), &index.to_le_bytes(), &length(body), &length(batches)];
     fields.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
     // Of its own, so that a damaged length is damage, and not a record that was cut off.
     checksum.copy_from_slice(&hash(Domain::Record, fields).as_bytes()[..8]);
     header
 }
 
+/// A number of a header's.
+fn number(header: &[u8], at: Range<usize>) -> u64 {
+    header.get(at).unwrap_or_default().iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Which record a whole header is of, and how many bytes follow it; `None` if it is damaged.
+pub(crate) fn announced(header: &[u8]) -> Option<(u64, u64)> {
+    let (fields, checksum) = header.split_at_checked(HEADER - 8)?;
+    let intact = hash(Domain::Record, fields).as_bytes()[..8] == *checksum;
+    intact.then(|| (number(fields, 44..52), number(fields, 52..56) + TRAILER as u64 + number(fields, 56..60)))
+}
+
 impl Record {
-    /// Frame: header (64) ‖ body ‖ SHA-256 of all before it (32).
+    /// Frame: header (68) ‖ body ‖ SHA-256 of all before it (32) ‖ batches. The body names each batch by its digest, so these need no checksum:
+    /// they are most of what is written, and have been hashed once.
     pub(crate) fn new(group: &Digest, replica: ReplicaId, index: u64, body: &RecordBody) -> Self {
-        let mut bytes = Vec::with_capacity(512);
+        let batches: u64 = body.blocks().iter().map(|block| batch_size(&block.batch) + 8).sum();
+        let mut bytes = Vec::with_capacity(1024 + usize::try_from(batches).unwrap_or_default());
         bytes.extend_from_slice(&[0; HEADER]);
         let mut bytes = wire::encode_behind(bytes, body);
-        let length = u32::try_from(bytes.len() - HEADER).unwrap_or(u32::MAX);
-        bytes[..HEADER].copy_from_slice(&header(group, replica, index, length));
-        let checksum = hash(Domain::Record, &bytes);
-        bytes.extend_from_slice(checksum.as_bytes());
-        Self { bytes: Bytes::from(bytes) }
+        let body_end = bytes.len();
+        bytes.extend_from_slice(&[0; TRAILER]);
+        let begin = bytes.len();
+        let mut bytes = body.blocks().iter().fold(bytes, |bytes, block| wire::encode_behind(bytes, &block.batch));
+        let header = header(group, replica, index, body_end - HEADER, bytes.len() - begin);
+        bytes[..HEADER].copy_from_slice(&header);
+        let checksum = hash(Domain::Record, &bytes[..body_end]);
+        bytes[body_end..begin].copy_from_slice(checksum.as_bytes());
+        Self { bytes }
     }
 
     /// The bytes to append.
@@ -157,7 +204,8 @@ impl Record {
 
     /// What it records, for logs: read back, since most records are never looked at.
     pub(crate) fn what(&self) -> String {
-        let body = self.bytes.get(HEADER..self.bytes.len() - TRAILER).unwrap_or_default();
+        let length = usize::try_from(number(&self.bytes, 52..56)).unwrap_or(usize::MAX);
+        let body = self.bytes.get(HEADER..HEADER.saturating_add(length)).unwrap_or_default();
         wire::decode::<RecordBody>(body, u32::MAX).map_or_else(|error| error.to_string(), |body| body.to_string())
     }
 }
@@ -210,7 +258,7 @@ pub(crate) enum Framed {
 
 /// Reads a frame that should be record `index` of this replica's.
 pub(crate) fn read_frame(group: &Digest, replica: ReplicaId, index: u64, bytes: &[u8]) -> Result<Framed, RecordFault> {
-    let expected = header(group, replica, index, 0);
+    let expected = header(group, replica, index, 0, 0);
     let (fixed, _) = expected.split_at(52);
     let Some((head, rest)) = bytes.split_first_chunk::<HEADER>() else {
         // As far as it goes it must be the beginning of this record; a torn write leaves no other bytes.
@@ -220,28 +268,40 @@ pub(crate) fn read_frame(group: &Digest, replica: ReplicaId, index: u64, bytes: 
     if head[..8] != MAGIC[..] {
         return Err(RecordFault::NotARecord);
     }
-    let (fields, checksum) = head.split_at(HEADER - 8);
-    if hash(Domain::Record, fields).as_bytes()[..8] != *checksum {
-        return Err(RecordFault::Checksum);
-    }
-    let number = |from: usize, to: usize| fields[from..to].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    if fields[8..40] != group.as_bytes()[..] {
+    let Some((announced, length)) = announced(head) else { return Err(RecordFault::Checksum) };
+    if head[8..40] != group.as_bytes()[..] {
         return Err(RecordFault::OtherCluster);
     }
-    let owner = ReplicaId::new(u32::try_from(number(40, 44)).unwrap_or(u32::MAX));
+    let owner = ReplicaId::new(u32::try_from(number(head, 40..44)).unwrap_or(u32::MAX));
     if owner != replica {
         return Err(RecordFault::OtherReplica(owner));
     }
-    if number(44, 52) != index {
-        return Err(RecordFault::OtherIndex(number(44, 52)));
+    if announced != index {
+        return Err(RecordFault::OtherIndex(announced));
     }
-    let length = usize::try_from(number(52, 56)).unwrap_or(usize::MAX);
-    if rest.len() < length.saturating_add(TRAILER) {
-        return Ok(Framed::Torn);
+    match (rest.len() as u64).cmp(&length) {
+        Less => return Ok(Framed::Torn),
+        Equal => {}
+        Greater => return Err(RecordFault::Checksum),
     }
-    let (body, trailer) = rest.split_at(length);
-    if hash(Domain::Record, &bytes[..HEADER + length]).as_bytes()[..] != *trailer {
+    let (body, rest) = rest.split_at(usize::try_from(number(head, 52..56)).unwrap_or(usize::MAX));
+    let (trailer, batches) = rest.split_at(TRAILER);
+    if hash(Domain::Record, &bytes[..HEADER + body.len()]).as_bytes()[..] != *trailer {
         return Err(RecordFault::Checksum);
     }
-    wire::decode(body, u32::MAX).map(|body| Framed::Whole(Box::new(body))).map_err(|_| RecordFault::Unknown)
+    let mut body: RecordBody = wire::decode(body, u32::MAX).map_err(|_| RecordFault::Unknown)?;
+    read_batches(group, &mut body, batches)?;
+    Ok(Framed::Whole(Box::new(body)))
+}
+
+/// Gives the blocks of a body their batches, which have to be those that it names.
+fn read_batches(group: &Digest, body: &mut RecordBody, mut bytes: &[u8]) -> Result<(), RecordFault> {
+    for block in body.blocks_mut() {
+        let block = Arc::make_mut(block);
+        (block.batch, bytes) = wire::decode_first(bytes).map_err(|_| RecordFault::Checksum)?;
+        if !block.compute_digests(group) {
+            return Err(RecordFault::Checksum);
+        }
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(RecordFault::Checksum) }
 }

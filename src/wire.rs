@@ -71,13 +71,17 @@ pub(crate) fn decode<'de, T: Deserialize<'de> + Serialize>(bytes: &'de [u8], max
     if bytes.len() > usize::try_from(max).unwrap_or(usize::MAX) {
         return Err(DecodeError::TooLong { length: bytes.len(), max });
     }
+    let (value, rest) = decode_first(bytes)?;
+    if rest.is_empty() { Ok(value) } else { Err(DecodeError::Trailing(rest.len())) }
+}
+
+/// Reads the value that `bytes` begin with, in the one form in which [`encode`] writes it, and gives what is left behind it.
+pub(crate) fn decode_first<'de, T: Deserialize<'de> + Serialize>(bytes: &'de [u8]) -> Result<(T, &'de [u8]), DecodeError> {
     let (value, consumed): (T, usize) = bincode::serde::borrow_decode_from_slice(bytes, config()).map_err(|_| DecodeError::Malformed)?;
-    if consumed != bytes.len() {
-        return Err(DecodeError::Trailing(bytes.len().saturating_sub(consumed)));
-    }
-    let mut compared = Compared { rest: bytes };
+    let (own, rest) = bytes.split_at_checked(consumed).ok_or(DecodeError::Malformed)?;
+    let mut compared = Compared { rest: own };
     let same = bincode::serde::encode_into_writer(&value, &mut compared, config()).is_ok();
-    if same && compared.rest.is_empty() { Ok(value) } else { Err(DecodeError::NotCanonical) }
+    if same && compared.rest.is_empty() { Ok((value, rest)) } else { Err(DecodeError::NotCanonical) }
 }
 
 /// Takes an encoding only as long as it is these bytes: a second copy beside the value would break the bound on what input may cost.

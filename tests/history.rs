@@ -484,9 +484,11 @@ fn d2_what_follows_a_state_is_held_against_it_where_the_beginning_is_gone() {
 fn p1_blocks_hash_to_what_their_headers_say() {
     let pen = Pen::new();
     let false_block = [pen.blocks[0].with_payload(Digest::new([1; 32]))];
-    let reason = "P1: a batch does not hash to what its header says";
     let voted = Kept::Prepare { view: v(0), position: pen.on(1), blocks: &false_block };
-    pen.contradict(&[Kept::Started], &[(Kept::Blocks(&false_block), reason), (voted, reason)]);
+    for kept in [Kept::Blocks(&false_block), voted] {
+        let records = pen.records(&[Kept::Started, kept]);
+        assert_eq!(pen.log.refused(records), (1, RecordFault::Checksum));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use logothete::{AppState, Bytes, Digest, Frames, RecordFault, RecoverError, ReplicaId, SequenceNumber, Start};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::logs::{self, HEADER, KINDS, Log, Records, body, frame, kind, net};
+use support::logs::{HEADER, KINDS, Log, Records, TRAILER, batches, body, frame, kind, net};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const NONCE: Start = Start::Rejoining { nonce: [1; 32] };
@@ -161,9 +161,9 @@ fn d2_records_of_another_replica_or_cluster_are_refused() {
     let [log, _] = logs();
     let group = log.cluster.id();
     for (place, (index, record)) in log.records.iter().enumerate() {
-        let others = log.with(place, |bytes| *bytes = frame(&group, 2, *index, body(record)).to_vec());
+        let others = log.with(place, |bytes| *bytes = frame(&group, 2, *index, body(record), batches(record)).to_vec());
         assert_eq!(log.refused(others), (*index, RecordFault::OtherReplica(ReplicaId::new(2))));
-        let elsewhere = log.with(place, |bytes| *bytes = frame(&Digest::new([1; 32]), 1, *index, body(record)).to_vec());
+        let elsewhere = log.with(place, |bytes| *bytes = frame(&Digest::new([1; 32]), 1, *index, body(record), batches(record)).to_vec());
         assert_eq!(log.refused(elsewhere), (*index, RecordFault::OtherCluster));
     }
     // A whole log that was mounted in the wrong place.
@@ -183,13 +183,13 @@ fn d2_what_stands_behind_the_end_is_the_beginning_of_the_next_record_or_damage()
         records.push((end, Bytes::from(bytes)));
         records
     };
-    for length in [1, 7, 8, 9, 51, 52, 63, 64, 65, 1000] {
+    for length in [1, 7, 8, 9, 51, 52, 67, 68, 69, 1000] {
         for garbage in [vec![0; length], vec![0xff; length], b"garbage ".repeat(125)[..length].to_vec()] {
             assert_eq!(log.refused(behind(garbage)), (end, RecordFault::NotARecord), "{length}");
         }
     }
     // It begins as a record does, and goes on otherwise.
-    let next = frame(&log.cluster.id(), 1, end, &[0; 4]);
+    let next = frame(&log.cluster.id(), 1, end, &[0; 4], &[]);
     for at in 8..52 {
         let mut begun = next[..60].to_vec();
         begun[at] ^= 1;
@@ -205,7 +205,7 @@ fn d2_what_stands_behind_the_end_is_the_beginning_of_the_next_record_or_damage()
     assert_eq!(log.refused(behind(log.records[3].1.to_vec())), (end, RecordFault::OtherIndex(3)));
     // And whole, but of no kind that there is.
     for body in [&12_u32.to_le_bytes()[..], &11_u32.to_le_bytes(), &u32::MAX.to_le_bytes(), &[0, 0, 0, 0, 0], &[0, 0, 0], &[]] {
-        assert_eq!(log.refused(behind(frame(&log.cluster.id(), 1, end, body).to_vec())), (end, RecordFault::Unknown), "{body:?}");
+        assert_eq!(log.refused(behind(frame(&log.cluster.id(), 1, end, body, &[]).to_vec())), (end, RecordFault::Unknown), "{body:?}");
     }
 }
 
@@ -226,7 +226,7 @@ fn d2_a_crash_in_the_last_record_costs_that_record_and_nothing_else() {
             }
             // Only what is whole binds.
             let mut long = log.records[..end].to_vec();
-            long.push((*index, frame(&group, log.replica, *index, body(record))));
+            long.push((*index, frame(&group, log.replica, *index, body(record), batches(record))));
             assert!(log.recover(long).is_ok());
         }
     }
@@ -387,7 +387,7 @@ fn d2_frames_finds_the_records_in_a_stream_and_hides_no_damage() {
                 assert_eq!(log.refused(read(&damaged)), (*index, fault), "{} at {at}", kind(record));
             }
             // Bytes lost in the middle of a record: what comes after is taken for its rest, and is not.
-            for (from, length) in [(0, 1), (8, 8), (60, 10), (record.len() - 1, 1), (HEADER, record.len() - HEADER)] {
+            for (from, length) in [(0, 1), (8, 8), (64, 10), (record.len() - 1, 1), (HEADER, record.len() - HEADER)] {
                 let mut shorter = stream.clone();
                 shorter.drain(offset + from..offset + from + length);
                 // Where the stream ends before it would, it can't be told from a record that a crash cut off: a host has to cut such a
@@ -427,5 +427,5 @@ fn d2_frames_gives_on_what_the_disk_says() {
     assert_eq!(frames.next().expect("a record").expect("read"), (0, first.clone()));
     assert_eq!(frames.next().expect("an error").expect_err("not read").to_string(), "a bad sector");
     assert!(frames.next().is_none());
-    assert_eq!(logs::HEADER + logs::TRAILER, 96);
+    assert_eq!(HEADER + TRAILER, 100);
 }

@@ -223,12 +223,12 @@ fn d1_records_are_framed_indexed_and_hold_the_blocks_of_their_votes() {
     assert_eq!(writes.iter().map(logothete::Write::index).collect::<Vec<_>>(), [1, 2]);
     for (write, block) in writes.iter().zip(&blocks) {
         let frame = write.record().as_bytes();
-        assert_eq!(&frame[..8], b"logothR2");
+        assert_eq!(&frame[..8], b"logothR3");
         assert_eq!(&frame[8..40], solo.cluster.id().as_bytes());
         assert_eq!(frame[40..44], 1_u32.to_le_bytes());
         assert_eq!(frame[44..52], write.index().to_le_bytes());
-        let length = u32::from_le_bytes(frame[52..56].try_into().expect("four bytes")) as usize;
-        assert_eq!(frame.len(), 64 + length + 32);
+        let length = |at: usize| u32::from_le_bytes(frame[at..at + 4].try_into().expect("four bytes")) as usize;
+        assert_eq!(frame.len(), 68 + length(52) + 32 + length(56));
         let parent = block.parent();
         assert!(frame.windows(32).any(|window| window == parent.as_bytes()), "the header is in the record");
     }

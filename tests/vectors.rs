@@ -299,17 +299,19 @@ fn forged_checkpoint(world: &World) -> ForgedCheckpoint {
 }
 
 /// Frame: tag, group, replica, index, length, eight bytes of a checksum of these, body, checksum of all before it.
-fn frame(world: &World, body: &[u8]) -> Vec<u8> {
-    let mut bytes = b"logothR2".to_vec();
+fn frame(world: &World, body: &[u8], batches: &[u8]) -> Vec<u8> {
+    let mut bytes = b"logothR3".to_vec();
     bytes.extend_from_slice(world.cluster.id().as_bytes());
     bytes.extend_from_slice(&1_u32.to_le_bytes());
     bytes.extend_from_slice(&7_u64.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(body.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(&u32::try_from(batches.len()).unwrap().to_le_bytes());
     let of_header: Hash = sha(b"logothete/record", &[&bytes]);
     bytes.extend_from_slice(&of_header[..8]);
     bytes.extend_from_slice(body);
     let checksum: Hash = sha(b"logothete/record", &[&bytes]);
     bytes.extend_from_slice(&checksum);
+    bytes.extend_from_slice(batches);
     bytes
 }
 
@@ -357,7 +359,11 @@ fn records(world: &World) -> Vec<RecordVector> {
         sheet.choice("record", number, variant);
         lay(&mut sheet);
         own_signatures.iter().for_each(|signature| blank(&mut sheet, signature));
-        let framed = frame(world, &sheet.bytes);
+        let mut batches = Sheet::default();
+        if let Kept::Prepare { .. } | Kept::Blocks(_) = kept {
+            hand_blocks.iter().for_each(|block| world.lay_batch(&mut batches, block));
+        }
+        let framed = frame(world, &sheet.bytes, &batches.bytes);
         let written = world.forge.record(ReplicaId::new(1), 7, &kept).unwrap().as_bytes().to_vec();
         (name, sheet, framed, written)
     };
@@ -384,7 +390,7 @@ fn records(world: &World) -> Vec<RecordVector> {
                 sheet.u64("sequence_number", 1);
                 sheet.fixed("digest", &digest);
                 sheet.count("blocks", 2);
-                hand_blocks.iter().for_each(|block| sheet.within("block", |sheet| world.lay_block(sheet, block)));
+                hand_blocks.iter().for_each(|block| sheet.within("header", |sheet| world.lay_header(sheet, block)));
             },
             Kept::Prepare { view: View::new(3), position: at, blocks: &blocks },
         ),
@@ -422,7 +428,7 @@ fn records(world: &World) -> Vec<RecordVector> {
             "Blocks",
             &|sheet| {
                 sheet.count("blocks", 2);
-                hand_blocks.iter().for_each(|block| sheet.within("block", |sheet| world.lay_block(sheet, block)));
+                hand_blocks.iter().for_each(|block| sheet.within("header", |sheet| world.lay_header(sheet, block)));
             },
             Kept::Blocks(&blocks),
         ),

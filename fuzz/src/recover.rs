@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::heap::{allowed, peak_of};
-use super::support::logs::{Log, Records, body, frame};
+use super::support::logs::{Log, Records, batches, body, frame};
 use logothete::{AppState, Bytes, Disposition, Frames, Input, Outbox, Replica, ReplicaId, Start, Time, Tuning};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -54,22 +54,22 @@ fn change(log: &Log, records: &mut Records, choices: &mut Choices<'_>) -> bool {
             records.drain(..at);
         }
         // A true frame around another body.
-        7 if record.len() > 96 => {
-            let mut bytes = body(&record).to_vec();
+        7 if !body(&record).is_empty() => {
+            let (mut bytes, batches) = (body(&record).to_vec(), batches(&record).to_vec());
             (0..choices.below(4) + 1).for_each(|_| flip(&mut bytes, choices));
-            records[at].1 = frame(&group, log.replica, index, &bytes);
+            records[at].1 = frame(&group, log.replica, index, &bytes, &batches);
             return true;
         }
-        8 if record.len() > 96 => {
-            let mut bytes = body(&record).to_vec();
+        8 if !body(&record).is_empty() => {
+            let (mut bytes, batches) = (body(&record).to_vec(), batches(&record).to_vec());
             let place = choices.below(bytes.len());
             choices.bytes(40).iter().zip(&mut bytes[place..]).for_each(|(from, to)| *to = *from);
-            records[at].1 = frame(&group, log.replica, index, &bytes);
+            records[at].1 = frame(&group, log.replica, index, &bytes, &batches);
             return true;
         }
         _ => {
             let bytes = choices.bytes(300).to_vec();
-            records[at].1 = frame(&group, log.replica, index, &bytes);
+            records[at].1 = frame(&group, log.replica, index, &bytes, batches(&record));
             return true;
         }
     }
@@ -92,9 +92,9 @@ fn goes_on(log: &Log, app: &AppState, records: &Records, replica: &mut Replica, 
     );
     let next = out.writes().pop().expect("it starts with a record");
     assert_eq!(next.index(), write.index() + 1);
-    if write.record().as_bytes()[64] == 9 {
+    if write.record().as_bytes()[68] == 9 {
         // All that binds, but for where it stands and from which record on blocks are kept.
-        let binds = |record: &[u8]| record[64 + 12..record.len() - 32].to_vec();
+        let binds = |record: &[u8]| record[68 + 12..record.len() - 32].to_vec();
         assert_eq!(binds(write.record().as_bytes()), binds(next.record().as_bytes()), "D2: it says something else");
     }
     let (_, receipt) = write.persisted().sign(&super::support::replica_key(log.replica as usize)).expect("signed");

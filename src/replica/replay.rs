@@ -91,10 +91,7 @@ impl Reader {
     /// Keeps a record's blocks, of which the last is the one that is voted for.
     fn blocks(&mut self, index: u64, blocks: Vec<Arc<Block>>, voted: Option<Digest>) -> Result<(), &'static str> {
         let mut last = None;
-        for mut block in blocks {
-            if !Arc::make_mut(&mut block).compute_digests(&self.cluster.id()) {
-                return Err("P1: a batch does not hash to what its header says");
-            }
+        for block in blocks {
             last = Some(block.digest);
             if self.is_wanted(&block) {
                 self.replayed.blocks.push((index, block));

@@ -8,7 +8,8 @@ MODE = Choice(("Normal", NOTHING), ("ViewChange", NOTHING))
 
 REQUEST = Struct(client=KEY, number=U64, operation=BYTES, signature=SIGNATURE)
 HEADER = Struct(n=U64, parent=DIGEST, payload=DIGEST)
-BLOCK = Struct(header=HEADER, batch=ListOf(REQUEST, 65536))
+BATCH = ListOf(REQUEST, 65536)
+BLOCK = Struct(header=HEADER, batch=BATCH)
 VOTE = Struct(view=U64, n=U64, digest=DIGEST, replica=U32, signature=SIGNATURE)
 RANK = Struct(view=U64, n=U64)
 CLAIM = Struct(rank=RANK, digest=DIGEST)
@@ -82,7 +83,7 @@ RECEIPT = Struct(
 SESSION = Struct(client=KEY, last=U64, results_count=U32)  # and that many digests
 
 POSITION = Struct(n=U64, digest=DIGEST)
-BLOCKS = ListOf(BLOCK)
+BLOCKS = ListOf(HEADER)  # their batches stand behind the record's checksum
 RECORD = Choice(
     ("Started", NOTHING),
     ("Prepare", Struct(view=U64, n=U64, digest=DIGEST, blocks=BLOCKS)),

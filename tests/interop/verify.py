@@ -1,6 +1,6 @@
 """Is a message, receipt or record valid? The checks of SPEC 2.3, 3.4, 3.5 and 4, and nothing else: `Refused` says which failed."""
 
-from codec import Pick, Refused, decode
+from codec import Pick, Reader, Refused, decode
 from types import SimpleNamespace
 
 import layout
@@ -241,15 +241,25 @@ class Verifier:
 
     def record(self, frame, replica, index):
         """One record as the host keeps it; `replica` and `index` say whose it has to be. (SPEC 5)"""
-        header, body, checksum = frame[:64], frame[64:-32], frame[-32:]
-        need(len(frame) >= 96, "a record cut off")
-        need(header[:8] == b"logothR2", "not a record")
-        need(digest("logothete/record", header[:56])[:8] == header[56:], "the header's checksum")
+        need(len(frame) >= 100, "a record cut off")
+        header, length = frame[:68], int.from_bytes(frame[52:56], "little")
+        body, checksum, batches = frame[68 : 68 + length], frame[68 + length : 100 + length], frame[100 + length :]
+        need(header[:8] == b"logothR3", "not a record")
+        need(digest("logothete/record", header[:60])[:8] == header[60:], "the header's checksum")
         need(header[8:40] == self.cluster.group, "another cluster's record")
         need(header[40:44] == u32(replica) and header[44:52] == u64(index), "a record of another place")
-        need(header[52:56] == u32(len(body)), "a record of another length")
+        need(header[52:60] == u32(len(body), len(batches)), "a record of another length")
         need(digest("logothete/record", header, body) == checksum, "the checksum")
-        return decode(layout.RECORD, body, len(body))
+        record, reader = decode(layout.RECORD, body, len(body)), Reader(batches)
+        blocks = []
+        for above in getattr(record.value, "blocks", []):
+            block = SimpleNamespace(header=above, batch=layout.BATCH.read(reader))
+            need(self.cluster.batch_digest(block.batch) == above.payload, "a batch under another header")
+            blocks.append(block)
+        need(reader.at == len(batches), "bytes left over behind the batches")
+        if blocks:
+            record.value.blocks = blocks
+        return record
 
 
 def slot(statement):

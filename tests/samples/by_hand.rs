@@ -255,14 +255,22 @@ impl World {
         sheet.fixed("signature", &self.request_signature(request));
     }
 
-    pub fn lay_block(&self, sheet: &mut Sheet, block: &Block) {
+    pub fn lay_header(&self, sheet: &mut Sheet, block: &Block) {
         sheet.u64("sequence_number", block.number);
         sheet.fixed("parent", &block.parent);
         sheet.fixed("payload", &self.batch_digest(&block.batch));
+    }
+
+    pub fn lay_batch(&self, sheet: &mut Sheet, block: &Block) {
         sheet.count("batch", block.batch.len());
         for request in &block.batch {
             sheet.within("request", |sheet| self.lay_request(sheet, request));
         }
+    }
+
+    pub fn lay_block(&self, sheet: &mut Sheet, block: &Block) {
+        self.lay_header(sheet, block);
+        self.lay_batch(sheet, block);
     }
 
     pub fn lay_statement(&self, sheet: &mut Sheet, replica: u32, statement: &Statement) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 pub type Records = Vec<(u64, Bytes)>;
 
-/// What stands in a frame before its body, and behind it.
-pub const HEADER: usize = 64;
+/// What stands in a frame before its body, and behind that; then come its blocks' batches.
+pub const HEADER: usize = 68;
 pub const TRAILER: usize = 32;
 
 /// The kinds of records, by their number in a body.
@@ -56,23 +56,30 @@ fn checksum(bytes: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(b"logothete/record").chain_update(bytes).finalize().into()
 }
 
-/// A whole frame around any body.
-pub fn frame(group: &Digest, replica: u32, index: u64, body: &[u8]) -> Bytes {
-    let mut bytes = b"logothR2".to_vec();
+/// A whole frame around any body, with any batches.
+pub fn frame(group: &Digest, replica: u32, index: u64, body: &[u8], batches: &[u8]) -> Bytes {
+    let mut bytes = b"logothR3".to_vec();
     bytes.extend_from_slice(group.as_bytes());
     bytes.extend_from_slice(&replica.to_le_bytes());
     bytes.extend_from_slice(&index.to_le_bytes());
     bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&(batches.len() as u32).to_le_bytes());
     let of_header = checksum(&bytes);
     bytes.extend_from_slice(&of_header[..8]);
     bytes.extend_from_slice(body);
-    let of_frame = checksum(&bytes);
-    bytes.extend_from_slice(&of_frame);
+    let of_body = checksum(&bytes);
+    bytes.extend_from_slice(&of_body);
+    bytes.extend_from_slice(batches);
     Bytes::from(bytes)
 }
 
 pub fn body(record: &Bytes) -> &[u8] {
-    &record[HEADER..record.len() - TRAILER]
+    let length = record.get(52..56).map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")));
+    record.get(HEADER..HEADER + length as usize).unwrap_or_default()
+}
+
+pub fn batches(record: &Bytes) -> &[u8] {
+    record.get(HEADER + body(record).len() + TRAILER..).unwrap_or_default()
 }
 
 pub fn kind(record: &Bytes) -> &'static str {
@@ -142,18 +149,20 @@ impl Log {
     fn with_blocks_apart(mut self) -> Self {
         let group = self.cluster.id();
         let at = self.records.iter().rposition(|(_, record)| kind(record) == "Prepare").expect("a Prepare");
-        let prepare = body(&self.records[at].1).to_vec();
+        let prepare = self.records[at].1.clone();
         // view, n, digest; then the blocks.
-        let (vote, blocks) = prepare.split_at(4 + 8 + 8 + 32);
+        let (vote, blocks) = body(&prepare).split_at(4 + 8 + 8 + 32);
         let apart = [&7_u32.to_le_bytes()[..], blocks].concat();
         let empty = [vote, &0_u64.to_le_bytes()[..]].concat();
-        let bodies: Vec<Vec<u8>> = self.records[..at]
+        let parts = |(_, record): &(u64, Bytes)| (body(record).to_vec(), batches(record).to_vec());
+        let contents: Vec<(Vec<u8>, Vec<u8>)> = self.records[..at]
             .iter()
-            .map(|(_, record)| body(record).to_vec())
-            .chain([apart, empty])
-            .chain(self.records[at + 1..].iter().map(|(_, record)| body(record).to_vec()))
+            .map(parts)
+            .chain([(apart, batches(&prepare).to_vec()), (empty, Vec::new())])
+            .chain(self.records[at + 1..].iter().map(parts))
             .collect();
-        self.records = (0..).zip(&bodies).map(|(index, body)| (index, frame(&group, self.replica, index, body))).collect();
+        let framed = |(index, (body, batches)): (u64, &(Vec<u8>, Vec<u8>))| (index, frame(&group, self.replica, index, body, batches));
+        self.records = (0..).zip(&contents).map(framed).collect();
         self
     }
 
