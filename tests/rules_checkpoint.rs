@@ -433,6 +433,30 @@ fn i7_a_new_view_against_a_decision_halts() {
 }
 
 #[test]
+fn i7_a_second_new_view_against_what_its_view_decided_halts_nobody() {
+    let mut solo = backup();
+    let blocks = solo.blocks(3);
+    solo.wants(&[0, 2, 3], 4);
+    // View 4 has begun at genesis and decided two batches, of which only the checkpoint is heard of here.
+    stable_at(&mut solo, ForgedCheckpoint { position: (at(2), blocks[1].digest()), state: Digest::new([1; 32]) });
+    let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!((solo.replica.status().view, solo.replica.status().decided), (view(4), at(2)));
+    // Its primary begins it a second time, from what was prepared in view 0 and never decided.
+    let other = solo.block_saying(1, solo.genesis().1, 1, b"other");
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(1), other.digest()));
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(4), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[0], view(4), &claims, None);
+    assert_eq!(solo.feed(&new_view), Disposition::Applied);
+    assert!(!solo.votes().iter().any(|(_, in_view, _)| *in_view == 4), "no vote off the decided log");
+    // A certificate of the view brings it back.
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 4, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    solo.propose(4, &blocks[2]);
+    assert_eq!(solo.votes(), [(Prepare, 4, 3)]);
+}
+
+#[test]
 fn c2_stable_only_rises_and_the_snapshot_before_it_stays_for_those_who_fetch_it() {
     let mut solo = backup();
     let mut checkpoints = Vec::new();

@@ -377,9 +377,19 @@ impl Replica {
         }
         match self.chain.gap(base) {
             Gap::Whole if self.is_anchored(base) => self.prepare(base, None),
-            Gap::Whole | Gap::Missing(_) | Gap::Forgotten => Ok(()),
-            Gap::Conflict => Err(Broken("I7: a new view contradicts a decision: more than f replicas are faulty")),
+            Gap::Conflict if self.contradicts_lower_view(base) => {
+                Err(Broken("I7: a new view contradicts a decision: more than f replicas are faulty"))
+            }
+            _ => Ok(()),
         }
+    }
+
+    // I7
+    /// Does a base leave the decided log where a lower view decided it? Elsewhere it may be one of several with which a faulty primary began this
+    /// view: a checkpoint tells what was decided in it before a certificate does.
+    fn contradicts_lower_view(&self, base: Position) -> bool {
+        let leaves_at = base.number.min(self.chain.decided());
+        self.ordering.target.as_ref().is_some_and(|target| target.view < self.promises.view() && target.sequence_number >= leaves_at)
     }
 
     // P2
