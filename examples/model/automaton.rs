@@ -1,12 +1,12 @@
 //! One correct replica as an automaton: each state is a real [`Replica`] between two steps, with all that it has signed so far; each transition is
 //! what its `step` made of one message. A transition is computed once, however many global states it is part of.
 
-use crate::universe::{Act, Universe};
+use crate::universe::{Act, NONCE, Universe};
 use logothete::sim::Standing;
 use logothete::sim::forge::{Kind, Seen};
 use logothete::{
     AppCommand, AppState, Bytes, Disposition, Event, Input, Outbox, Output, RecoverError, Replica, ReplicaId, SessionTable, Start, Time,
-    Tuning, Verified, Write,
+    Tuning, Verified, View, Write,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -46,6 +46,11 @@ pub struct Local {
     pub claims: Vec<u8>,
     /// The block that its decided log ends in.
     pub decided: usize,
+    /// It has lost a log.
+    pub lost: bool,
+    welcomed: bool,
+    /// The highest view that it has ever wanted.
+    pub wanted: View,
     /// It halted, or said what it may not.
     pub fault: Option<String>,
 }
@@ -124,6 +129,9 @@ impl<'a> Automaton<'a> {
             enterable: 0,
             claims: vec![NO_CLAIM; universe.view_count()],
             decided: 0,
+            lost: false,
+            welcomed: false,
+            wanted: View::default(),
             fault: None,
         };
         let mut steps = 0;
@@ -143,6 +151,10 @@ impl<'a> Automaton<'a> {
                 Ok(replica) => essence.extend(replica.essence(true)),
                 Err(error) => local.fault = Some(format!("D2: its own log is refused: {error}")),
             }
+        }
+        if self.universe.config.losses > 0 {
+            essence.extend([u8::from(local.lost), u8::from(local.welcomed)]);
+            essence.extend(local.wanted.get().to_le_bytes());
         }
         let id = self.locals.len() as u32;
         let known = *self.ids.entry(hash(&essence, local.signed)).or_insert(id);
@@ -199,6 +211,11 @@ impl<'a> Automaton<'a> {
                 run.serve(outbox);
                 run.step(Input::Timer);
             }
+            Act::Lose => run.lose(),
+            Act::Wish { view } => {
+                run.local.replica.lose_patience(universe.view(view));
+                run.step(Input::Timer);
+            }
             Act::Leave { .. } => {
                 for (_, status) in choice.messages.iter().enumerate().filter(|(member, _)| *member as u32 != self.me) {
                     run.hear(status);
@@ -208,6 +225,7 @@ impl<'a> Automaton<'a> {
                 run.hear(message);
             }),
         }
+        run.local.welcomed |= matches!(choice.act, Act::Welcome { .. });
         if !universe.config.free_bodies {
             run.bodies();
         }
@@ -229,7 +247,12 @@ impl<'a> Automaton<'a> {
                 universe.primary(view) != self.me
                     && (!universe.config.in_order || (standing.normal && standing.view == universe.view(view) && leads_on))
             }
-            Act::Leave { view } => universe.view(view) > standing.view,
+            // It is told again when it has rejoined.
+            Act::Leave { view } => universe.view(view) > standing.view && !standing.rejoining,
+            Act::Wish { view } => universe.view(view) > standing.want && !standing.rejoining,
+            Act::Lose => !local.lost,
+            // They give one answer to one question.
+            Act::Welcome { .. } => standing.rejoining && !local.welcomed,
             Act::Vote { member, .. } => member != self.me,
             Act::ViewChange { view, member, .. } => member != self.me && universe.primary(view) == self.me,
             Act::NewView { view, .. } => universe.primary(view) != self.me,
@@ -290,12 +313,30 @@ impl Local {
             enterable: 0,
             claims: self.claims.clone(),
             decided: self.decided,
+            lost: self.lost,
+            welcomed: self.welcomed,
+            wanted: self.wanted,
             fault: self.fault.clone(),
         }
     }
 }
 
 impl Run<'_, '_> {
+    /// What it has said stays said.
+    fn lose(&mut self) {
+        let universe = self.universe;
+        let (cluster, me) = (universe.cluster.clone(), ReplicaId::new(self.me));
+        let (start, mut outbox) = (Start::Rejoining { nonce: NONCE }, Outbox::new());
+        let replica = Replica::recover(cluster, me, Tuning::default(), start, AppState::default(), [], &mut outbox);
+        self.local.replica = replica.expect("an empty log is taken");
+        self.local.log = None;
+        self.local.app = AppState::default();
+        self.local.table = SessionTable::new(&universe.cluster);
+        self.local.lost = true;
+        self.serve(outbox);
+        self.step(Input::Timer);
+    }
+
     fn hear(&mut self, message: &Verified) -> Disposition {
         self.step(Input::Message(message.clone()))
     }
@@ -320,6 +361,11 @@ impl Run<'_, '_> {
                     self.local.app.last_executed = decision.sequence_number();
                     self.local.app.log_digest = decision.digest();
                     Input::Executed { sequence_number: decision.sequence_number(), results }
+                }
+                Output::App(AppCommand::TakeCheckpoint(order)) => {
+                    let manifest = order.manifest([order.log_digest()]);
+                    self.local.app.snapshots.push(manifest.clone());
+                    Input::CheckpointTaken(manifest)
                 }
                 Output::Event(Event::Halted { reason }) => {
                     self.fault(format!("it halts: {reason}"));
@@ -445,6 +491,7 @@ impl Run<'_, '_> {
 
     fn finish(mut self) -> Local {
         self.local.standing = self.local.replica.standing();
+        self.local.wanted = self.local.wanted.max(self.local.standing.want);
         match self.universe.block_at(self.local.standing.decided) {
             Some(block) => self.local.decided = block,
             None => self.fault("I1: it decides what nobody proposed".into()),

@@ -139,6 +139,9 @@ impl<'a> Search<'a> {
     /// States with one key go on alike: who of the replicas has signed what in views that it has left makes no difference.
     fn key(&self, state: &State, tally: &Tally) -> Key {
         let universe = self.universe;
+        if universe.is_exact() {
+            return (*state, 0, 0);
+        }
         let mut essences = [0, 1, 2].map(|replica| self.local(state, replica).essence);
         if self.automata.len() == 1 {
             essences.sort_unstable();
@@ -200,6 +203,24 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Where the replicas stand that are not this one.
+    fn others(&self, state: &State, replica: usize) -> [&crate::automaton::Local; CORRECT - 1] {
+        [1, 2].map(|more| self.local(state, (replica + more) % CORRECT))
+    }
+
+    /// Possible for this replica, if it is for some.
+    fn is_answered(&self, state: &State, replica: usize, choice: u32) -> bool {
+        let others = self.others(state, replica);
+        match self.universe.choices[choice as usize].when {
+            When::Wanted(view) => {
+                others.iter().all(|other| !other.standing.rejoining)
+                    && others.iter().map(|other| other.standing.want).max() == Some(self.universe.view(view))
+            }
+            When::Wished(view) => others.iter().any(|other| other.wanted >= self.universe.view(view)),
+            _ => true,
+        }
+    }
+
     fn is_possible(&self, state: &State, tally: &Tally, choice: &Choice, touched: u32) -> bool {
         let universe = self.universe;
         if let Act::Propose { block, .. } = choice.act {
@@ -216,6 +237,9 @@ impl<'a> Search<'a> {
                 replica.is_some_and(|replica| self.local(state, replica).signed >> bit & 1 == 1)
             }
             When::Claims => false,
+            When::Losses => (0..CORRECT).filter(|replica| self.local(state, *replica).lost).count() < universe.config.losses,
+            When::Wanted(_) | When::Wished(_) => true,
+            When::AnyCertified(bits) => tally.by(universe.claims_needed) & bits != 0,
         }
     }
 
@@ -246,6 +270,9 @@ impl<'a> Search<'a> {
                 continue;
             }
             for choice in &possible {
+                if !self.is_answered(state, replica, *choice) {
+                    continue;
+                }
                 let to = self.automaton(replica).step(state[replica], *choice);
                 if to != SAME {
                     let mut next = *state;

@@ -2,8 +2,8 @@
 
 use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, ForgedStatus, ForgedViewChange, Kind, Position, Traitor};
 use logothete::{
-    Cluster, ClusterBuilder, Digest, Limits, PeerLink, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Unverified, Verified,
-    Verifier, View,
+    Cluster, ClusterBuilder, Digest, Limits, Manifest, PeerLink, ReplicaId, RequestNumber, SequenceNumber, SessionEntry, SessionTable,
+    SigningKey, Unverified, Verified, Verifier, View, chunk_digest,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub const N: usize = 4;
 pub const CORRECT: usize = 3;
 /// q − f: so many correct signatures on a statement are as good as a certificate, since the traitor signs anything. Reckoned here, not asked for.
 pub const POTENTIAL: usize = 2;
+/// Under which a lost log is told.
+pub const NONCE: [u8; 32] = [7; 32];
 
 /// What is searched.
 #[derive(Clone, Debug)]
@@ -34,6 +36,14 @@ pub struct Config {
     pub evidence: bool,
     /// Replicas crash, and recover from their logs.
     pub crashes: bool,
+    /// So many replicas lose their logs and what their services had, once each, and rejoin. (D2)
+    pub losses: usize,
+    /// Checkpoints of what is decided are delivered: each position is one. (C3)
+    pub stable: bool,
+    /// Only these blocks, by name, are proposed; all if there are none.
+    pub blocks: Vec<String>,
+    /// States are one only if their replicas have said the same, each of them: for broken replicas, who may say more in a view that they have left.
+    pub exact: bool,
 }
 
 impl Default for Config {
@@ -48,6 +58,10 @@ impl Default for Config {
             votes: false,
             evidence: false,
             crashes: false,
+            losses: 0,
+            stable: false,
+            blocks: Vec::new(),
+            exact: false,
         }
     }
 }
@@ -89,11 +103,25 @@ pub enum Act {
     Leave {
         view: usize,
     },
+    /// Its own patience is lost.
+    Wish {
+        view: usize,
+    },
     Request {
         client: usize,
         number: u64,
     },
     Crash,
+    /// Log and service are gone.
+    Lose,
+    /// The others answer who has lost its log, and the highest of their wants is this.
+    Welcome {
+        view: usize,
+    },
+    /// A quorum has a snapshot there.
+    Stable {
+        block: usize,
+    },
 }
 
 /// When an act is possible.
@@ -106,6 +134,14 @@ pub enum When {
     Signed(u32, u32),
     /// By claims: reckoned from them.
     Claims,
+    /// Somebody may still lose its log.
+    Losses,
+    /// None of the others has lost its log, and this is the highest view that one of them wants.
+    Wanted(usize),
+    /// One of the others has wanted a view as high as this.
+    Wished(usize),
+    /// One of these is signed by so many.
+    AnyCertified(u128),
 }
 
 pub struct Choice {
@@ -173,7 +209,8 @@ impl Universe {
             (0..2).map(|index| client_key(index).verifying_key()).collect(),
         );
         let builder = builder.limits(Limits { batch_requests_max: 1, ..Limits::default() });
-        let builder = builder.checkpoint_interval(64).log_window(128).pipeline(u64::from(config.numbers));
+        let interval = if config.stable { 1 } else { 64 };
+        let builder = builder.checkpoint_interval(interval).log_window(128).pipeline(u64::from(config.numbers));
         let cluster = Arc::new(builder.build().expect("a valid cluster"));
         let forge = Forge::new(cluster.clone());
         let mut digests = vec![forge.genesis()];
@@ -239,6 +276,11 @@ impl Universe {
     /// The traitor leads all views: its correct replicas are as good as each other.
     pub fn is_symmetric(&self) -> bool {
         !self.config.votes && (0..self.view_count()).all(|view| self.primary(view) == self.config.traitor)
+    }
+
+    /// Who has said what matters: a log that is lost does not take back what was said.
+    pub fn is_exact(&self) -> bool {
+        self.config.exact || self.config.losses > 0
     }
 
     /// What replicas have told matters to themselves.
@@ -320,11 +362,15 @@ impl Universe {
         }
     }
 
+    fn is_proposed(&self, block: usize) -> bool {
+        self.config.blocks.is_empty() || self.config.blocks.contains(&name(block))
+    }
+
     fn fill(&mut self) {
         let (views, count, traitor) = (self.view_count(), self.count(), self.config.traitor);
         for view in 0..views {
             let primary = self.primary(view);
-            for block in 1..count {
+            for block in (1..count).filter(|block| self.is_proposed(*block)).collect::<Vec<_>>() {
                 let bytes = self.forge.pre_prepare(
                     &self.keys[primary as usize],
                     self.view(view),
@@ -372,6 +418,52 @@ impl Universe {
         if self.config.crashes {
             self.add(Act::Crash, When::Always, Vec::new());
         }
+        if self.config.losses > 0 {
+            self.add_losses();
+        }
+        if self.config.stable {
+            self.add_checkpoints();
+        }
+    }
+
+    fn add_losses(&mut self) {
+        self.add(Act::Lose, When::Losses, Vec::new());
+        for view in 0..self.view_count() {
+            // The traitor wants nothing: that lets it in soonest. Who hears them is told by each that is not itself.
+            let from_to = (0..N as u32).flat_map(|from| (0..N as u32).map(move |to| (from, to)));
+            let answers = from_to.filter(|(from, to)| from != to).map(|(from, to)| {
+                let want = if from == self.config.traitor { View::default() } else { self.view(view) };
+                self.verify(&self.forge.welcome(self.member(from), ReplicaId::new(to), NONCE, want)).expect("a valid welcome")
+            });
+            let answers = answers.collect();
+            self.add(Act::Welcome { view }, When::Wanted(view), answers);
+        }
+    }
+
+    /// Correct replicas vote on a checkpoint that they have executed, and so decided; a quorum of votes is as possible as a commit certificate.
+    fn add_checkpoints(&mut self) {
+        let members: Vec<_> = (0..self.cluster.quorum()).map(|index| (ReplicaId::new(index), self.keys[index as usize].clone())).collect();
+        let members: Vec<Traitor<'_>> = members.iter().map(|(id, key)| (*id, key)).collect();
+        for block in 1..self.count() {
+            let checkpoint = self.forge.checkpoint_of(&self.manifest(block));
+            let bytes = self.forge.stable_message(&self.forge.stable(&members, checkpoint));
+            let messages = self.must(&bytes);
+            let decided = (0..self.view_count()).flat_map(|view| (1..self.count()).map(move |other| (view, other)));
+            let decided =
+                decided.filter(|(_, other)| leads_to(block, *other)).fold(0, |all, (view, other)| all | 1 << self.commit(view, other));
+            self.add(Act::Stable { block }, When::AnyCertified(decided), messages);
+        }
+    }
+
+    /// A snapshot of a service whose state is the log's digest, and whose results are the operations.
+    fn manifest(&self, block: usize) -> Manifest {
+        let mut table = SessionTable::new(&self.cluster);
+        for request in self.body(block).iter().rev().flat_map(ForgedBlock::requests) {
+            let result_digest = self.forge.result_digest(request.operation());
+            table.record(SessionEntry { client: request.client(), number: request.number(), result_digest });
+        }
+        let position = self.position(block);
+        self.forge.manifest(position, &[chunk_digest(&table.encode())], &[position.1])
     }
 
     fn add_wants(&mut self, view: usize) {
@@ -381,7 +473,13 @@ impl Universe {
             self.verify(&self.forge.status_of(self.member(member), &forged)).expect("a valid status")
         });
         let wants = wants.collect();
-        self.add(Act::Leave { view }, When::Always, wants);
+        if self.config.losses == 0 {
+            self.add(Act::Leave { view }, When::Always, wants);
+            return;
+        }
+        // D2 rests on true wants: one of another correct replica beside the traitor's, and so its own.
+        self.add(Act::Leave { view }, When::Wished(view), wants);
+        self.add(Act::Wish { view }, When::Always, Vec::new());
     }
 
     fn forged_view_change(&self, member: u32, view: usize, claim: usize) -> ForgedViewChange {
@@ -466,8 +564,12 @@ impl std::fmt::Display for Choice {
                 write!(f, "is sent ViewChange(v{view}) of r{member} claiming v{from} {}", name(*block))
             }
             Act::Leave { view } => write!(f, "hears that all others want v{view}"),
+            Act::Wish { view } => write!(f, "loses patience and wishes for v{view}"),
             Act::Request { client, number } => write!(f, "is sent request {number} of client {client}"),
             Act::Crash => write!(f, "crashes, and recovers from its log"),
+            Act::Lose => write!(f, "loses its log"),
+            Act::Welcome { view } => write!(f, "is answered that of the others one wants v{view}, and none a higher one"),
+            Act::Stable { block } => write!(f, "is sent the stable checkpoint at {}", name(*block)),
         }
     }
 }

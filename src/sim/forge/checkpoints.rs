@@ -2,6 +2,7 @@
 
 use super::{Forge, ForgedViewChange, Kind, Position, Traitor};
 use crate::evidence::Evidence;
+use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::manifest::Manifest;
 use crate::message::{
@@ -118,6 +119,11 @@ impl Forge {
         let Ok(Message::Status(mut status)) = Message::decode(bytes, self.cluster.limits()) else { return None };
         (status.prepare, status.commit, status.checkpoint, status.view_change) = (None, None, None, None);
         Some(wire::encode(&Message::Status(status)))
+    }
+
+    /// What a session table says of a result.
+    pub fn result_digest(&self, result: &[u8]) -> Digest {
+        hash(Domain::Result, result)
     }
 
     /// A manifest of parts with these digests.
