@@ -12,9 +12,7 @@ mod view_change;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-#[cfg(feature = "sim")]
-pub(crate) use block::Header;
-pub(crate) use block::{Block, batch_size, header_digest};
+pub(crate) use block::{Block, Header, batch_size, header_digest};
 pub(crate) use catch_up::{Chain, Fetch, Mode, StatusMessage, Wanted};
 pub(crate) use checkpoint::{Checkpoint, CheckpointCertificate, CheckpointVote};
 pub(crate) use ordering::{PrePrepare, Vote};
