@@ -55,6 +55,25 @@ fn i7_one_number_three_views_as_far_as_it_goes() {
 }
 
 #[test]
+fn i7_stable_checkpoints_of_what_a_view_has_decided() {
+    search(Config { stable: true, ..bounds(1, &[0, 4]) }, 150_000, 150_000);
+}
+
+#[test]
+fn d2_a_log_is_lost() {
+    search(Config { losses: 1, ..bounds(1, &[0, 4]) }, 100_000, 100_000);
+}
+
+/// A search that finds nothing is worth something if it can find.
+#[test]
+fn i1_is_broken_where_more_than_f_replicas_are_faulty() {
+    let universe = Universe::new(Config { faulty: 2, ..bounds(1, &[0]) });
+    let report = Search::new(&universe).run(Bounds { states: 1000, time: Duration::from_secs(50), progress: false });
+    let violation = report.violation.expect("two decisions");
+    assert!(violation.what.contains("x and a certificate of Prepare v0 y"), "{}", violation.what);
+}
+
+#[test]
 fn i3_correct_primaries_crash() {
     search(Config { crashes: true, decisions: false, ..bounds(1, &[0, 1]) }, 30_000, 30_000);
 }

@@ -30,6 +30,7 @@ fn main() {
             "losses" => config.losses = number as usize,
             "stable" => config.stable = number == 1,
             "blocks" => config.blocks = value.split(',').map(String::from).collect(),
+            "faulty" => config.faulty = number as usize,
             "exact" => config.exact = number == 1,
             "secs" => bounds.time = Duration::from_secs(number),
             "states" => bounds.states = number as usize,

@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)] // It tells how long it took.
 
 use crate::automaton::{Automaton, NO_CLAIM, SAME};
-use crate::universe::{Act, CORRECT, POTENTIAL, Universe, depth, leads_to, name, related};
+use crate::universe::{Act, CORRECT, Universe, depth, leads_to, name, related};
 use crate::universe::{Choice, When};
 use logothete::sim::forge::Kind;
 use std::time::{Duration, Instant};
@@ -146,7 +146,7 @@ impl<'a> Search<'a> {
         if self.automata.len() == 1 {
             essences.sort_unstable();
         }
-        let enough = tally.by(universe.claims_needed);
+        let enough = tally.by(universe.signers_needed);
         (essences, self.living(state, tally), enough)
     }
 
@@ -166,7 +166,7 @@ impl<'a> Search<'a> {
             .flat_map(|view| (0..universe.claim(view, 0)).map(move |claim| (view, claim)))
             .fold(0_u128, |claims, (view, claim)| claims | 1 << universe.view_change(view, claim));
         let rest = !0 << universe.new_view(0, 0);
-        tally.by(1) & (tally.by(universe.claims_needed) | (votes & open) | claims | rest)
+        tally.by(1) & (tally.by(universe.signers_needed) | (votes & open) | claims | rest)
     }
 
     /// New views that some correct replica may be shown, and where they start.
@@ -184,7 +184,7 @@ impl<'a> Search<'a> {
                     claims.iter().enumerate().filter(|(place, _)| subset >> place & 1 == 1).map(|(_, claim)| *claim).collect();
                 chosen.sort_unstable();
                 for (choice, proof) in universe.new_views.get(&(view, chosen)).into_iter().flatten() {
-                    let proved = proof.is_none_or(|bit| tally.by(universe.claims_needed) >> bit & 1 == 1);
+                    let proved = proof.is_none_or(|bit| tally.by(universe.signers_needed) >> bit & 1 == 1);
                     let Act::NewView { block, .. } = universe.choices[*choice as usize].act else { continue };
                     if proved && self.signs_new_view(state, view, block) && !found.contains(&(*choice, view, block)) {
                         found.push((*choice, view, block));
@@ -231,7 +231,7 @@ impl<'a> Search<'a> {
         }
         match choice.when {
             When::Always => true,
-            When::Certified(bit) => tally.by(universe.claims_needed) >> bit & 1 == 1,
+            When::Certified(bit) => tally.by(universe.signers_needed) >> bit & 1 == 1,
             When::Signed(member, bit) => {
                 let replica = universe.correct().iter().position(|correct| *correct == member);
                 replica.is_some_and(|replica| self.local(state, replica).signed >> bit & 1 == 1)
@@ -239,7 +239,7 @@ impl<'a> Search<'a> {
             When::Claims => false,
             When::Losses => (0..CORRECT).filter(|replica| self.local(state, *replica).lost).count() < universe.config.losses,
             When::Wanted(_) | When::Wished(_) => true,
-            When::AnyCertified(bits) => tally.by(universe.claims_needed) & bits != 0,
+            When::AnyCertified(bits) => tally.by(universe.signers_needed) & bits != 0,
         }
     }
 
@@ -294,7 +294,7 @@ impl<'a> Search<'a> {
             }
         }
         let tally = self.tally(state);
-        let certified = tally.by(POTENTIAL);
+        let certified = tally.by(universe.potential());
         for (bit, against) in &self.conflicts {
             if certified >> bit & 1 == 1 && certified & against != 0 {
                 return Some(format!("{} and {}", self.statement(*bit), self.statement((certified & against).trailing_zeros())));

@@ -42,6 +42,8 @@ pub struct Config {
     pub stable: bool,
     /// Only these blocks, by name, are proposed; all if there are none.
     pub blocks: Vec<String>,
+    /// Whose signatures count as the traitor's: more than f, 1, and everything that is checked can be broken.
+    pub faulty: usize,
     /// States are one only if their replicas have said the same, each of them: for broken replicas, who may say more in a view that they have left.
     pub exact: bool,
 }
@@ -61,6 +63,7 @@ impl Default for Config {
             losses: 0,
             stable: false,
             blocks: Vec::new(),
+            faulty: 1,
             exact: false,
         }
     }
@@ -163,6 +166,8 @@ pub struct Universe {
     pub choices: Vec<Choice>,
     /// By view and the sorted claims of correct replicas: choices of new views, and the block whose certificate must exist in a view for that.
     pub new_views: BTreeMap<(usize, Vec<u8>), Vec<Offer>>,
+    /// How many signatures of correct replicas a certificate takes, beside those of the faulty ones.
+    pub signers_needed: usize,
     /// How many claims of correct replicas a new view takes, beside the traitor's.
     pub claims_needed: usize,
     verifier: Verifier,
@@ -231,6 +236,7 @@ impl Universe {
         let mut universe = Self {
             verifier: Verifier::new(cluster.clone()),
             keys: (0..N).map(replica_key).collect(),
+            signers_needed: cluster.quorum() as usize - config.faulty,
             claims_needed: cluster.quorum() as usize - 1,
             config,
             cluster,
@@ -276,6 +282,11 @@ impl Universe {
     /// The traitor leads all views: its correct replicas are as good as each other.
     pub fn is_symmetric(&self) -> bool {
         !self.config.votes && (0..self.view_count()).all(|view| self.primary(view) == self.config.traitor)
+    }
+
+    /// So many correct signatures are as good as a certificate.
+    pub fn potential(&self) -> usize {
+        POTENTIAL + 1 - self.config.faulty
     }
 
     /// Who has said what matters: a log that is lost does not take back what was said.
