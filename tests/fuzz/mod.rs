@@ -7,7 +7,7 @@ pub mod choices;
 pub mod client;
 pub mod cluster;
 pub mod decode;
-#[path = "../../tests/support/heap.rs"]
+#[path = "../support/heap.rs"]
 pub mod heap;
 pub mod lone;
 pub mod recover;
@@ -16,9 +16,9 @@ pub mod step;
 pub mod twins;
 pub mod verify;
 
-#[path = "../../tests/samples/mod.rs"]
+#[path = "../samples/mod.rs"]
 mod samples;
-#[path = "../../tests/support/mod.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
 /// What a target is called, and what it does with bytes.
