@@ -6,6 +6,7 @@ mod raft;
 #[path = "../../support/ring.rs"]
 #[allow(dead_code, reason = "the library's own benches use more of it")]
 mod ring;
+mod simplex;
 #[path = "../../support/mod.rs"]
 #[allow(dead_code, reason = "the library's own benches use more of it")]
 mod support;
@@ -17,9 +18,10 @@ use work::{BATCH, Content, Work};
 type Run = fn(Work) -> Duration;
 
 /// The peers; the first is the one that the others are compared with.
-const PEERS: [(&str, Run); 5] = [
+const PEERS: [(&str, Run); 6] = [
     ("logothete", |work| ours::run(work, false)),
     ("logothete, lone", |work| ours::run(work, true)),
+    ("simplex", simplex::run),
     ("malachite", malachite::run),
     ("raft", |work| raft::run(work, 16)),
     ("raft, lone", |work| raft::run(work, 1)),
