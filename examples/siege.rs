@@ -117,7 +117,8 @@ impl Siege {
         // Short timeouts: most runs pass through many views.
         let timeout = Duration::from_millis(pick(&mut dice, &[40, 100, 300]));
         let retention = dice.between(0, cluster.log_window());
-        let tuning = Tuning { backoff_max: 4, retention, ..Tuning::from_timeout(timeout) };
+        let status_interval = timeout / pick(&mut dice, &[8, 4, 2]);
+        let tuning = Tuning { backoff_max: 4, retention, status_interval, ..Tuning::from_timeout(timeout) };
         let mut net = if self.picture.is_some() { Net::taped(cluster, seed, tuning) } else { Net::tuned(cluster, seed, tuning) };
         net.retry = timeout * pick(&mut dice, &[1, 3]);
         net.glance = pick(&mut dice, &[1, 4, 32]);

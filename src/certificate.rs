@@ -4,6 +4,7 @@ use crate::cluster::REPLICAS_MAX;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Claim, Rank, Statement, VoteKind};
 use crate::wire::Bounded;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ pub(crate) struct Certificate {
     pub(crate) view: View,
     pub(crate) sequence_number: SequenceNumber,
     pub(crate) digest: Digest,
-    pub(crate) signatures: Bounded<(ReplicaId, RawSignature), REPLICAS_MAX>,
+    /// Shared: a certificate is kept in several places, and written to the log.
+    pub(crate) signatures: Arc<Bounded<(ReplicaId, RawSignature), REPLICAS_MAX>>,
 }
 
 impl Certificate {

@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -101,8 +101,14 @@ fn head(bytes: &[u8; 32]) -> u64 {
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).try_for_each(|half| f.write_char(digit(half)))
+    let digit = |half: u8| b"0123456789abcdef".get(usize::from(half)).copied().unwrap_or_default();
+    // In one piece: files are named so.
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    let digits = digits.get(..bytes.len().saturating_mul(2)).unwrap_or_default();
+    f.write_str(core::str::from_utf8(digits).unwrap_or_default())
 }
 
 macro_rules! name32 {

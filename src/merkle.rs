@@ -6,7 +6,6 @@
 
 use crate::hash::{Domain, Hasher, hash};
 use crate::ids::Digest;
-use alloc::vec;
 use alloc::vec::Vec;
 
 fn node(left: &Digest, right: &Digest) -> Digest {
@@ -23,7 +22,8 @@ fn sealed(count: u64, top: &Digest) -> Digest {
 
 /// The root over all leaves of a batch, and for each leaf the siblings on its way up, lowest first.
 pub(crate) fn root_and_paths(leaves: &[Digest]) -> (Digest, Vec<Vec<Digest>>) {
-    let mut paths = vec![Vec::new(); leaves.len()];
+    let height = leaves.len().next_power_of_two().trailing_zeros() as usize;
+    let mut paths: Vec<_> = leaves.iter().map(|_| Vec::with_capacity(height)).collect();
     let top = climb(leaves, &mut paths);
     (sealed(leaves.len() as u64, &top), paths)
 }

@@ -147,36 +147,43 @@ pub(crate) fn as_they_arrive<'de, T: Deserialize<'de>, D: Deserializer<'de>>(des
 }
 
 /// Lays out what is signed, by hand and in fixed width: a signature must outlive an encoding. (SPEC 3.1)
-pub(crate) struct Payload(Vec<u8>);
+pub(crate) struct Payload {
+    bytes: [u8; PAYLOAD_MAX],
+    length: usize,
+}
+
+/// The longest is a Status's.
+const PAYLOAD_MAX: usize = 174;
 
 /// Starts each signed payload.
 const PAYLOAD_TAG: &[u8; 16] = b"logothete/1\0\0\0\0\0";
 
 impl Payload {
     pub(crate) fn new(kind: u8, group: &crate::ids::Digest) -> Self {
-        let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(PAYLOAD_TAG);
-        bytes.push(kind);
-        bytes.extend_from_slice(group.as_bytes());
-        Self(bytes)
+        Self { bytes: [0; PAYLOAD_MAX], length: 0 }.bytes(PAYLOAD_TAG).u8(kind).bytes32(group.as_bytes())
     }
-    pub(crate) fn u8(mut self, number: u8) -> Self {
-        self.0.push(number);
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        let end = self.length.saturating_add(bytes.len());
+        let place = self.bytes.get_mut(self.length..end);
+        // What is signed is never less than was to be.
+        assert!(place.is_some(), "a payload longer than {PAYLOAD_MAX} bytes");
+        place.into_iter().for_each(|place| place.copy_from_slice(bytes));
+        self.length = end;
         self
     }
-    pub(crate) fn u32(mut self, number: u32) -> Self {
-        self.0.extend_from_slice(&number.to_le_bytes());
-        self
+    pub(crate) fn u8(self, number: u8) -> Self {
+        self.bytes(&[number])
     }
-    pub(crate) fn u64(mut self, number: u64) -> Self {
-        self.0.extend_from_slice(&number.to_le_bytes());
-        self
+    pub(crate) fn u32(self, number: u32) -> Self {
+        self.bytes(&number.to_le_bytes())
     }
-    pub(crate) fn bytes32(mut self, bytes: &[u8; 32]) -> Self {
-        self.0.extend_from_slice(bytes);
-        self
+    pub(crate) fn u64(self, number: u64) -> Self {
+        self.bytes(&number.to_le_bytes())
+    }
+    pub(crate) fn bytes32(self, bytes: &[u8; 32]) -> Self {
+        self.bytes(bytes)
     }
     pub(crate) fn finish(self) -> Bytes {
-        Bytes::from(self.0)
+        Bytes::from(self.bytes.get(..self.length).unwrap_or_default())
     }
 }

@@ -53,12 +53,14 @@ pub struct Ring {
     pub cluster: Arc<Cluster>,
     pub forge: Forge,
     pub members: Vec<Member>,
-    verifier: Verifier,
+    pub verifier: Verifier,
     pub now: Time,
     numbers: Vec<u64>,
     pub messages: u64,
     pub message_bytes: u64,
     pub signs: u64,
+    /// What was verified together, if it is kept.
+    pub loads: Option<Vec<Vec<Unverified>>>,
 }
 
 impl Ring {
@@ -73,6 +75,7 @@ impl Ring {
             messages: 0,
             message_bytes: 0,
             signs: 0,
+            loads: None,
             cluster: cluster.clone(),
         };
         for index in 0..cluster.size() as usize {
@@ -134,6 +137,7 @@ impl Ring {
         while !waiting.is_empty() {
             let triage = member.replica.screen().triage(waiting);
             waiting = if triage.needed.is_empty() { Vec::new() } else { triage.spare };
+            self.loads.iter_mut().for_each(|loads| loads.push(triage.needed.clone()));
             for verdict in self.verifier.verify_all(triage.needed) {
                 member.verified += 1;
                 member.replica.step(self.now, Input::Message(verdict.expect("valid")), &mut member.outbox);

@@ -17,7 +17,7 @@ struct Shown {
     root: Digest,
     index: u32,
     count: u32,
-    path: Bounded<Digest, 32>,
+    path: Arc<Bounded<Digest, 32>>,
 }
 
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Tally {
             sequence_number: shown.sequence_number,
             index: shown.index,
             count: shown.count,
-            path: shown.path.clone(),
+            path: Bounded::clone(&shown.path),
             signatures: Bounded(signatures),
         })
     }

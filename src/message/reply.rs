@@ -6,6 +6,7 @@ use crate::hash::{Domain, Hasher};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::merkle;
 use crate::wire::{Bounded, Payload};
+use alloc::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// A result, its path in its batch's tree, and the replica's signature on Executed(n, root).
@@ -22,7 +23,7 @@ pub(crate) struct Reply {
     /// The leaf's place among `count` leaves, and the siblings on its way up.
     pub(crate) index: u32,
     pub(crate) count: u32,
-    pub(crate) path: Bounded<Digest, 32>,
+    pub(crate) path: Arc<Bounded<Digest, 32>>,
     pub(crate) signature: RawSignature,
     /// Computed from all of the above.
     #[serde(skip)]

@@ -144,6 +144,9 @@ impl ChainStore {
 
     /// Is the chain that ends at `root` held down to the decided log? Goes on where an earlier look ended.
     pub(super) fn gap(&mut self, root: Position) -> Gap {
+        if self.whole.contains(&root) {
+            return Gap::Whole;
+        }
         let mut at = self.gaps.get(&root).copied().unwrap_or(root);
         let gap = loop {
             if self.whole.contains(&at) {
@@ -279,16 +282,14 @@ impl ChainStore {
         self.gaps.retain(|root, _| root.number > decided);
     }
 
+    /// Is nothing held above the decided end but the chain that ends at `root`?
+    pub(super) fn is_one_chain(&mut self, root: Position) -> bool {
+        root.number.get().checked_sub(self.decided().get()) == Some(self.open.len() as u64) && self.gap(root) == Gap::Whole
+    }
+
     /// Drops the blocks above the decided end that lie off the chains of all `roots`.
     /// Where a root's chain has a gap, everything stays: unknown is kept. (C2) A root that can never be decided keeps nothing.
     pub(super) fn prune(&mut self, roots: &[Position], decided_end: Position) {
-        // The common case: nothing is held but one chain.
-        let height = |root: &Position| root.number.get().saturating_sub(decided_end.number.get());
-        if let Some(root) = roots.first().copied().filter(|root| height(root) == self.open.len() as u64) {
-            if self.gap(root) == Gap::Whole {
-                return;
-            }
-        }
         let mut keep = BTreeSet::new();
         for root in roots {
             match self.gap(*root) {

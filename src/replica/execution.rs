@@ -123,11 +123,10 @@ impl Replica {
 
     fn executed(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
         let number = decision.sequence_number();
-        for entry in decision.session_entries(&results) {
-            self.sessions.table.record(entry);
-        }
+        let entries = decision.session_entries(&results);
+        entries.iter().for_each(|entry| self.sessions.table.record(*entry));
         self.execution.executed = number;
-        self.answer_clients(decision, index, results);
+        self.answer_clients(decision, index, results, &entries);
         if self.execution.barrier == Some(number) {
             self.execution.barrier = None;
             self.order_checkpoint(number, decision.digest());

@@ -245,12 +245,16 @@ impl Replica {
     }
 
     // P3
-    fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
+    fn wants_commit(&self, certificate: &Certificate) -> bool {
         let number = certificate.sequence_number;
         // A decided position needs no vote of ours: its commit certificate is what we answer with (T2). Votes are counted above it.
         let is_open = number >= self.vote_bounds().0;
-        let is_wanted = certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number);
-        if is_wanted && self.promises.is_normal() && self.may_vote() {
+        certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number)
+    }
+
+    // P3
+    fn may_commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
+        if self.wants_commit(certificate) && self.promises.is_normal() && self.may_vote() {
             let write = self.promises.promise_commit(certificate)?;
             self.outputs.push(Output::Write(write));
         }
@@ -322,7 +326,8 @@ impl Replica {
             return Ok(());
         }
         // What could not be committed when its certificate came, for want of a disk or a right to vote, may be committed now.
-        if let Some(certified) = self.ordering.certified.clone() {
+        let certified = self.ordering.certified.as_ref().filter(|certified| self.wants_commit(certified)).cloned();
+        if let Some(certified) = certified {
             self.may_commit(&certified)?;
         }
         self.prepare_base()?;
@@ -560,8 +565,11 @@ impl Replica {
     /// Drops blocks that no chain of this view needs, once it has a certificate.
     fn prune(&mut self) {
         if self.promises.high().rank.view == self.promises.view() {
-            let roots = self.live_roots();
-            self.chain.prune(&roots, self.decided_end());
+            // The common case: nothing is held but one chain.
+            if !self.chain.is_one_chain(self.ordering.head) {
+                let roots = self.live_roots();
+                self.chain.prune(&roots, self.decided_end());
+            }
         }
     }
 

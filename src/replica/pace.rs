@@ -15,6 +15,8 @@ const ROUNDS: usize = 16;
 pub(super) struct Pace {
     /// From accepting a position to a quorum's votes on it: how quickly the others answer.
     rounds: VecDeque<Duration>,
+    /// The longest of them.
+    slowest: Duration,
     /// Since when the pipeline has had room without a break.
     room_since: Option<Time>,
     /// When to look next.
@@ -31,6 +33,7 @@ impl Pace {
         if self.rounds.len() > ROUNDS {
             self.rounds.pop_front();
         }
+        self.slowest = self.rounds.iter().max().copied().unwrap_or_default();
     }
 
     pub(super) fn decided(&mut self, checkpoint_interval: u64) {
@@ -50,8 +53,10 @@ impl Pace {
 impl Replica {
     /// How long a primary with room may leave a request that it knows; none while nothing is known of the others' pace.
     fn allowed_wait(&self) -> Option<Duration> {
-        let slowest = self.pace.rounds.iter().max().filter(|_| self.pace.rounds.len() == ROUNDS)?;
-        let allowed = slowest.saturating_mul(self.tuning.pace_factor).max(self.tuning.request_timeout / 8);
+        if self.pace.rounds.len() < ROUNDS {
+            return None;
+        }
+        let allowed = self.pace.slowest.saturating_mul(self.tuning.pace_factor).max(self.tuning.request_timeout / 8);
         let allowed = allowed.saturating_mul(1_u32.checked_shl(self.pace.doubled).unwrap_or(u32::MAX));
         // Beyond T there is T1 itself.
         (self.tuning.pace_factor > 0 && allowed < self.timeout()).then_some(allowed)

@@ -2,16 +2,17 @@
 
 use super::Replica;
 use super::reply_cache::{ReplyCache, cost};
+use super::sessions::SessionEntry;
 use super::usage::Use;
 use crate::cluster::Cluster;
-use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, RawSignature, RequestNumber, SequenceNumber};
 use crate::merkle;
-use crate::message::{Answered, Message, Reply, executed_leaf};
+use crate::message::{Answered, Message, Reply, Request, executed_leaf};
 use crate::outbox::{Content, Decision, Recipients, ToSign};
 use crate::wire::Bounded;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Replies that wait for their records. (D1)
@@ -95,12 +96,12 @@ impl Replies {
 impl Replica {
     // S2
     /// Replies to a batch that was executed; they wait until all records below `index` are durable.
-    pub(super) fn answer_clients(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>) {
+    pub(super) fn answer_clients(&mut self, decision: &Decision, index: u64, results: Vec<Bytes>, entries: &[SessionEntry]) {
         // C4: a state that nobody shares has no answers.
         if self.checkpoints.diverged.is_some() || decision.sequence_number() <= self.replies.unsigned_to {
             return;
         }
-        let replies = self.replies_to(decision, results);
+        let replies = self.replies_to(decision, results, entries);
         replies.iter().for_each(|reply| self.replies.cache.remember(reply));
         if !replies.is_empty() {
             self.replies.ready.insert(decision.sequence_number(), replies, index);
@@ -108,12 +109,11 @@ impl Replica {
         self.release_replies();
     }
 
-    fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>) -> Vec<Reply> {
-        let mut leaves = Vec::with_capacity(results.len());
-        for (request, result) in decision.requests().zip(&results) {
-            let result = hash(Domain::Result, result);
-            leaves.push(executed_leaf(&request.client, request.number, &request.operation_digest, &result));
-        }
+    fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>, entries: &[SessionEntry]) -> Vec<Reply> {
+        let leaf = |(request, entry): (&Request, &SessionEntry)| {
+            executed_leaf(&request.client, request.number, &request.operation_digest, &entry.result_digest)
+        };
+        let leaves: Vec<_> = decision.requests().zip(entries).map(leaf).collect();
         let (root, paths) = merkle::root_and_paths(&leaves);
         let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
         decision
@@ -131,7 +131,7 @@ impl Replica {
                 result,
                 index,
                 count,
-                path: Bounded(path),
+                path: Arc::new(Bounded(path)),
                 signature: RawSignature::ZERO,
                 root,
             })

@@ -97,7 +97,8 @@ impl Replica {
         // What is decided but not held is fetched from anyone: not the primary's fault either.
         let stable = self.stable().number;
         let settled = self.ordering.target.as_ref().map_or(stable, |target| target.sequence_number.max(stable));
-        let position = self.ordering.accepted_at.range(settled.next()..).map(|(_, since)| *since).min();
+        // Positions are accepted one after the other: the lowest has waited longest.
+        let position = self.ordering.accepted_at.range(settled.next()..).next().map(|(_, since)| *since);
         request.into_iter().chain(position).min()
     }
 

@@ -20,10 +20,11 @@ impl Ballots {
     fn get(&self, replica: ReplicaId) -> Option<&(Digest, RawSignature)> {
         self.place(replica).ok().and_then(|place| self.0.get(place)).map(|(_, ballot)| ballot)
     }
-    fn insert(&mut self, replica: ReplicaId, ballot: (Digest, RawSignature)) {
+    fn insert(&mut self, replica: ReplicaId, ballot: (Digest, RawSignature), quorum: usize) {
         if let Err(place) = self.place(replica) {
             if self.0.len() == self.0.capacity() {
-                self.0.reserve_exact(1 + self.0.len() / 4);
+                // What is voted for once is mostly voted for by a few more.
+                self.0.reserve_exact(if self.0.is_empty() { quorum.min(4) } else { 1 + self.0.len() / 4 });
             }
             self.0.insert(place, (replica, ballot));
         }
@@ -124,22 +125,22 @@ impl Votes {
         match ballots.get(vote.replica) {
             Some((digest, _)) if *digest == vote.digest => return Counted::Duplicate,
             Some((digest, signature)) => return Counted::Contradiction(*digest, *signature),
-            None => ballots.insert(vote.replica, (vote.digest, vote.signature)),
+            None => ballots.insert(vote.replica, (vote.digest, vote.signature), quorum),
         }
         self.proposals += u64::from(kind == VoteKind::Prepare && vote.replica == self.primary);
         if slot.certified(kind) == Some(vote.digest) {
             return Counted::Added(None);
         }
-        let signatures: Vec<_> = slot.ballots(kind).of(&vote.digest).take(quorum).collect();
-        if signatures.len() < quorum {
+        if slot.count(kind, &vote.digest) < quorum {
             return Counted::Added(None);
         }
+        let signatures = slot.ballots(kind).of(&vote.digest).take(quorum).collect();
         Counted::Added(Some(Certificate {
             kind,
             view,
             sequence_number: vote.sequence_number,
             digest: vote.digest,
-            signatures: Bounded(signatures),
+            signatures: Arc::new(Bounded(signatures)),
         }))
     }
 

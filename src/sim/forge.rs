@@ -179,7 +179,7 @@ impl Forge {
             view,
             sequence_number: position.0,
             digest: position.1,
-            signatures: Bounded(signatures),
+            signatures: Arc::new(Bounded(signatures)),
         })
     }
 
@@ -313,7 +313,7 @@ impl Forge {
             result: Bytes::from(*result),
             index: u32::try_from(index).unwrap_or(u32::MAX),
             count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
-            path: Bounded(paths.swap_remove(index)),
+            path: Arc::new(Bounded(paths.swap_remove(index))),
             signature: RawSignature::ZERO,
             root,
         };
