@@ -64,6 +64,7 @@
 //! - The client's side: [`Client`] is the machine, [`Outcome`] what it learns of a request, [`ExecutionReceipt`] what it can show to others.
 //! - To watch: [`Event`], [`Status`] with [`Usage`], [`Disposition`], [`Counters`]. [`Evidence`] proves that a replica signed two statements that contradict each other;
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
+//! - To log: the feature `tracing` tells events, refusals and failures to the crate of that name.
 //! - To look back: the feature `tape` writes down what a replica is told, plays it again, and draws it.
 //! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
 //! - Without the standard library: `default-features = false`. What is left needs `alloc` and a target with atomics of pointer width. Only `Frames`, `tape` and `sim` go with the
@@ -140,6 +141,8 @@ pub mod sim;
 #[cfg(feature = "tape")]
 pub mod tape;
 mod time;
+#[cfg(feature = "tracing")]
+mod trace;
 mod tuning;
 mod verify;
 mod volatile;

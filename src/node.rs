@@ -83,6 +83,7 @@ type Core = crate::tape::Recorder;
 /// A replica with its log, its service and its signer, for hosts with one thread.
 pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     cluster: Arc<Cluster>,
+    id: ReplicaId,
     verifier: Verifier,
     replica: Core,
     wal: W,
@@ -118,7 +119,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     ) -> Result<Self, NodeError<W::Error>> {
         let inbox = Inbox::new(&tuning);
         let recover = |app, records, out: &mut Outbox| Core::recover(cluster.clone(), id, tuning, start, app, records, out);
-        Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover)
+        told(id, Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover))
     }
 
     /// As [`open`](Self::open), with a [tape](crate::tape) of what the replica is told.
@@ -139,7 +140,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     ) -> Result<Self, NodeError<W::Error>> {
         let inbox = Inbox::new(&tuning);
         let recover = |app, records, out: &mut Outbox| Core::taped(cluster.clone(), id, tuning, start, app, records, out, tape);
-        Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover)
+        told(id, Self::open_with(cluster.clone(), id, inbox, wal, application, signer, recover))
     }
 
     fn open_with(
@@ -165,6 +166,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         Ok(Self {
             verifier: Verifier::new(cluster.clone()),
             cluster,
+            id,
             replica,
             wal,
             application,
@@ -193,6 +195,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             }
             Err(error) => {
                 self.counters.malformed += 1;
+                #[cfg(feature = "tracing")]
+                crate::trace::malformed(self.id, link, &error);
                 Err(error)
             }
         }
@@ -204,6 +208,10 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     /// # Errors
     /// [`NodeError`] says whether to call again ([`NodeError::Sign`]) or to stop.
     pub fn run(&mut self, now: Time) -> Result<Vec<Envelope>, NodeError<W::Error>> {
+        told(self.id, self.advance(now))
+    }
+
+    fn advance(&mut self, now: Time) -> Result<Vec<Envelope>, NodeError<W::Error>> {
         if self.stopped {
             return Err(NodeError::Stopped);
         }
@@ -284,6 +292,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                     #[cfg(feature = "tape")]
                     copy.iter().for_each(|bytes| self.replica.refused(now, bytes, &error));
                     self.counters.refused += 1;
+                    #[cfg(feature = "tracing")]
+                    crate::trace::refused(self.id, link, &error);
                     self.inbox.refused(link, now);
                     if self.refusals.len() < REFUSALS_MAX {
                         self.refusals.push((link, error));
@@ -296,6 +306,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     /// Beyond their bound the oldest events go; but none for a refused request, of which any client can cause any number.
     fn keep_events(&mut self) {
         for event in self.outbox.events() {
+            #[cfg(feature = "tracing")]
+            event.trace(self.id);
             if self.events.len() >= EVENTS_MAX {
                 self.counters.events_lost += 1;
                 if matches!(event, Event::Refused { .. }) {
@@ -377,6 +389,16 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     pub fn wal(&self) -> &W {
         &self.wal
     }
+}
+
+/// Says what failed to `tracing`, where that is built in.
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+fn told<T, E>(replica: ReplicaId, result: Result<T, NodeError<E>>) -> Result<T, NodeError<E>> {
+    #[cfg(feature = "tracing")]
+    if let Err(error) = &result {
+        crate::trace::failed(replica, error);
+    }
+    result
 }
 
 /// Carries out one command, and gives the answer for the replica.
