@@ -25,6 +25,8 @@ pub struct FileWal {
     /// Appended, not yet handed to the file: all records of one sync go down in one write.
     pending: Vec<u8>,
     pending_first: u64,
+    segment_bytes: u64,
+    is_synced: bool,
 }
 
 impl FileWal {
@@ -40,14 +42,36 @@ impl FileWal {
             segments.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u64>().ok()));
         }
         segments.sort_unstable();
-        let mut wal =
-            Self { folder: folder.to_owned(), segments: segments.into(), last: None, tail: None, pending: Vec::new(), pending_first: 0 };
+        let mut wal = Self {
+            folder: folder.to_owned(),
+            segments: segments.into(),
+            last: None,
+            tail: None,
+            pending: Vec::new(),
+            pending_first: 0,
+            segment_bytes: SEGMENT_BYTES,
+            is_synced: true,
+        };
         if let Some(first) = wal.segments.back() {
             let file = OpenOptions::new().append(true).open(wal.path(*first))?;
             let length = file.metadata()?.len();
             wal.last = Some((file, length));
         }
         Ok(wal)
+    }
+
+    /// With segments of another length.
+    #[allow(dead_code, reason = "for the example kv, which has this log too")]
+    pub fn segments_of(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// Never synced, and so no log: to measure what the disk costs.
+    #[allow(dead_code, reason = "for the example kv, which has this log too")]
+    pub fn unsynced(mut self) -> Self {
+        self.is_synced = false;
+        self
     }
 
     fn path(&self, first: u64) -> PathBuf {
@@ -79,7 +103,7 @@ impl FileWal {
 
     /// What was appended goes into a new segment if the last one is long enough.
     fn make_room(&mut self) -> io::Result<&mut (File, u64)> {
-        if self.last.as_ref().is_none_or(|(_, length)| *length >= SEGMENT_BYTES) {
+        if self.last.as_ref().is_none_or(|(_, length)| *length >= self.segment_bytes) {
             let file = OpenOptions::new().append(true).create_new(true).open(self.path(self.pending_first))?;
             // The file's name must be as durable as what is written under it.
             File::open(&self.folder)?.sync_all()?;
@@ -136,11 +160,15 @@ impl Wal for FileWal {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let pending = std::mem::take(&mut self.pending);
+        let (is_synced, mut pending) = (self.is_synced, std::mem::take(&mut self.pending));
         let (file, length) = self.make_room()?;
         file.write_all(&pending)?;
-        file.sync_data()?;
+        if is_synced {
+            file.sync_data()?;
+        }
         *length += pending.len() as u64;
+        pending.clear();
+        self.pending = pending;
         Ok(())
     }
 

@@ -90,10 +90,10 @@ pub enum Switch {
 #[derive(Args, Clone)]
 pub struct Bench {
     /// Clients, each with a key and a connection to each node.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 16)]
     pub clients: usize,
     /// Requests that each client has under way at most.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 64)]
     pub in_flight: usize,
     /// An open loop: so many requests per second, whatever the answers do; several, with commas, one after the other. Without it, a closed loop:
     /// each client sends as soon as it is answered.
@@ -114,7 +114,7 @@ pub struct Bench {
     #[arg(long, default_value = "on")]
     pub fsync: Switch,
     /// Positions that are proposed above the last certified one. Fewer make larger batches.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = crate::setup::PIPELINE)]
     pub pipeline: u64,
     #[arg(long, default_value_t = 128)]
     pub checkpoint_interval: u64,

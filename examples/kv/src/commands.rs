@@ -6,6 +6,7 @@ use crate::config::{Membership, read_key, state_path};
 use crate::desk::{LAST_REQUEST, Report, STALE_READ, STATUS};
 use crate::door::Quotas;
 use crate::error::{Result, fault};
+use crate::host::FLUSH_AFTER;
 use crate::operation::{Answer, Operation};
 use crate::pending::Pending;
 use crate::remote::{Done, Remote};
@@ -211,7 +212,7 @@ fn resume(member: &Member) -> Result<()> {
 pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience: Duration) -> Result<u64> {
     let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
     let mut said = None;
-    // A node tells what is durable, and that may be a moment behind what it has executed: it counts when it is the same twice.
+    // A node tells what its database has, and that may be a moment behind what it has executed: it counts when it is the same twice.
     loop {
         let mut remote = Remote::connect(membership.clone(), key.clone(), Pending::in_memory())?;
         let replies = remote.ask(None, vec![LAST_REQUEST], patience).await?;
@@ -225,7 +226,7 @@ pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience
         if said.replace(last) == Some(last) {
             return Ok(last);
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(2 * FLUSH_AFTER).await;
     }
 }
 

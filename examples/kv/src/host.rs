@@ -11,19 +11,19 @@ use crate::store::{Log, Store};
 use logothete::tape::Recorder;
 use logothete::{
     AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, ReplicaId, Signature, Signer,
-    SigningKey, Status, Time, Unverified, Verifier, Wal, Why, persist,
+    SigningKey, Status, Time, Unverified, Verifier, Why, persist,
 };
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What was executed becomes durable with the next record; if none comes, after this.
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// So long the database may be behind what was executed: what is lost with it is executed again from the log.
+pub const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How often the picture for metrics is drawn anew.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// What is verified as one piece of work.
-const PORTION: usize = 32;
+/// What is verified as one piece of work, at least and at most: more at a time costs less for each.
+const PORTION: (usize, usize) = (32, 256);
 /// How often one connection is told that nothing can be ordered.
 const NOTICE_EVERY: Duration = Duration::from_millis(500);
 /// What a client is told to wait for when there is no quorum.
@@ -38,6 +38,7 @@ pub struct Picture {
     pub refused: u64,
     pub screened: u64,
     pub commits: u64,
+    pub syncs: u64,
     pub decided_requests: u64,
     pub view_changes: u64,
     pub evidence: u64,
@@ -64,6 +65,7 @@ pub struct Host {
     pub replica: Recorder,
     pub outbox: Outbox,
     pub store: Store,
+    pub log: Log,
     pub state: State,
     pub mailbox: Arc<Mailbox>,
     pub door: Arc<Door>,
@@ -155,16 +157,17 @@ impl Host {
                 self.latest.screened += waiting.len() as u64;
                 break;
             }
+            let portion_size = triage.needed.len().div_ceil(self.pool.current_num_threads()).clamp(PORTION.0, PORTION.1);
             let mut portions: Vec<Vec<Unverified>> = Vec::new();
             for message in triage.needed {
-                match portions.last_mut().filter(|portion| portion.len() < PORTION) {
+                match portions.last_mut().filter(|portion| portion.len() < portion_size) {
                     Some(portion) => portion.push(message),
                     None => portions.push(vec![message]),
                 }
             }
             let links: Vec<(PeerLink, Option<logothete::ClientId>)> =
                 portions.iter().flatten().map(|message| (message.link(), message.client())).collect();
-            let verdicts: Vec<_> = if portions.len() == 1 {
+            let verdicts: Vec<_> = if portions.len() == 1 || self.pool.current_num_threads() == 1 {
                 portions.into_iter().map(|portion| verifier.verify_all(portion)).collect()
             } else {
                 self.pool.install(|| portions.into_par_iter().map(|portion| verifier.verify_all(portion)).collect())
@@ -192,10 +195,9 @@ impl Host {
     }
 
     fn serve_outbox(&mut self) -> Result<()> {
-        let mut log = Log(self.store.clone());
         loop {
-            // Records first: one commit for all, and for what was executed since the last one.
-            let released = persist(&mut log, self.outbox.writes())?;
+            // Records first: one sync for all.
+            let released = persist(&mut self.log, self.outbox.writes())?;
             if !released.is_empty() {
                 let (envelopes, receipt) = released.sign(&self.key).map_err(|error| fault(error.to_string()))?;
                 self.send(envelopes);
@@ -270,6 +272,7 @@ impl Host {
         self.latest.status = Some(self.replica.status());
         self.latest.reached = self.reached();
         self.latest.commits = self.store.commits();
+        self.latest.syncs = self.log.syncs();
         *self.picture.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.latest.clone();
     }
 }
@@ -316,12 +319,4 @@ pub fn check_key(membership: &Membership, key: &SigningKey) -> Result<ReplicaId>
     let public = key.verifying_key();
     public.verify_strict(probe, &signature).map_err(|_| fault("the key file is damaged"))?;
     membership.node(&public).ok_or_else(|| fault("this key is no node's in the cluster file; is it a client's, or another cluster's?"))
-}
-
-/// All records of the log.
-///
-/// # Errors
-/// The database's own.
-pub fn read_log(store: &Store) -> Result<Vec<(u64, Bytes)>> {
-    Log(store.clone()).read().collect()
 }

@@ -24,6 +24,11 @@ pub mod state;
 pub mod store;
 mod tape;
 
+// The log of the other example.
+#[allow(dead_code, reason = "the other example uses more of it")]
+#[path = "../../generals/wal.rs"]
+mod wal;
+
 // The liars of the other example, in other company.
 #[cfg(feature = "traitor")]
 #[allow(dead_code, reason = "the other example uses more of it")]

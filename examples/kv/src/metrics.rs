@@ -31,6 +31,7 @@ fn text(picture: &Picture, door: &Door) -> String {
     set("messages_verified", "Messages that were verified", picture.verified);
     set("messages_refused", "Messages that failed verification", picture.refused);
     set("messages_screened", "Messages that were not needed", picture.screened);
+    set("syncs", "Times that records were made durable", picture.syncs);
     set("commits", "Durable commits of the database", picture.commits);
     set("requests_executed", "Requests in decided batches", picture.decided_requests);
     set("views_entered", "Views entered since the start", picture.view_changes);

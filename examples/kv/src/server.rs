@@ -3,16 +3,16 @@
 use crate::config::{Membership, random, read_key};
 use crate::desk::Desk;
 use crate::door::{Door, Quotas};
-use crate::error::{Result, fault};
+use crate::error::{Fault, Result, fault};
 use crate::handshake::Role;
-use crate::host::{self, Honest, Host, Picture, Tongue, check_key, read_log};
+use crate::host::{self, Honest, Host, Picture, Tongue, check_key};
 use crate::link::{Call, Queue};
 use crate::mailbox::Mailbox;
 use crate::state::{State, make_tables};
-use crate::store::{NEW, Opening, Store, open_database};
+use crate::store::{Log, NEW, Opening, Store, open_database};
 use crate::tape;
 use logothete::tape::Recorder;
-use logothete::{Application, Cluster, Outbox, ReplicaId, SigningKey, Start, Tuning};
+use logothete::{Application, Cluster, Outbox, RecoverError, ReplicaId, SigningKey, Start, Tuning, Wal};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -79,27 +79,32 @@ fn recover(
     options: &Options,
     cluster: &Arc<Cluster>,
     id: ReplicaId,
-    store: &Store,
+    log: &mut Log,
     state: &mut State,
     outbox: &mut Outbox,
 ) -> Result<Recorder> {
-    let is_new = store.meta(NEW)?.is_some();
-    let start = match (is_new, options.rejoin) {
+    let mut tuning = Tuning { retention: options.retention, ..Tuning::from_timeout(options.request_timeout) };
+    tuning.rejoin_interval = options.request_timeout * 8;
+    let records = log.read().collect::<Result<Vec<_>>>()?;
+    let mut as_it_is = |start| {
+        let app = state.state().map_err(|error| fault(error.to_string()))?;
+        let (cluster, records, tuning) = (cluster.clone(), records.clone(), tuning.clone());
+        Ok::<_, Fault>(match &options.tape {
+            Some(folder) => Recorder::taped(cluster, id, tuning, start, app, records, outbox, tape::open(folder, id)?),
+            None => Recorder::recover(cluster, id, tuning, start, app, records, outbox),
+        })
+    };
+    let start = match (log.is_new(), options.rejoin) {
         (_, true) => Start::Rejoining { nonce: random()? },
         (true, false) => Start::New,
         (false, false) => Start::Recovering,
     };
-    // In one transaction with the first record: from then on it is never new again.
-    store.set_meta(NEW, None)?;
-    let mut tuning = Tuning { retention: options.retention, ..Tuning::from_timeout(options.request_timeout) };
-    tuning.rejoin_interval = options.request_timeout * 8;
-    let app = state.state().map_err(|error| fault(error.to_string()))?;
-    let (cluster, log) = (cluster.clone(), read_log(store)?);
-    let replica = match &options.tape {
-        Some(folder) => Recorder::taped(cluster, id, tuning, start, app, log, outbox, tape::open(folder, id)?),
-        None => Recorder::recover(cluster, id, tuning, start, app, log, outbox),
-    };
-    replica.map_err(|error| fault(error.to_string()))
+    match as_it_is(start)? {
+        // Killed behind its first record, before the folder said so: nothing was sent yet.
+        Err(RecoverError::NotEmpty { .. }) if matches!(start, Start::New) => as_it_is(Start::Recovering)?,
+        recovered => recovered,
+    }
+    .map_err(|error| fault(error.to_string()))
 }
 
 /// Runs a node until it is told to end (SIGINT, SIGTERM) or can't go on.
@@ -162,7 +167,8 @@ pub fn serve(options: Options) -> Result<()> {
             let store = Store::new(database);
             let mut state = State::open(store.clone(), membership.cluster.clone())?;
             let mut outbox = Outbox::new();
-            let replica = recover(&options, &membership.cluster, id, &store, &mut state, &mut outbox)?;
+            let mut log = Log::open(&options.data, store.clone(), options.fsync)?;
+            let replica = recover(&options, &membership.cluster, id, &mut log, &mut state, &mut outbox)?;
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(options.verify_threads).build().map_err(|error| fault(error.to_string()))?;
             let tongue = tongue(&options, &membership, id, &tongue_key)?;
@@ -173,6 +179,7 @@ pub fn serve(options: Options) -> Result<()> {
                 replica,
                 outbox,
                 store,
+                log,
                 state,
                 mailbox,
                 door,

@@ -6,6 +6,9 @@ use crate::pending::Pending;
 use crate::server::make_data;
 use std::path::Path;
 
+/// Few, so that requests that come close together go into one batch: each costs less then.
+pub const PIPELINE: u64 = 4;
+
 pub struct Plan<'a> {
     pub folder: &'a Path,
     pub nodes: u32,
@@ -42,7 +45,7 @@ pub fn init(plan: &Plan<'_>) -> Result<()> {
     let file = ClusterFile {
         checkpoint_interval,
         log_window: checkpoint_interval * 4,
-        pipeline: 16.min(checkpoint_interval * 4),
+        pipeline: PIPELINE.min(checkpoint_interval * 4),
         nodes: node_entries,
         clients: client_entries,
     };

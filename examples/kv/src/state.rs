@@ -9,18 +9,26 @@ use logothete::{
     SessionEntry, SessionTable,
 };
 use redb::{Database, ReadableTable, Table, WriteTransaction};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The tables that an operation reads and writes.
 struct Pairs<'a> {
     pairs: Table<'a, &'static [u8], &'static [u8]>,
     members: Table<'a, &'static [u8], ()>,
+    /// Buckets that these operations change: written down once for all of them.
+    changed: BTreeSet<u16>,
     dirty: Table<'a, u16, ()>,
 }
 
 impl<'a> Pairs<'a> {
     fn open(transaction: &'a WriteTransaction) -> Result<Self> {
-        Ok(Self { pairs: transaction.open_table(PAIRS)?, members: transaction.open_table(MEMBERS)?, dirty: transaction.open_table(DIRTY)? })
+        Ok(Self {
+            pairs: transaction.open_table(PAIRS)?,
+            members: transaction.open_table(MEMBERS)?,
+            changed: BTreeSet::new(),
+            dirty: transaction.open_table(DIRTY)?,
+        })
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
@@ -28,7 +36,7 @@ impl<'a> Pairs<'a> {
         if self.pairs.insert(key, value)?.is_none() {
             self.members.insert(&snapshot::member(bucket, key)[..], ())?;
         }
-        self.dirty.insert(bucket, ())?;
+        self.changed.insert(bucket);
         Ok(())
     }
 
@@ -37,9 +45,16 @@ impl<'a> Pairs<'a> {
         let was_there = self.pairs.remove(key)?.is_some();
         if was_there {
             self.members.remove(&snapshot::member(bucket, key)[..])?;
-            self.dirty.insert(bucket, ())?;
+            self.changed.insert(bucket);
         }
         Ok(was_there)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        for bucket in &self.changed {
+            self.dirty.insert(bucket, ())?;
+        }
+        Ok(())
     }
 }
 
@@ -102,10 +117,10 @@ fn execute(tables: &mut Pairs<'_>, bytes: &[u8], result_bytes_max: usize) -> Res
     })
 }
 
-fn result_name(client: &ClientId, number: u64) -> [u8; 40] {
-    let mut name = [0; 40];
+fn result_name(client: &ClientId, number: u64, window: u64) -> [u8; 36] {
+    let mut name = [0; 36];
     name[..32].copy_from_slice(client.as_bytes());
-    name[32..].copy_from_slice(&number.to_be_bytes());
+    name[32..].copy_from_slice(&u32::try_from(number % window).unwrap_or(u32::MAX).to_be_bytes());
     name
 }
 
@@ -159,7 +174,6 @@ pub fn last_request(database: &Database, client: &ClientId) -> Result<u64> {
 /// # Errors
 /// The database's own.
 pub fn make_tables(transaction: &WriteTransaction) -> Result<()> {
-    transaction.open_table(crate::store::LOG)?;
     transaction.open_table(crate::store::CUTS)?;
     for table in [PAIRS, PARTS, RESULTS] {
         transaction.open_table(table)?;
@@ -200,31 +214,36 @@ impl State {
         self.cluster.limits().batch_bytes_max as usize
     }
 
+    fn window(&self) -> u64 {
+        u64::from(self.cluster.limits().client_window)
+    }
+
     fn record_sessions(&self, transaction: &WriteTransaction, entries: &[SessionEntry]) -> Result<()> {
-        let window = u64::from(self.cluster.limits().client_window);
         let (mut sessions, mut results) = (transaction.open_table(SESSIONS)?, transaction.open_table(RESULTS)?);
+        let mut last = BTreeMap::new();
         for entry in entries {
-            let number = entry.number.get();
-            sessions.insert(&entry.client.as_bytes()[..], number)?;
-            results.insert(&result_name(&entry.client, number)[..], &entry.result_digest.as_bytes()[..])?;
-            if let Some(old) = number.checked_sub(window) {
-                results.remove(&result_name(&entry.client, old)[..])?;
-            }
+            let name = result_name(&entry.client, entry.number.get(), self.window());
+            results.insert(&name[..], &entry.result_digest.as_bytes()[..])?;
+            last.insert(entry.client, entry.number.get());
+        }
+        for (client, number) in last {
+            sessions.insert(&client.as_bytes()[..], number)?;
         }
         Ok(())
     }
 
     fn session_table(&self, transaction: &WriteTransaction) -> Result<SessionTable> {
         let mut table = SessionTable::new(&self.cluster);
-        for entry in transaction.open_table(RESULTS)?.iter()? {
-            let (name, digest) = entry?;
+        let results = transaction.open_table(RESULTS)?;
+        for entry in transaction.open_table(SESSIONS)?.iter()? {
+            let (client, last) = entry?;
             let damaged = || fault("the session table in the database is damaged");
-            let (client, number) = name.value().split_first_chunk::<32>().ok_or_else(damaged)?;
-            table.record(SessionEntry {
-                client: ClientId::new(*client),
-                number: RequestNumber::new(u64::from_be_bytes(number.try_into().map_err(|_| damaged())?)),
-                result_digest: Digest::new(digest.value().try_into().map_err(|_| damaged())?),
-            });
+            let (client, last) = (ClientId::new(client.value().try_into().map_err(|_| damaged())?), last.value());
+            for number in last.saturating_sub(self.window()) + 1..=last {
+                let digest = results.get(&result_name(&client, number, self.window())[..])?.ok_or_else(damaged)?;
+                let result_digest = Digest::new(digest.value().try_into().map_err(|_| damaged())?);
+                table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest });
+            }
         }
         Ok(table)
     }
@@ -324,7 +343,7 @@ impl State {
             snapshot::install(&transaction, &service)?;
             transaction.open_table(SESSIONS)?.retain(|_, _| false)?;
             transaction.open_table(RESULTS)?.retain(|_, _| false)?;
-            install_sessions(&transaction, &sessions)?;
+            install_sessions(&transaction, &sessions, self.window())?;
         }
         self.executed_now(manifest.sequence_number(), manifest.log_digest())?;
         // Snapshots above it were of a state that is given up.
@@ -337,7 +356,7 @@ impl State {
 }
 
 /// The table's bytes have a documented form: key ‖ last ‖ count ‖ digests, oldest first.
-fn install_sessions(transaction: &WriteTransaction, mut bytes: &[u8]) -> Result<()> {
+fn install_sessions(transaction: &WriteTransaction, mut bytes: &[u8], window: u64) -> Result<()> {
     let (mut sessions, mut results) = (transaction.open_table(SESSIONS)?, transaction.open_table(RESULTS)?);
     while let Some((client, rest)) = bytes.split_first_chunk::<32>() {
         let cut_off = || fault("a session table is cut off");
@@ -348,7 +367,7 @@ fn install_sessions(transaction: &WriteTransaction, mut bytes: &[u8]) -> Result<
         sessions.insert(&client.as_bytes()[..], last)?;
         for number in (last + 1).saturating_sub(count)..=last {
             let (digest, after) = rest.split_first_chunk::<32>().ok_or_else(cut_off)?;
-            results.insert(&result_name(&client, number)[..], &digest[..])?;
+            results.insert(&result_name(&client, number, window)[..], &digest[..])?;
             rest = after;
         }
         bytes = rest;
@@ -378,7 +397,7 @@ impl Application for State {
             for request in decision.requests() {
                 results.push(execute(&mut tables, request.operation(), room)?.encode());
             }
-            drop(tables);
+            tables.finish()?;
             self.record_sessions(&transaction, &decision.session_entries(&results))?;
             Ok(results)
         };
@@ -387,7 +406,6 @@ impl Application for State {
         Ok(results)
     }
 
-    /// Durable with the commit that the vote on it waits for.
     fn take_checkpoint(&mut self, order: &CheckpointOrder) -> Result<Manifest, AppError> {
         let (manifest, parts) = {
             let transaction = self.store.transaction().map_err(boxed)?;
@@ -398,6 +416,7 @@ impl Application for State {
             self.put_part(part).map_err(boxed)?;
         }
         self.keep_manifest(&manifest).map_err(boxed)?;
+        self.store.commit().map_err(boxed)?;
         Ok(manifest)
     }
 

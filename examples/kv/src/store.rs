@@ -1,9 +1,10 @@
-//! One database file holds everything that a node must not lose: its log, the state, the session table, the snapshots.
+//! What a node must not lose: its log, in files that are only appended to, and its state, session table and snapshots, in one database file.
 //!
-//! All of it is written in one open transaction, which `Wal::sync` commits: a batch of votes, and what was executed meanwhile,
-//! costs one durable commit. What is not committed yet is lost by a crash as a whole, so log and state never disagree.
+//! A group of votes costs one write to the log and one sync. State is written in one open transaction, which is committed a few times a second: a crash
+//! loses it back to the last commit as a whole, and the replica executes again from the log what came after.
 
 use crate::error::{Fault, Result, fault};
+use crate::wal::FileWal;
 use logothete::{Bytes, Wal};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
@@ -15,7 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
 pub const PAIRS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pairs");
 /// Bucket (2 bytes, big-endian) ‖ key: which keys are in which bucket.
 pub const MEMBERS: TableDefinition<&[u8], ()> = TableDefinition::new("members");
@@ -29,7 +29,7 @@ pub const PARTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("parts");
 pub const MANIFESTS: TableDefinition<u64, &[u8]> = TableDefinition::new("manifests");
 /// Client (32 bytes): the number of its last executed request.
 pub const SESSIONS: TableDefinition<&[u8], u64> = TableDefinition::new("sessions");
-/// Client ‖ number (8 bytes, big-endian): the digest of a result.
+/// Client ‖ number modulo the client window (4 bytes, big-endian): the digest of a result, in the place of the one that leaves the window.
 pub const RESULTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("results");
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
@@ -196,44 +196,67 @@ impl Store {
     }
 }
 
-/// The replica's log in the database.
-pub struct Log(pub Store);
+/// Bytes of a log file before the next is begun.
+const SEGMENT_BYTES: u64 = 32 << 20;
+
+/// The replica's log, which knows of the state beside it.
+pub struct Log {
+    wal: FileWal,
+    store: Store,
+    /// The data folder says so still.
+    is_new: bool,
+    syncs: u64,
+}
+
+impl Log {
+    /// The log in a data folder.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(folder: &Path, store: Store, fsync: bool) -> Result<Self> {
+        let wal = FileWal::open(&folder.join("log")).map_err(log_fault)?.segments_of(SEGMENT_BYTES);
+        let is_new = store.meta(NEW)?.is_some();
+        Ok(Self { wal: if fsync { wal } else { wal.unsynced() }, store, is_new, syncs: 0 })
+    }
+
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub fn syncs(&self) -> u64 {
+        self.syncs
+    }
+}
+
+fn log_fault(error: io::Error) -> Fault {
+    fault(format!("the log: {error}"))
+}
 
 impl Wal for Log {
     type Error = Fault;
 
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes)>> {
-        let records = || -> Result<Vec<(u64, Bytes)>> {
-            let transaction = self.0.transaction()?;
-            let table = transaction.open_table(LOG)?;
-            let mut records = Vec::new();
-            for entry in table.iter()? {
-                let (index, record) = entry?;
-                records.push((index.value(), Bytes::from(record.value())));
-            }
-            Ok(records)
-        };
-        let (records, error) = match records() {
-            Ok(records) => (records, None),
-            Err(error) => (Vec::new(), Some(Err(error))),
-        };
-        records.into_iter().map(Ok).chain(error)
+        self.wal.read().map(|record| record.map_err(log_fault))
     }
 
     fn append(&mut self, index: u64, record: &[u8]) -> Result<()> {
-        self.0.transaction()?.open_table(LOG)?.insert(index, record)?;
-        self.0.touch();
-        Ok(())
+        self.wal.append(index, record).map_err(log_fault)
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.0.commit()
+        self.wal.sync().map_err(log_fault)?;
+        self.syncs += 1;
+        // Before anything is said: a node that has spoken is never new again, whatever becomes of its log. (SPEC D2)
+        if std::mem::take(&mut self.is_new) {
+            self.store.set_meta(NEW, None)?;
+            self.store.commit()?;
+        }
+        Ok(())
     }
 
     fn truncate_before(&mut self, index: u64) -> Result<()> {
-        // Goes with the next commit: until then the log is merely longer than it need be.
-        self.0.transaction()?.open_table(LOG)?.retain_in(..index, |_, _| false)?;
-        self.0.touch();
-        Ok(())
+        // What goes need not be executed again.
+        self.store.commit()?;
+        self.wal.truncate_before(index).map_err(log_fault)
     }
 }

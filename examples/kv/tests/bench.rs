@@ -36,7 +36,7 @@ fn check(step: &Value, value_bytes: f64) {
     assert!(cpu > 0.0 && cpu < 60.0, "{cpu}");
     assert!((number(&step["answered_per_server_cpu_second"]) - answered / cpu).abs() < 0.01);
     assert!(number(&step["requests_per_batch"]) >= 1.0);
-    assert!(number(&step["commits_per_node"]) > 0.0);
+    assert!(number(&step["syncs_per_node"]) > 0.0);
     let latency = &step["latency_us"];
     let order = ["min", "p50", "p90", "p99", "p999", "max"].map(|name| number(&latency[name]));
     assert!(order[0] > 0.0 && order.is_sorted(), "{latency}");

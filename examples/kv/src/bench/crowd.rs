@@ -25,6 +25,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long after a step its last answers are waited for.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Long, since under full load answers are late, and what is sent again is more load; shorter than the nodes' own patience.
+const RETRANSMIT_TIMEOUT: Duration = Duration::from_millis(1500);
+
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Load {
@@ -90,7 +93,8 @@ impl Crowd {
         let (mut customers, mut tasks) = (Vec::new(), Vec::new());
         for (index, (key, first)) in keys.enumerate() {
             let id = membership.client(&key.verifying_key()).ok_or_else(|| fault("this key is no client's in the cluster file"))?;
-            let tuning = ClientTuning { first_number: RequestNumber::new(first), ..ClientTuning::default() };
+            let tuning =
+                ClientTuning { first_number: RequestNumber::new(first), retransmit_timeout: RETRANSMIT_TIMEOUT, ..ClientTuning::default() };
             let client = Client::new(cluster.clone(), id, tuning).map_err(|error| fault(error.to_string()))?;
             let mut routes = Vec::new();
             for (replica, address) in &membership.addresses {

@@ -121,7 +121,7 @@ fn step(load: Load, measured: &mut Measured) -> Step {
     let counted = begin
         .count
         .zip(end.count)
-        .map(|(begin, end)| (end.requests - begin.requests, end.decided - begin.decided, end.commits - begin.commits));
+        .map(|(begin, end)| (end.requests - begin.requests, end.decided - begin.decided, end.syncs - begin.syncs));
     Step {
         offered_per_second: match load {
             Load::Closed => None,
@@ -136,7 +136,7 @@ fn step(load: Load, measured: &mut Measured) -> Step {
         answered_per_server_cpu_second: cpu.map(|cpu| answered / cpu),
         bench_cpu_seconds: (end.own_cpu.saturating_sub(begin.own_cpu)).as_secs_f64(),
         requests_per_batch: counted.map(|(requests, decided, _)| requests as f64 / decided.max(1) as f64),
-        commits_per_node: counted.map(|(.., commits)| commits),
+        syncs_per_node: counted.map(|(.., syncs)| syncs),
         latency_us: Latency::of(&measured.latencies),
     }
 }

@@ -30,7 +30,7 @@ pub struct Sample {
 pub struct Count {
     pub requests: u64,
     pub decided: u64,
-    pub commits: u64,
+    pub syncs: u64,
 }
 
 pub struct Nodes {
@@ -87,7 +87,7 @@ fn count(address: SocketAddr) -> std::io::Result<Count> {
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         values.next().unwrap_or_default()
     };
-    Ok(Count { requests: of("logothete_requests_executed "), decided: of("logothete_decided "), commits: of("logothete_commits ") })
+    Ok(Count { requests: of("logothete_requests_executed "), decided: of("logothete_decided "), syncs: of("logothete_syncs ") })
 }
 
 fn new_folder(parent: &Path) -> Result<PathBuf> {

@@ -35,7 +35,7 @@ pub struct Step {
     pub answered_per_server_cpu_second: Option<f64>,
     pub bench_cpu_seconds: f64,
     pub requests_per_batch: Option<f64>,
-    pub commits_per_node: Option<u64>,
+    pub syncs_per_node: Option<u64>,
     pub latency_us: Latency,
 }
 
@@ -71,7 +71,7 @@ impl Latency {
     }
 }
 
-pub const HEAD: &str = "offered/s  answered/s  p50 ms    p90 ms    p99 ms    p99.9 ms  max ms    requests/batch  commits/s  servers' CPU  requests/CPU-s  unanswered";
+pub const HEAD: &str = "offered/s  answered/s  p50 ms    p90 ms    p99 ms    p99.9 ms  max ms    requests/batch  syncs/s  servers' CPU  requests/CPU-s  unanswered";
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +89,7 @@ impl fmt::Display for Step {
             millis(latency.p999),
             millis(latency.max),
             or_dash(self.requests_per_batch, 1),
-            or_dash(self.commits_per_node.map(|commits| commits as f64 / self.seconds), 0),
+            or_dash(self.syncs_per_node.map(|syncs| syncs as f64 / self.seconds), 0),
             or_dash(self.server_cpu_seconds.map(|cpu| cpu / self.seconds), 2),
             or_dash(self.answered_per_server_cpu_second, 0),
             self.unanswered,
