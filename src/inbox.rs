@@ -149,6 +149,7 @@ impl Inbox {
     }
 
     /// The messages whose turn it is: of each connection some, those of doubted ones last. What is left waits for the next turn, unless its connection is doubted.
+    /// Where `now` stands still, nothing that is limited is let through again.
     pub fn take(&mut self, now: Time) -> Vec<Unverified> {
         let (mut trusted, mut doubted) = (Vec::new(), Vec::new());
         for link in self.links.values_mut() {
@@ -191,6 +192,29 @@ impl Inbox {
         }
         trusted.append(&mut doubted);
         trusted
+    }
+
+    /// Is little of this connection taken?
+    pub fn is_doubted(&self, link: PeerLink, now: Time) -> bool {
+        self.links.get(&link).is_some_and(|link| link.is_doubted(now))
+    }
+
+    /// Is a message still to be verified that was taken before its connection was doubted? As much is as would be taken from now on.
+    pub fn lets_through(&mut self, unverified: &Unverified, now: Time) -> bool {
+        let Some(link) = self.links.get_mut(&unverified.link()).filter(|link| link.is_doubted(now)) else { return true };
+        let bytes = link.doubted_bytes.saturating_add(unverified.size());
+        let is_little = bytes <= self.doubted_bytes_max;
+        if is_little {
+            link.doubted_bytes = bytes;
+        } else {
+            self.overflow.limited += 1;
+        }
+        is_little
+    }
+
+    /// Statuses are due so often, and what was limited is let through again.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// A message of this connection was bad: no correct peer sends such a thing, nor passes it on. For a while little of it is taken, and that last.

@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -68,8 +68,9 @@ pub struct Counters {
     pub events_lost: u64,
 }
 
-/// What is verified at once, and one message more: a signature takes some hundreds of bytes while it is checked.
-const PORTION_BYTES: usize = 1024 * 1024;
+/// What is verified at once, and one message more: a signature takes some hundreds of bytes while it is checked, and so much a connection costs before
+/// it is doubted.
+const PORTION_BYTES: usize = 128 * 1024;
 
 /// Refusals, and events, kept for a host that never asks for them.
 const REFUSALS_MAX: usize = 1024;
@@ -94,6 +95,8 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     /// What a failing signer gave back.
     released: Vec<Released>,
     unsigned: Vec<Outgoing>,
+    /// When it is tried again.
+    sign_again: Option<Time>,
     /// What was signed in a run that then failed.
     envelopes: Vec<Envelope>,
     events: VecDeque<Event>,
@@ -175,6 +178,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             outbox,
             released: Vec::new(),
             unsigned: Vec::new(),
+            sign_again: None,
             envelopes: Vec::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -263,20 +267,28 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 self.counters.screened += waiting.len() as u64;
                 waiting.clear();
             }
-            let mut needed = triage.needed.into_iter().peekable();
-            while needed.peek().is_some() {
+            let mut needed = VecDeque::from(triage.needed);
+            while !needed.is_empty() {
                 let mut bytes = 0_usize;
                 let portion = core::iter::from_fn(|| {
-                    let next = needed.next_if(|_| bytes < PORTION_BYTES)?;
+                    let next = if bytes < PORTION_BYTES { needed.pop_front() } else { None }?;
                     bytes = bytes.saturating_add(next.size());
                     Some(next)
                 });
-                self.verify_and_step(now, portion.collect());
+                let caught = self.verify_and_step(now, portion.collect());
+                if !caught.is_empty() {
+                    let mut stays =
+                        |unverified: &Unverified| !caught.contains(&unverified.link()) || self.inbox.lets_through(unverified, now);
+                    needed.retain(&mut stays);
+                    waiting.retain(&mut stays);
+                }
             }
         }
     }
 
-    fn verify_and_step(&mut self, now: Time, portion: Vec<Unverified>) {
+    /// Gives the connections that were trusted until now, and caught.
+    fn verify_and_step(&mut self, now: Time, portion: Vec<Unverified>) -> BTreeSet<PeerLink> {
+        let mut caught = BTreeSet::new();
         let links: Vec<_> = portion.iter().map(Unverified::link).collect();
         #[cfg(feature = "tape")]
         let mut copies = self.replica.copies(&portion).into_iter();
@@ -294,6 +306,9 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                     self.counters.refused += 1;
                     #[cfg(feature = "tracing")]
                     crate::trace::refused(self.id, link, &error);
+                    if !self.inbox.is_doubted(link, now) {
+                        caught.insert(link);
+                    }
                     self.inbox.refused(link, now);
                     if self.refusals.len() < REFUSALS_MAX {
                         self.refusals.push((link, error));
@@ -301,6 +316,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 }
             }
         }
+        caught
     }
 
     /// Beyond their bound the oldest events go; but none for a refused request, of which any client can cause any number.
@@ -340,6 +356,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 Err(error) => {
                     self.released.push(*error.returned);
                     self.released.extend(released);
+                    self.sign_again = Some(now.after(self.inbox.interval()));
                     return Err(NodeError::Sign(error.reason));
                 }
             }
@@ -351,15 +368,21 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                 Err(error) => {
                     self.unsigned.push(*error.returned);
                     self.unsigned.extend(unsigned);
+                    self.sign_again = Some(now.after(self.inbox.interval()));
                     return Err(NodeError::Sign(error.reason));
                 }
             }
         }
+        self.sign_again = None;
         Ok(())
     }
 
-    /// When [`run`](Self::run) wants to be called again if nothing is received before.
+    /// When [`run`](Self::run) wants to be called again if nothing is received before. While the signer fails that is a `status_interval` after the last
+    /// try.
     pub fn deadline(&self) -> Option<Time> {
+        if self.sign_again.is_some() {
+            return self.sign_again;
+        }
         // What waits in the inbox for its turn is due at once.
         if self.inbox.is_empty() { self.replica.deadline() } else { Some(Time::default()) }
     }

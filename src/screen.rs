@@ -26,6 +26,9 @@ pub enum Screened {
     /// Of a later view or far above the window; it is told again when its time has come.
     #[error("far ahead")]
     FarAhead,
+    /// Its client has as much waiting here as it may, and this is not its next request. (T1)
+    #[error("no room")]
+    NoRoom,
     /// In this replica's own name.
     #[error("own")]
     Own,

@@ -41,7 +41,8 @@ pub struct Tuning {
     /// How many bytes of messages may wait to be verified in an [`Inbox`](crate::Inbox), in equal parts for all connections of which some wait. Default 64 MiB.
     pub inbox_bytes_max: u64,
     /// How many statuses, fetches, certificates, view changes and proofs of one connection an [`Inbox`](crate::Inbox) lets through in a `status_interval`; what
-    /// comes beyond is dropped, and told again by a correct peer. Default 256.
+    /// comes beyond is dropped, and told again by a correct peer. Default 256. While it fetches a state, this replica asks one peer for a quarter of it
+    /// in an interval: its peers should let as much through as it does.
     pub link_repairs_max: u32,
     /// How many bytes of messages an [`Inbox`](crate::Inbox) lets through in a `status_interval` of a connection that was caught with a bad signature in the
     /// last 32 of them. Default 16 KiB.

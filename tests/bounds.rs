@@ -321,23 +321,20 @@ fn i18_an_inbox_counts_what_tiny_messages_take() {
 
 #[test]
 fn i18_events_that_nobody_asks_for_are_bounded_and_refusals_cost_no_other() {
-    let cluster = Arc::new(cluster());
+    let cluster = Arc::new(builder(4, 12).build().expect("a valid cluster"));
     let forge = Forge::new(cluster.clone());
-    let mut node = node(&cluster);
+    let mut node = lone(&cluster, Tuning { pool_bytes_max: 5000, ..Tuning::from_timeout(T) });
     let lie = |digest: u8| forge.vote((ReplicaId::new(3), &replica_key(3)), Kind::Prepare, view(0), (at(1), Digest::new([digest; 32])));
     for bytes in [lie(1), lie(2)] {
         node.receive(PeerLink(3), &bytes).expect("decodes");
     }
     node.run(Time(1)).expect("runs");
-    let mut time = 1;
-    for _ in 0..100 {
-        for number in 2..=64 {
-            let request = forge.request(&client_key(0), RequestNumber::new(number), &[7; LARGE]);
-            node.receive(PeerLink(9), &forge.request_message(&request)).expect("decodes");
-        }
-        time += 1;
-        node.run(Time(time)).expect("runs");
+    // All in one turn: later on there is no room for them, and they are not even looked at.
+    for (client, number) in (0..12).flat_map(|client| (2..=512).map(move |number| (client, number))) {
+        let request = forge.request(&client_key(client), RequestNumber::new(number), &[7; 1000]);
+        node.receive(PeerLink(9 + client as u64), &forge.request_message(&request)).expect("decodes");
     }
+    node.run(Time(2)).expect("runs");
     let events = node.events();
     assert_eq!(events.len(), 4096);
     assert!(node.counters().events_lost > 1000, "{:?}", node.counters());

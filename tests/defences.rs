@@ -141,6 +141,22 @@ fn spec_3_7_of_a_connection_that_lied_little_is_verified_and_that_last() {
 }
 
 #[test]
+fn spec_3_7_a_connection_that_was_trusted_costs_one_portion_before_it_is_doubted() {
+    let mut stage = Stage::new();
+    let key: SigningKey = client_key(0);
+    let lie = stage.lie(3, 1).len() as u64;
+    let cost = stage.verified_of(|stage| {
+        for version in 0..3000_u32 {
+            let digest = Digest::new(std::array::from_fn(|place| version.to_le_bytes()[place % 4]));
+            let lie = stage.forge.vote((replica(3), &key), Kind::Prepare, view(0), (at(1), digest));
+            stage.receive(3, &lie);
+        }
+    });
+    assert!(cost * lie <= 128 * 1024 + 2 * 4096, "{cost} messages of {lie} bytes: an eighth of what it may send at a turn");
+    assert_eq!(stage.node.counters().refused, cost);
+}
+
+#[test]
 fn spec_3_7_a_doubted_connection_is_heard_a_little_and_trusted_again_when_it_behaves() {
     let mut stage = Stage::new();
     let lie = stage.lie(3, 1);
@@ -219,6 +235,30 @@ fn spec_3_6_a_request_too_far_ahead_is_not_verified() {
         }
     });
     assert_eq!(cost, 0);
+}
+
+#[test]
+fn spec_3_6_a_request_that_there_is_no_room_for_is_not_verified_whenever_it_comes() {
+    let cluster = Arc::new(builder(4, CLIENTS).build().expect("a valid cluster"));
+    let node = lone(&cluster, Tuning { pool_bytes_max: 1, inbox_bytes_max: 1024 * 1024, ..tuning() });
+    let mut stage = Stage { forge: Forge::new(cluster.clone()), node, cluster, now: Time(1_000_000) };
+    let flood = |stage: &mut Stage| {
+        for number in 2..=400 {
+            let bytes = stage.request(0, number, &[7; 1000]);
+            stage.receive(9, &bytes);
+        }
+    };
+    let first = stage.verified_of(flood);
+    let waiting = stage.node.status().pool_requests as u64;
+    assert!(first > waiting && (50..70).contains(&waiting), "a quota of one operation: {waiting} of {first}");
+    assert_eq!(stage.verified_of(flood), 0);
+    // Its next one is always welcome.
+    let next = |stage: &mut Stage| {
+        let bytes = stage.request(0, 1, &[7; 1000]);
+        stage.receive(9, &bytes);
+    };
+    assert_eq!(stage.verified_of(next), 1);
+    assert_eq!(stage.node.status().pool_requests as u64, waiting);
 }
 
 #[test]

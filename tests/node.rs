@@ -3,13 +3,15 @@
 mod support;
 
 use logothete::sim::forge::{Forge, Kept};
-use logothete::{Bytes, ClientInput, Node, NodeError, RecoverError, ReplicaId, Snapshots, Start, Tuning};
+use logothete::{
+    Bytes, ClientInput, Node, NodeError, PeerLink, RecoverError, ReplicaId, RequestNumber, SequenceNumber, Snapshots, Start, Tuning, View,
+};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use support::disk::Disk;
 use support::world::{DiskLog, Ledger, Pen, Trouble, World};
-use support::{builder, replica_key};
+use support::{builder, client_key, replica_key};
 
 #[test]
 fn s2_receipts_convince_a_third_party_with_the_clusters_keys_alone() {
@@ -83,6 +85,36 @@ fn d1_a_failing_signer_loses_nothing() {
     world.pass(Duration::from_millis(300));
     assert_eq!(world.completions.len(), 1);
     assert!(world.running().all(|node| node.status().view.get() == 0), "without a view change");
+}
+
+#[test]
+fn d1_while_its_signer_fails_a_node_is_not_due_in_the_past() {
+    let mut world = World::new(4);
+    world.settle();
+    world.pens[1].set(true);
+    let client = Forge::new(world.cluster.clone());
+    let proposal = client.pre_prepare(&replica_key(0), View::default(), &{
+        let request = client.request(&client_key(0), RequestNumber::new(1), b"order");
+        client.block(SequenceNumber::new(1), client.genesis(), vec![request])
+    });
+    world.pass(Duration::from_secs(1));
+    let now = world.now;
+    let node = world.nodes[1].as_mut().expect("runs");
+    for mail in [true, false] {
+        if mail {
+            node.receive(PeerLink(0), &proposal).expect("decodes");
+        }
+        // Its Prepare waits for the signer, and mail behind it.
+        assert!(matches!(node.run(now), Err(NodeError::Sign(_))));
+        node.receive(PeerLink(0), &proposal).expect("decodes");
+        assert!(node.deadline() > Some(now), "or the host runs it without end: {:?}", node.deadline());
+    }
+    let again = node.deadline().expect("it is tried again");
+    assert!(again.since(now) <= Tuning::default().status_interval);
+    world.pens[1].set(false);
+    let node = world.nodes[1].as_mut().expect("runs");
+    assert!(!node.run(again).expect("signs").is_empty());
+    assert!(node.deadline() > Some(again));
 }
 
 #[test]

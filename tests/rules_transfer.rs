@@ -98,6 +98,38 @@ fn c3_within_a_window_the_chain_is_fetched_and_beyond_it_the_state() {
 }
 
 #[test]
+fn c3_small_parts_are_asked_for_as_fast_as_inboxes_let_questions_through() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    let tuning = Tuning { link_repairs_max: 16, ..Tuning::from_timeout(T) };
+    let interval = tuning.status_interval;
+    let mut solo = Solo::with(cluster, 1, tuning);
+    let parts: Vec<[u8; 1]> = (0..40).map(|part| [part]).collect();
+    let digests: Vec<Digest> = parts.iter().map(|part| chunk_digest(part)).collect();
+    let manifest = solo.forge.manifest((at(10), Digest::new([10; 32])), &[], &digests);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    feed_manifest(&mut solo, &manifest);
+    // Whatever is asked for is there at once: of each peer a quarter of what one may ask in an interval, since two of these may fall into one of its own.
+    let (mut asked, mut per_interval) = (1, Vec::new());
+    for _ in 0..4 {
+        for index in 0..40 {
+            let bytes = solo.forge.chunk(&parts[index as usize]);
+            if solo.feed(&bytes) == Disposition::Applied {
+                solo.step(Input::ChunkStored { sequence_number: at(10), index });
+            }
+        }
+        asked += fetches(&mut solo).iter().filter(|words| words.contains("chunk")).count();
+        per_interval.push(asked);
+        asked = 0;
+        let due = solo.replica.deadline().expect("due").since(solo.now);
+        assert!(due <= interval, "{due:?}");
+        solo.pass(interval);
+    }
+    assert_eq!(per_interval, [12, 12, 12, 5], "and the manifest's own question");
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+}
+
+#[test]
 fn c3_the_state_is_fetched_when_nobody_holds_the_batches() {
     let mut solo = solo();
     others_are_at(&mut solo, 4);

@@ -30,7 +30,10 @@ impl Replica {
         if request.number > last.plus(2 * u64::from(self.cluster.limits().client_window)) {
             return Err(Screened::FarAhead);
         }
-        if self.pool.holds(&request.client, request.number) { Err(Screened::Duplicate) } else { Ok(()) }
+        if self.pool.holds(&request.client, request.number) {
+            return Err(Screened::Duplicate);
+        }
+        if self.pool.has_room(request, last, self.cluster.limits(), self.pool_capacity()) { Ok(()) } else { Err(Screened::NoRoom) }
     }
 
     // P5, T2

@@ -64,7 +64,7 @@ impl Replica {
             self.repeat_reply(client, number);
             return Ok(Disposition::Ignored(Why::Stale));
         }
-        let capacity = self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max);
+        let capacity = self.pool_capacity();
         Ok(match self.pool.admit(request, last, self.cluster.limits(), capacity, self.now) {
             super::pool::Admission::Added { dropped } => {
                 dropped.into_iter().for_each(|number| self.event(Event::Refused { client, number }));
@@ -77,6 +77,11 @@ impl Replica {
                 Disposition::Ignored(Why::Busy { retry_after: self.tuning.request_timeout / 2 })
             }
         })
+    }
+
+    /// How many requests can be ordered in time.
+    pub(super) fn pool_capacity(&self) -> usize {
+        self.timers.capacity(self.tuning.request_timeout, self.cluster.limits().batch_requests_max)
     }
 
     /// Upon receiving a proposal: its signature is the primary's vote; its block waits to be accepted.

@@ -89,22 +89,26 @@ impl Pool {
         self.queues.get(client).is_some_and(|queue| queue.pending.contains_key(&number))
     }
 
+    /// One batch of each client is always welcome, within its quota, so that no client can keep another out; and its next request, or
+    /// those that wait behind that would keep it out for ever.
+    pub(super) fn has_room(&self, request: &Request, last: RequestNumber, limits: &Limits, capacity: usize) -> bool {
+        let (waiting, bytes) = self.queues.get(&request.client).map_or((0, 0), |queue| (queue.pending.len(), queue.bytes));
+        let too_many = waiting >= limits.batch_requests_max as usize && self.count >= capacity;
+        let too_much = bytes + cost(request) > self.quota.client;
+        request.number == last.next() || !(too_many || too_much)
+    }
+
     /// Takes a request above `last`, the client's last decided number.
     pub(super) fn admit(&mut self, request: Request, last: RequestNumber, limits: &Limits, capacity: usize, now: Time) -> Admission {
         // Twice the window: its client goes by what f+1 replicas have executed, and this one may be a window behind them.
         if request.number > last.plus(2 * u64::from(limits.client_window)) {
             return Admission::FarAhead;
         }
-        let queue = self.queues.entry(request.client).or_default();
-        if queue.pending.contains_key(&request.number) {
+        if self.holds(&request.client, request.number) {
             return Admission::Duplicate;
         }
-        // One batch of each client is always welcome, within its quota, so that no client can keep another out; and its next request, or
-        // those that wait behind that would keep it out for ever.
         let is_next = request.number == last.next();
-        let too_many = queue.pending.len() >= limits.batch_requests_max as usize && self.count >= capacity;
-        let too_much = queue.bytes + cost(&request) > self.quota.client;
-        if !is_next && (too_many || too_much) {
+        if !self.has_room(&request, last, limits, capacity) {
             return Admission::Busy;
         }
         let client = request.client;

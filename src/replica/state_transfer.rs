@@ -14,9 +14,13 @@ use crate::outbox::{AppCommand, Output, Recipients};
 use crate::time::Time;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Parts asked for and not yet stored, at most.
 const WINDOW: usize = 8;
+/// Of what an inbox lets through of one connection in an interval, questions for parts are one in so many: two intervals of theirs may fall into one of
+/// the inbox's, and there are other things to say. (SPEC 3.7)
+const SHARE: u32 = 4;
 /// Parts that one peer may have asked for and not yet been given, at most.
 const PEER_READS: usize = 8;
 
@@ -63,6 +67,11 @@ pub(super) struct StateTransfer {
     /// How often each peer let a question pass: those that answer are asked first.
     silent: BTreeMap<ReplicaId, u32>,
     turn: u32,
+    /// When the present interval began, and what was asked of each peer in it.
+    since: Time,
+    questions: BTreeMap<ReplicaId, u32>,
+    /// There is something to ask for then, and nobody to ask before.
+    held_back: Option<Time>,
     /// Parts that the service is reading for peers.
     reads: BTreeMap<(SequenceNumber, u32), BTreeSet<ReplicaId>>,
 }
@@ -81,7 +90,15 @@ impl StateTransfer {
     }
     pub(super) fn deadline(&self) -> Option<Time> {
         let running = self.running.as_ref()?;
-        running.asked.values().chain(&running.asked_manifest).map(|asked| asked.until).min()
+        running.asked.values().chain(&running.asked_manifest).map(|asked| asked.until).chain(self.held_back).min()
+    }
+
+    fn begin_interval(&mut self, now: Time, interval: Duration) {
+        self.held_back = None;
+        if now.since(self.since) >= interval {
+            self.since = now;
+            self.questions.clear();
+        }
     }
     pub(super) fn bytes(&self) -> u64 {
         let manifest = self.running.as_ref().and_then(|running| running.manifest.as_ref());
@@ -152,6 +169,7 @@ impl Replica {
     fn ask_for_parts(&mut self) {
         let now = self.now;
         self.give_up_on_the_silent();
+        self.transfer.begin_interval(now, self.tuning.status_interval);
         let Some(running) = &self.transfer.running else { return };
         let number = running.target.sequence_number;
         match running.phase {
@@ -198,19 +216,29 @@ impl Replica {
         }
     }
 
-    /// Puts a question to the peer that has kept it waiting least often, in turn among equals.
+    /// Puts a question to the peer that has kept it waiting least often, in turn among equals; to none while those have been asked enough.
     fn ask(&mut self, now: Time, wanted: Wanted) -> Option<Asked> {
         let n = self.cluster.size();
+        let most = (self.tuning.link_repairs_max / SHARE).max(1);
         self.transfer.turn = self.transfer.turn.wrapping_add(1);
-        let turn = self.transfer.turn;
-        let running = self.transfer.running.as_ref()?;
-        let peer = self.cluster.replicas().filter(|peer| *peer != self.me).min_by_key(|peer| {
+        let transfer = &self.transfer;
+        let running = transfer.running.as_ref()?;
+        let silence = |peer: &ReplicaId| transfer.silent.get(peer).copied().unwrap_or_default();
+        let questions = |peer: &ReplicaId| transfer.questions.get(peer).copied().unwrap_or_default();
+        let others = || self.cluster.replicas().filter(|peer| *peer != self.me);
+        let least = others().map(|peer| silence(&peer)).min()?;
+        let peer = others().filter(|peer| silence(peer) == least && questions(peer) < most).min_by_key(|peer| {
             let busy = running.asked.values().filter(|asked| asked.peer == *peer).count();
-            let silent = self.transfer.silent.get(peer).copied().unwrap_or_default();
-            (silent, busy, (peer.get() + n - turn % n) % n)
-        })?;
+            (busy, (peer.get() + n - transfer.turn % n) % n)
+        });
+        let failures = running.failures;
+        let Some(peer) = peer else {
+            self.transfer.held_back = Some(self.transfer.since.after(self.tuning.status_interval));
+            return None;
+        };
+        *self.transfer.questions.entry(peer).or_default() += 1;
         // Twice as long after each round in which nobody answered: the network may be slow, and not the peers.
-        let patience = self.tuning.fetch_interval.saturating_mul(8 << (running.failures / n.max(1)).min(5));
+        let patience = self.tuning.fetch_interval.saturating_mul(8 << (failures / n.max(1)).min(5));
         self.fetch(peer, wanted);
         Some(Asked { peer, until: now.after(patience) })
     }
