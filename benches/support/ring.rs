@@ -4,9 +4,10 @@ use crate::support::{Scheme, client_key, replica_key};
 use logothete::sim::KeyedHash;
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Input, Outbox, PeerLink, Recipients, Replica, ReplicaId, Request, RequestNumber,
-    Signature, Signer, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
+    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Input, MessageKind, Outbox, PeerLink, Recipients, Replica, ReplicaId, Request,
+    RequestNumber, Signature, Signer, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
 };
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,12 @@ pub struct Ring {
     pub messages: u64,
     pub message_bytes: u64,
     pub signs: u64,
+    /// Hears nothing and says nothing from now on.
+    pub silent: Option<usize>,
+    /// The service takes no checkpoint: the window fills.
+    pub no_checkpoints: bool,
+    /// Of each kind of message: how many envelopes, their bytes, the longest.
+    pub by_kind: BTreeMap<MessageKind, (u64, u64, usize)>,
     /// What was verified together, if it is kept.
     pub loads: Option<Vec<Vec<Unverified>>>,
 }
@@ -75,6 +82,9 @@ impl Ring {
             messages: 0,
             message_bytes: 0,
             signs: 0,
+            silent: None,
+            no_checkpoints: false,
+            by_kind: BTreeMap::new(),
             loads: None,
             cluster: cluster.clone(),
         };
@@ -129,6 +139,9 @@ impl Ring {
 
     fn turn(&mut self, index: usize) -> bool {
         let inbox = std::mem::take(&mut self.members[index].inbox);
+        if self.silent == Some(index) {
+            return false;
+        }
         let mut moved = !inbox.is_empty();
         let limits = self.cluster.limits();
         let mut waiting: Vec<Unverified> =
@@ -176,7 +189,7 @@ impl Ring {
                     Input::Executed { sequence_number: decision.sequence_number(), results }
                 }
                 // The service has no state of its own.
-                AppCommand::TakeCheckpoint(order) => Input::CheckpointTaken(order.manifest([])),
+                AppCommand::TakeCheckpoint(order) if !self.no_checkpoints => Input::CheckpointTaken(order.manifest([])),
                 _ => continue,
             };
             member.replica.step(self.now, answer, &mut member.outbox);
@@ -186,6 +199,7 @@ impl Ring {
             match envelope.to() {
                 Recipients::AllReplicas => {
                     let bytes = envelope.encode();
+                    self.count(envelope.kind(), bytes.len());
                     for other in (0..self.members.len()).filter(|other| *other != index) {
                         self.messages += 1;
                         self.message_bytes += bytes.len() as u64;
@@ -194,6 +208,7 @@ impl Ring {
                 }
                 Recipients::Replica(other) => {
                     let bytes = envelope.encode();
+                    self.count(envelope.kind(), bytes.len());
                     self.messages += 1;
                     self.message_bytes += bytes.len() as u64;
                     self.members[other.get() as usize].inbox.push((index as u64, bytes));
@@ -204,5 +219,12 @@ impl Ring {
                 }
             }
         }
+    }
+
+    fn count(&mut self, kind: MessageKind, length: usize) {
+        let (count, bytes, longest) = self.by_kind.entry(kind).or_default();
+        *count += 1;
+        *bytes += length as u64;
+        *longest = length.max(*longest);
     }
 }
