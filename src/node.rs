@@ -418,8 +418,15 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 fn told<T, E>(replica: ReplicaId, result: Result<T, NodeError<E>>) -> Result<T, NodeError<E>> {
     #[cfg(feature = "tracing")]
-    if let Err(error) = &result {
-        crate::trace::failed(replica, error);
+    match result.as_ref().err() {
+        Some(NodeError::Sign(reason)) => crate::trace::signer_failed(replica, reason),
+        // What its own error says is in what the host gets: it need not be printable.
+        Some(NodeError::Wal(_)) => crate::trace::failed(replica, format_args!("the log failed; this node is silent")),
+        Some(NodeError::App(error)) => crate::trace::failed(replica, format_args!("the application failed; this node is silent: {error}")),
+        Some(NodeError::Recover(error)) => crate::trace::failed(replica, format_args!("does not start: {error}")),
+        Some(NodeError::WrongKey(_)) => crate::trace::failed(replica, format_args!("does not start: its signer has another key")),
+        // It was told when it happened.
+        Some(NodeError::Stopped | NodeError::Halted) | None => {}
     }
     result
 }

@@ -2,9 +2,9 @@
 
 use crate::event::Event;
 use crate::ids::ReplicaId;
-use crate::node::NodeError;
 use crate::verify::{PeerLink, VerifyError};
 use crate::wire::DecodeError;
+use core::fmt;
 
 const TARGET: &str = "logothete";
 
@@ -68,16 +68,10 @@ pub(crate) fn refused(replica: ReplicaId, link: PeerLink, error: &VerifyError) {
     tracing::debug!(target: TARGET, replica = replica.get(), link = link.0, "refused: {error}");
 }
 
-/// What the log's own error says is in what the host gets: it need not be printable.
-pub(crate) fn failed<E>(replica: ReplicaId, error: &NodeError<E>) {
-    let replica = replica.get();
-    match error {
-        NodeError::Sign(reason) => tracing::warn!(target: TARGET, replica, "the signer failed, nothing is lost: {reason}"),
-        NodeError::Wal(_) => tracing::error!(target: TARGET, replica, "the log failed; this node is silent"),
-        NodeError::App(error) => tracing::error!(target: TARGET, replica, "the application failed; this node is silent: {error}"),
-        NodeError::Recover(error) => tracing::error!(target: TARGET, replica, "does not start: {error}"),
-        NodeError::WrongKey(_) => tracing::error!(target: TARGET, replica, "does not start: its signer has another key"),
-        // It was told when it happened.
-        NodeError::Stopped | NodeError::Halted => {}
-    }
+pub(crate) fn signer_failed(replica: ReplicaId, reason: &str) {
+    tracing::warn!(target: TARGET, replica = replica.get(), "the signer failed, nothing is lost: {reason}");
+}
+
+pub(crate) fn failed(replica: ReplicaId, what: fmt::Arguments<'_>) {
+    tracing::error!(target: TARGET, replica = replica.get(), "{what}");
 }

@@ -88,6 +88,17 @@ fn every_rule_is_named_by_code_and_by_a_test() {
 }
 
 #[test]
+fn every_file_of_the_library_is_in_the_map() {
+    let map = read(&path("docs/ARCHITECTURE.md"));
+    for file in files(&path("src"), ".rs") {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let folder = file.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str()).expect("a folder");
+        let listed = map.contains(&format!("`{name}`")) && (folder == "src" || map.contains(&format!("{folder}/")));
+        assert!(listed, "docs/ARCHITECTURE.md has no line for {}", file.display());
+    }
+}
+
+#[test]
 fn every_invariant_is_checked_by_a_test_the_simulator_or_the_model_check() {
     let Spec { invariants, rules, text: whole, .. } = spec();
     assert!(invariants.len() >= 19 && invariants.contains("I1") && invariants.contains("I21"), "{invariants:?}");
