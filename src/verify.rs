@@ -377,7 +377,7 @@ impl Verifier {
 }
 
 /// So many signatures at most are listed before they are judged: what verification takes beside its input is bounded by them.
-const CHECKS_MAX: usize = 512;
+const CHECKS_MAX: usize = 1024;
 
 /// Signatures to be judged together. What is listed from `start` on is of one message.
 #[derive(Default)]
@@ -451,7 +451,7 @@ fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: 
         content = content.bytes(key.as_ref()).bytes(&check.signature.0).u64(check.payload.len() as u64).bytes(&check.payload);
         batch.queue((key, ed25519_zebra::Signature::from_bytes(&check.signature.0), &check.payload[..]));
     }
-    batch.verify(Factors { seed: content.finish(), count: 0 }).is_ok()
+    batch.verify(Factors { seed: content.finish(), count: 0, rest: None }).is_ok()
 }
 
 /// The factors of a batch, derived from all of its content: who chooses signatures has thereby chosen the factors,
@@ -459,6 +459,8 @@ fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: 
 struct Factors {
     seed: Digest,
     count: u64,
+    /// The half of the last digest that was not used.
+    rest: Option<[u8; 16]>,
 }
 
 impl rand_core::TryRng for Factors {
@@ -475,10 +477,15 @@ impl rand_core::TryRng for Factors {
         Ok(u64::from_le_bytes(bytes))
     }
     fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Self::Error> {
-        for chunk in target.chunks_mut(32) {
-            let block = Hasher::new(Domain::Factors).digest(&self.seed).u64(self.count).finish();
-            self.count += 1;
-            chunk.copy_from_slice(&block.as_bytes()[..chunk.len()]);
+        for chunk in target.chunks_mut(16) {
+            let half = self.rest.take().unwrap_or_else(|| {
+                let block = Hasher::new(Domain::Factors).digest(&self.seed).u64(self.count).finish();
+                self.count += 1;
+                let (now, later) = block.as_bytes().split_at(16);
+                self.rest = later.try_into().ok();
+                now.try_into().unwrap_or_default()
+            });
+            chunk.copy_from_slice(&half[..chunk.len()]);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::cluster::{Cluster, Limits};
 use crate::ids::{ClientId, RequestNumber};
 use crate::message::Reply;
 use crate::time::Time;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -26,7 +27,8 @@ pub(super) fn cost_max(limits: &Limits) -> u64 {
 /// One client's latest replies, without signatures: a repeated one is signed again, to the same bytes.
 #[derive(Clone, Default)]
 struct Kept {
-    replies: BTreeMap<RequestNumber, Reply>,
+    /// Apart from the tree, which is changed at both ends all the time.
+    replies: BTreeMap<RequestNumber, Box<Reply>>,
     /// What all of `replies` cost.
     bytes: u64,
     /// Since when `repeated` counts.
@@ -66,7 +68,7 @@ impl ReplyCache {
     }
 
     pub(super) fn get(&self, client: &ClientId, number: RequestNumber) -> Option<&Reply> {
-        self.clients.get(client)?.replies.get(&number)
+        self.clients.get(client)?.replies.get(&number).map(|reply| &**reply)
     }
 
     // I18
@@ -101,7 +103,7 @@ impl ReplyCache {
         let kept = self.clients.entry(reply.client).or_default();
         let before = kept.bytes;
         kept.bytes += cost(reply);
-        if let Some(replaced) = kept.replies.insert(reply.number, reply.clone()) {
+        if let Some(replaced) = kept.replies.insert(reply.number, Box::new(reply.clone())) {
             kept.bytes -= cost(&replaced);
         }
         let oldest = kept.replies.last_key_value().map_or(reply.number, |(latest, _)| latest.minus(self.window).next());
