@@ -280,7 +280,8 @@ impl Siege {
         tally.views = view(net);
         tally.messages = net.messages as u64;
         tally.crashes = net.hosts.iter().map(|host| host.crashes).sum();
-        let disks = [("lost logs", storm.losses), ("flipped bits", storm.flips), ("full disks", storm.full)];
+        let disks =
+            [("lost logs", storm.losses), ("flipped bits", storm.flips), ("spoiled snapshots", storm.spoils), ("full disks", storm.full)];
         disks.into_iter().filter(|(_, count)| *count > 0).for_each(|(name, count)| *tally.faults.entry(name.into()).or_default() += count);
         tally
     }

@@ -117,6 +117,18 @@ pub struct Snapshots<S, D> {
 /// Names the snapshot that is the present state.
 const CURRENT: &str = "current";
 
+const EMPTY_IT: &str = "empty the store, and the state will be fetched from other replicas";
+
+/// With a checksum behind it, which tells what the disk has changed.
+fn seal(bytes: &[u8]) -> Vec<u8> {
+    [bytes, hash(Domain::Record, bytes).as_bytes()].concat()
+}
+
+fn unseal(sealed: &[u8]) -> Option<&[u8]> {
+    let (bytes, checksum) = sealed.split_last_chunk::<32>()?;
+    (hash(Domain::Record, bytes).as_bytes() == checksum).then_some(bytes)
+}
+
 fn manifest_name(number: SequenceNumber) -> String {
     format!("snapshot-{:020}", number.get())
 }
@@ -139,9 +151,11 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
         &self.store
     }
 
+    /// None if it is not there, or damaged: then its parts go with the next ones that are let go of.
     fn manifest(&mut self, number: SequenceNumber) -> Result<Option<Manifest>, AppError> {
-        let Some(bytes) = self.store.get(&manifest_name(number))? else { return Ok(None) };
-        Manifest::decode(&bytes).map(Some).map_err(|error| format!("{} is damaged: {error}", manifest_name(number)).into())
+        let bytes = self.store.get(&manifest_name(number))?;
+        let whole = bytes.as_deref().and_then(unseal).and_then(|encoded| Manifest::decode(encoded).ok());
+        Ok(whole.filter(|manifest| manifest.sequence_number() == number))
     }
 
     fn part(&mut self, manifest: &Manifest, index: u32) -> Result<Bytes, AppError> {
@@ -149,10 +163,7 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
         let part = self.store.get(&name)?.filter(|bytes| manifest.chunk(index) == Some(chunk_digest(bytes)));
         part.ok_or_else(|| {
             let number = manifest.sequence_number();
-            format!(
-                "{name} of the snapshot at {number} is lost or damaged; empty the store, and the state will be fetched from other replicas"
-            )
-            .into()
+            format!("{name} of the snapshot at {number} is lost or damaged; {EMPTY_IT}").into()
         })
     }
 
@@ -190,30 +201,22 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
     }
 
     fn make_current(&mut self, manifest: &Manifest) -> Result<(), AppError> {
-        self.store.put(&manifest_name(manifest.sequence_number()), &manifest.encode())?;
-        // From here on, and not before, this is the state. Its checksum tells a name that the disk has changed.
-        let number = manifest.sequence_number().get().to_le_bytes();
-        self.store.put(CURRENT, &[&number[..], hash(Domain::Record, &number).as_bytes()].concat())
+        self.store.put(&manifest_name(manifest.sequence_number()), &seal(&manifest.encode()))?;
+        // From here on, and not before, this is the state.
+        self.store.put(CURRENT, &seal(&manifest.sequence_number().get().to_le_bytes()))
     }
 
     fn current(&mut self) -> Result<Option<SequenceNumber>, AppError> {
         let Some(bytes) = self.store.get(CURRENT)? else { return Ok(None) };
-        match bytes.split_first_chunk::<8>() {
-            Some((number, checksum)) if hash(Domain::Record, number).as_bytes()[..] == *checksum => {
-                Ok(Some(SequenceNumber::new(u64::from_le_bytes(*number))))
-            }
-            _ => {
-                Err("the name of the current snapshot is damaged; empty the store, and the state will be fetched from other replicas"
-                    .into())
-            }
-        }
+        let number = unseal(&bytes).and_then(|number| Some(SequenceNumber::new(u64::from_le_bytes(number.try_into().ok()?))));
+        number.map(Some).ok_or_else(|| format!("the name of the current snapshot is damaged; {EMPTY_IT}").into())
     }
 }
 
 impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
     fn state(&mut self) -> Result<AppState, AppError> {
         let Some(number) = self.current()? else { return Ok(AppState::default()) };
-        let manifest = self.manifest(number)?.ok_or_else(|| format!("{} is lost", manifest_name(number)))?;
+        let manifest = self.manifest(number)?.ok_or_else(|| format!("{} is lost or damaged; {EMPTY_IT}", manifest_name(number)))?;
         let (sessions, state) = self.load(&manifest)?;
         self.service.restore(&state)?;
         self.present(&manifest, sessions)
@@ -326,6 +329,30 @@ mod tests {
             log_digest: crate::ids::Digest::new([number as u8; 32]),
             sessions: vec![Bytes::from(b"sessions".as_slice())],
             chunk_bytes_max: 4,
+        }
+    }
+
+    #[test]
+    fn c3_no_state_comes_of_a_snapshot_with_a_flipped_bit() {
+        let mut own = Snapshots::new(Note(b"old".to_vec()), Memory::default());
+        own.take_checkpoint(&order(2)).expect("taken");
+        own.service.0 = b"the present state".to_vec();
+        let current = own.take_checkpoint(&order(4)).expect("taken");
+        let files = own.store.0.clone();
+        let old = own.manifest(SequenceNumber::new(2)).expect("read").expect("whole");
+        let is_old = |name: &String| *name == manifest_name(SequenceNumber::new(2)) || part_name(&old, 1).is_ok_and(|part| part == *name);
+        for (name, bytes) in &files {
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.to_vec();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                own.store.0 = files.clone();
+                own.store.0.insert(name.clone(), Bytes::from(flipped));
+                let state = own.state();
+                assert_eq!(state.is_ok(), is_old(name), "bit {bit} of {name}");
+                let Ok(state) = state else { continue };
+                assert_eq!((state.log_digest, &own.service.0[..]), (current.log_digest(), b"the present state".as_slice()));
+                assert!(!name.starts_with("snapshot") || state.snapshots == [current.clone()], "bit {bit} of {name}: no snapshot any more");
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Content {
     pub full: bool,
     /// So many bytes were ever put into files.
     pub written: u64,
+    /// A bit of a file is another than was put there.
+    pub spoiled: bool,
     /// Records stay, though they may go.
     pub hoards: bool,
     /// So many changes of files are made before the host crashes in the middle of one.

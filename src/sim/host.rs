@@ -158,7 +158,15 @@ impl Net {
         let flaw = self.hosts.get(id).map(|host| host.flaw.clone()).unwrap_or_default();
         let inner = self.service.as_ref().map(|make| make());
         let mut app = Snapshots::new(Diary { flaw, inner, ..Diary::default() }, disk.clone());
-        let state = app.state().expect("a whole disk");
+        let state = match app.state() {
+            Ok(state) => state,
+            Err(error) => {
+                assert!(disk.with(|content| core::mem::take(&mut content.spoiled)), "a whole disk: {error}");
+                // What its operator is told to do.
+                disk.with(|content| content.files.clear());
+                app.state().expect("an empty disk")
+            }
+        };
         let mut outbox = Outbox::new();
         let id = ReplicaId::new(id as u32);
         let (cluster, tuning) = (self.cluster.clone(), self.tuning.clone());

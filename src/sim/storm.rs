@@ -23,8 +23,12 @@ pub struct Storm {
     pub rest: u64,
     /// Logs with a flipped bit so far.
     pub flips: u64,
+    /// Files of snapshots with a flipped bit so far.
+    pub spoils: u64,
     /// Disks that were full so far.
     pub full: u64,
+    /// It lacks the state that it has vouched for: another one has it, whatever the traitors do.
+    stateless: Option<usize>,
     /// Their logs have a flipped bit, which they are to find.
     damaged: BTreeSet<usize>,
     nonces: u8,
@@ -54,7 +58,7 @@ impl Storm {
         }
         let up: Vec<usize> = loyal.iter().copied().filter(|at| !net.dead.contains(at)).collect();
         let Some(at) = up.get(dice.between(0, up.len().max(1) as u64 - 1) as usize).copied() else { return };
-        match dice.between(0, 12) {
+        match dice.between(0, 13) {
             0..=3 => net.hosts[at].crash_at = Some((net.hosts[at].writes + dice.between(1, 12), Self::fate(dice))),
             4 | 5 => net.hosts[at].disk.with(|content| content.changes_left = Some(dice.between(0, 9))),
             6 => net.crash(at),
@@ -66,16 +70,24 @@ impl Storm {
                 self.full += 1;
             }
             10 => self.flip_bit(net, dice, at),
+            11 => self.spoil_file(net, dice, at),
             _ => self.lose_log(net, dice, at),
         }
     }
 
-    /// It may be without its log: if not, it has crashed and that is all.
-    fn may_forget(&mut self, net: &mut Net, at: usize) -> bool {
+    /// Who has again what it was without?
+    fn take_stock(&mut self, net: &Net) {
         let without = |at: &usize| net.dead.contains(at) || net.hosts[*at].replica.status().rejoining || !net.hosts[*at].is_synced();
         self.forgot.retain(without);
+        let status = |at: &usize| net.hosts[*at].replica.status();
+        self.stateless.take_if(|at| !net.dead.contains(at) && status(at).executed >= status(at).stable);
+    }
+
+    /// It may be without its log: if not, it has crashed and that is all.
+    fn may_forget(&mut self, net: &mut Net, at: usize) -> bool {
+        self.take_stock(net);
         net.crash(at);
-        if !self.forgot.contains(&at) && self.forgot.len() >= self.forgetful {
+        if self.stateless.is_some() || (!self.forgot.contains(&at) && self.forgot.len() >= self.forgetful) {
             return false;
         }
         self.forgot.insert(at);
@@ -103,6 +115,31 @@ impl Storm {
             (*index, bit)
         });
         net.say(format!("{:?} R{at} HAS A FLIPPED BIT: {} of record {}", net.now, bit.1, bit.0));
+    }
+
+    /// One bit of a snapshot, or of what names it, is another: its service must not start from that.
+    fn spoil_file(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
+        self.take_stock(net);
+        net.crash(at);
+        let count = net.hosts[at].disk.with(|content| content.files.len()) as u64;
+        if count == 0 || self.stateless.is_some() || !self.forgot.is_empty() {
+            return;
+        }
+        self.stateless = Some(at);
+        self.spoils += 1;
+        let (name, bit) = net.hosts[at].disk.with(|content| {
+            content.spoiled = true;
+            let which = dice.between(0, count - 1) as usize;
+            let (name, file) = content.files.iter_mut().nth(which).expect("one of them");
+            let mut bytes = file.to_vec();
+            let bit = dice.between(0, (bytes.len() as u64 * 8).max(1) - 1) as usize;
+            if let Some(byte) = bytes.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            *file = Bytes::from(bytes);
+            (name.clone(), bit)
+        });
+        net.say(format!("{:?} R{at} HAS A FLIPPED BIT: {bit} of {name}", net.now));
     }
 
     /// The log of one replica is gone, with or without its snapshots, if so many may be faulty.
