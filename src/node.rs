@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -68,9 +68,10 @@ pub struct Counters {
     pub events_lost: u64,
 }
 
-/// What is verified at once, and one message more: a signature takes some hundreds of bytes while it is checked, and so much a connection costs before
-/// it is doubted.
-const PORTION_BYTES: usize = 128 * 1024;
+/// What is verified at once, and one message more: signatures cost least in company, and some hundreds of bytes each while they are checked.
+const PORTION_BYTES: usize = 512 * 1024;
+/// What of it is one connection's, and one message more: so much a connection costs before it is doubted.
+const PORTION_LINK_BYTES: usize = 128 * 1024;
 
 /// Refusals, and events, kept for a host that never asks for them.
 const REFUSALS_MAX: usize = 1024;
@@ -103,6 +104,24 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     counters: Counters,
     refusals: Vec<(PeerLink, VerifyError)>,
     stopped: bool,
+}
+
+/// The messages to verify next, in their order.
+fn portion_of(needed: &mut VecDeque<Unverified>) -> Vec<Unverified> {
+    let (mut portion, mut rest) = (Vec::new(), VecDeque::new());
+    let (mut bytes, mut of_links) = (0_usize, BTreeMap::<PeerLink, usize>::new());
+    for unverified in needed.drain(..) {
+        let own = of_links.entry(unverified.link()).or_default();
+        if bytes < PORTION_BYTES && *own < PORTION_LINK_BYTES {
+            bytes = bytes.saturating_add(unverified.size());
+            *own = own.saturating_add(unverified.size());
+            portion.push(unverified);
+        } else {
+            rest.push_back(unverified);
+        }
+    }
+    *needed = rest;
+    portion
 }
 
 impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
@@ -269,13 +288,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             }
             let mut needed = VecDeque::from(triage.needed);
             while !needed.is_empty() {
-                let mut bytes = 0_usize;
-                let portion = core::iter::from_fn(|| {
-                    let next = if bytes < PORTION_BYTES { needed.pop_front() } else { None }?;
-                    bytes = bytes.saturating_add(next.size());
-                    Some(next)
-                });
-                let caught = self.verify_and_step(now, portion.collect());
+                let portion = portion_of(&mut needed);
+                let caught = self.verify_and_step(now, portion);
                 if !caught.is_empty() {
                     let mut stays =
                         |unverified: &Unverified| !caught.contains(&unverified.link()) || self.inbox.lets_through(unverified, now);
