@@ -116,7 +116,7 @@ pub struct Bench {
     /// Positions that are proposed above the last certified one. Fewer make larger batches.
     #[arg(long, default_value_t = crate::setup::PIPELINE)]
     pub pipeline: u64,
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = crate::setup::CHECKPOINT_INTERVAL)]
     pub checkpoint_interval: u64,
     /// Of each started node; 0 for one per processor.
     #[arg(long, default_value_t = 0)]
@@ -168,7 +168,7 @@ pub enum Command {
         #[arg(long, default_value_t = 7400)]
         port: u16,
         /// A checkpoint every so many batches.
-        #[arg(long, default_value_t = 128)]
+        #[arg(long, default_value_t = crate::setup::CHECKPOINT_INTERVAL)]
         checkpoint_interval: u64,
     },
     /// Run a node.

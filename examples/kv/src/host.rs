@@ -10,8 +10,8 @@ use crate::state::State;
 use crate::store::{Log, Store};
 use logothete::tape::Recorder;
 use logothete::{
-    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, Outbox, PeerLink, Recipients, ReplicaId, Signature, Signer,
-    SigningKey, Status, Time, Unverified, Verifier, Why, persist,
+    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, ReplicaId, Signature,
+    Signer, SigningKey, Status, Time, Unverified, Verifier, Why, persist,
 };
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -143,6 +143,8 @@ impl Host {
             }
             rooms.push(room);
         }
+        // Requests first: when votes then make room in the pipeline, all that is here goes into one batch.
+        waiting.sort_by_key(|message| message.kind() != MessageKind::Request);
         let verifier = Verifier::new(self.membership.cluster.clone());
         let mut looks = 0;
         while !waiting.is_empty() {

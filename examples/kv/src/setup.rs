@@ -6,6 +6,8 @@ use crate::pending::Pending;
 use crate::server::make_data;
 use std::path::Path;
 
+/// Each takes a snapshot of what has changed, on every node.
+pub const CHECKPOINT_INTERVAL: u64 = 512;
 /// Few, so that requests that come close together go into one batch: each costs less then.
 pub const PIPELINE: u64 = 4;
 
