@@ -76,6 +76,13 @@ fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_dec
     assert_eq!(solo.replica.status().backoff, 1, "view 3 has decided");
     solo.wants(&[0, 2, 3], 5);
     assert_eq!(solo.replica.status().backoff, 2, "view 4 has not");
+    // A view decides what a lower one proposed, or hears late that the lower one did: that took longer than patience.
+    decide(&mut solo, 5, &blocks[2]);
+    solo.wants(&[0, 2, 3], 6);
+    assert_eq!(solo.replica.status().backoff, 3, "view 5 has decided its base");
+    decide(&mut solo, 5, &blocks[3]);
+    solo.wants(&[0, 2, 3], 7);
+    assert_eq!(solo.replica.status().backoff, 4, "view 6 has not begun");
 }
 
 #[test]

@@ -607,6 +607,9 @@ impl Replica {
         }
         let requests = executes.iter().filter(|executes| **executes).count();
         self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
+        if self.promises.want() <= self.promises.view() {
+            self.timers.decided_in_time(block.header.sequence_number);
+        }
         self.pace.decided(self.cluster.checkpoint_interval());
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
         self.execute(block, executes);

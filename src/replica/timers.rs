@@ -1,6 +1,7 @@
 //! What is overdue. Timers are local: they cost liveness at worst. (T1)
 
 use super::{Broken, Replica};
+use crate::ids::SequenceNumber;
 use crate::time::Time;
 use alloc::collections::VecDeque;
 use core::time::Duration;
@@ -13,6 +14,9 @@ pub(super) struct Timers {
     view_since: Time,
     /// How often T is doubled.
     pub(super) backoff: u32,
+    /// Where the present view began; none while it has not.
+    base: Option<SequenceNumber>,
+    /// Something above that, and in time: what was proposed in a lower view, or decided when patience was lost already, shows that patience is too short.
     decided_in_view: bool,
     /// Positions decided since `backoff` last changed.
     decided_since: u64,
@@ -29,6 +33,7 @@ impl Timers {
             started: false,
             view_since: now,
             backoff: 0,
+            base: Some(SequenceNumber::default()),
             decided_in_view: false,
             decided_since: 0,
             last_status: now,
@@ -43,6 +48,7 @@ impl Timers {
             self.decided_since = 0;
         }
         self.decided_in_view = false;
+        self.base = None;
         self.view_since = now;
     }
 
@@ -50,12 +56,12 @@ impl Timers {
         self.view_since
     }
 
-    pub(super) fn entered_view(&mut self, now: Time) {
+    pub(super) fn entered_view(&mut self, now: Time, base: SequenceNumber) {
         self.view_since = now;
+        self.base = Some(base);
     }
 
     pub(super) fn decided(&mut self, now: Time, requests: usize, checkpoint_interval: u64) {
-        self.decided_in_view = true;
         self.decided_since += 1;
         if self.decided_since >= checkpoint_interval {
             self.decided_since = 0;
@@ -65,6 +71,10 @@ impl Timers {
         if self.recent.len() > 64 {
             self.recent.pop_front();
         }
+    }
+
+    pub(super) fn decided_in_time(&mut self, number: SequenceNumber) {
+        self.decided_in_view |= self.base.is_some_and(|base| number > base);
     }
 
     /// How many requests may wait: what was decided lately in half a timeout, or one batch. A primary that is merely loaded must not be replaced for its queue.
@@ -80,7 +90,7 @@ impl Timers {
 }
 
 impl Replica {
-    /// T as it is now, doubled for each view that decided nothing.
+    /// T as it is now, doubled for each view that decided nothing of its own.
     pub(super) fn timeout(&self) -> Duration {
         let base = if self.promises.is_normal() { self.tuning.request_timeout } else { self.tuning.view_change_timeout };
         base.saturating_mul(1_u32.checked_shl(self.timers.backoff).unwrap_or(u32::MAX))

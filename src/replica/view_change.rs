@@ -217,7 +217,7 @@ impl Replica {
             self.timers.left_view(self.now, self.tuning.backoff_max);
             self.forget_view();
         }
-        self.timers.entered_view(self.now);
+        self.timers.entered_view(self.now, base.number);
         self.jump_to(base);
         self.forget_settled();
         self.event(Event::EnteredView { view, base: base.number });
