@@ -99,17 +99,26 @@ fn c3_within_a_window_the_chain_is_fetched_and_beyond_it_the_state() {
 
 #[test]
 fn c3_small_parts_are_asked_for_as_fast_as_inboxes_let_questions_through() {
+    asked_at_a_pace(1, Tuning { link_repairs_max: 16, ..Tuning::from_timeout(T) });
+}
+
+#[test]
+fn c3_large_parts_are_asked_for_as_fast_as_peers_may_answer() {
+    // Of blocks and parts a peer may send 16 · 64 bytes in an interval, and no more than half of that is asked for.
+    asked_at_a_pace(128, Tuning { answer_bytes_max: 64, ..Tuning::from_timeout(T) });
+}
+
+/// Whatever is asked for is there at once: of each peer four questions in an interval.
+fn asked_at_a_pace(length: usize, tuning: Tuning) {
     let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
-    let tuning = Tuning { link_repairs_max: 16, ..Tuning::from_timeout(T) };
     let interval = tuning.status_interval;
     let mut solo = Solo::with(cluster, 1, tuning);
-    let parts: Vec<[u8; 1]> = (0..40).map(|part| [part]).collect();
+    let parts: Vec<Vec<u8>> = (0..40).map(|part| vec![part; length]).collect();
     let digests: Vec<Digest> = parts.iter().map(|part| chunk_digest(part)).collect();
     let manifest = solo.forge.manifest((at(10), Digest::new([10; 32])), &[], &digests);
     let checkpoint = solo.forge.checkpoint_of(&manifest);
     stable_at(&mut solo, checkpoint);
     feed_manifest(&mut solo, &manifest);
-    // Whatever is asked for is there at once: of each peer a quarter of what one may ask in an interval, since two of these may fall into one of its own.
     let (mut asked, mut per_interval) = (1, Vec::new());
     for _ in 0..4 {
         for index in 0..40 {
@@ -125,6 +134,7 @@ fn c3_small_parts_are_asked_for_as_fast_as_inboxes_let_questions_through() {
         assert!(due <= interval, "{due:?}");
         solo.pass(interval);
     }
+    // Two intervals may fall into one of the peer's own.
     assert_eq!(per_interval, [12, 12, 12, 5], "and the manifest's own question");
     assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
 }

@@ -316,7 +316,7 @@ impl Replica {
 
     /// Counts bytes that are to be sent to a peer; false if it has had enough in this interval.
     pub(super) fn may_send_bytes(&mut self, peer: ReplicaId, bytes: u64) -> bool {
-        let budget = self.answer_bytes().saturating_mul(16);
+        let budget = self.answer_budget();
         let (now, interval) = (self.now, self.tuning.status_interval);
         self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
             entry.begin_interval(now, interval);
@@ -324,6 +324,11 @@ impl Replica {
             entry.answered = entry.answered.saturating_add(if allowed { bytes } else { 0 });
             allowed
         })
+    }
+
+    /// Bytes that one peer may be sent in an interval.
+    pub(super) fn answer_budget(&self) -> u64 {
+        self.answer_bytes().saturating_mul(16)
     }
 
     fn answer_bytes(&self) -> u64 {

@@ -58,6 +58,8 @@ struct Running {
     /// Questions without an answer since the last part came.
     failures: u32,
     total: u32,
+    /// Bytes of the longest part that came.
+    longest: u64,
 }
 
 /// Bound: one transfer at a time, with 8 parts under way, and a manifest; 8 reads for each peer.
@@ -69,7 +71,7 @@ pub(super) struct StateTransfer {
     turn: u32,
     /// When the present interval began, and what was asked of each peer in it.
     since: Time,
-    questions: BTreeMap<ReplicaId, u32>,
+    questions: BTreeMap<ReplicaId, u64>,
     /// There is something to ask for then, and nobody to ask before.
     held_back: Option<Time>,
     /// Parts that the service is reading for peers.
@@ -161,6 +163,7 @@ impl Replica {
                 asked_manifest: None,
                 failures: 0,
                 total: 0,
+                longest: 0,
             });
         }
         self.ask_for_parts();
@@ -216,10 +219,18 @@ impl Replica {
         }
     }
 
+    /// What one peer is asked in an interval: no more than its inbox lets through, nor, as far as the length of parts is known, than it may answer. Who is
+    /// asked for more seems silent.
+    fn questions_max(&self) -> u64 {
+        let longest = self.transfer.running.as_ref().map_or(0, |running| running.longest);
+        let answered = (self.answer_budget() / 2).checked_div(longest).unwrap_or(u64::MAX);
+        u64::from(self.tuning.link_repairs_max / SHARE).min(answered).max(1)
+    }
+
     /// Puts a question to the peer that has kept it waiting least often, in turn among equals; to none while those have been asked enough.
     fn ask(&mut self, now: Time, wanted: Wanted) -> Option<Asked> {
         let n = self.cluster.size();
-        let most = (self.tuning.link_repairs_max / SHARE).max(1);
+        let most = self.questions_max();
         self.transfer.turn = self.transfer.turn.wrapping_add(1);
         let transfer = &self.transfer;
         let running = transfer.running.as_ref()?;
@@ -293,6 +304,7 @@ impl Replica {
             self.transfer.silent.remove(&asked.peer);
         }
         running.failures = 0;
+        running.longest = running.longest.max(chunk.bytes.len() as u64);
         running.lacking.remove(&index);
         running.storing.insert(index);
         let sequence_number = running.target.sequence_number;
