@@ -201,6 +201,8 @@ fn d2_what_stands_behind_the_end_is_the_beginning_of_the_next_record_or_damage()
     let mut longer = next.to_vec();
     longer.push(0);
     assert_eq!(log.refused(behind(longer)), (end, RecordFault::Checksum));
+    let unnamed = frame(&log.cluster.id(), 1, end, &[0; 4], &[0]);
+    assert_eq!(log.refused(behind(unnamed.to_vec())), (end, RecordFault::Checksum), "as long as it says, and more than its body names");
     // What was there before the place was used again.
     assert_eq!(log.refused(behind(log.records[3].1.to_vec())), (end, RecordFault::OtherIndex(3)));
     // And whole, but of no kind that there is.
