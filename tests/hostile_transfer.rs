@@ -409,3 +409,28 @@ fn c4_results_of_a_wrong_state_are_not_signed_a_second_time() {
     assert!(events(&net, 2, |event| matches!(event, Event::Diverged { .. })) >= 1 && installs(&net, 2) >= 1, "{}", net.describe());
     assert!(net.hosts[2].replica.status().diverged.is_none());
 }
+
+#[test]
+fn c3_neither_budgets_nor_a_peer_that_is_just_quick_enough_hold_a_transfer_up() {
+    for lag in [0, 45_000] {
+        let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: PART, ..Limits::default() };
+        let builder = builder(4, 4).checkpoint_interval(4).log_window(8).pipeline(2).limits(limits);
+        // Each peer may send 8 parts in an interval of 25 ms.
+        let tuning = Tuning { retention: 0, answer_bytes_max: PART / 2, ..Tuning::from_timeout(T) };
+        let mut net = Net::tuned(builder.build().expect("a valid cluster"), 1, tuning);
+        orders(&mut net, 8, &ALL);
+        net.crash(3);
+        orders(&mut net, 1200, &ALL);
+        net.settle(LONG, &[0, 1, 2]);
+        net.run_for(Duration::from_secs(1));
+        net.lag.insert(1, lag);
+        let before = (net.now, chunks_sent(&net));
+        net.restart(3, Start::Recovering).expect("recovers");
+        while installs(&net, 3) == 0 {
+            net.run_for(Duration::from_millis(1));
+            let took = net.now.since(before.0);
+            assert!(took < Duration::from_millis(2500), "{took:?} with {lag} us: {}", net.describe());
+        }
+        assert!(chunks_sent(&net) - before.1 > 600);
+    }
+}

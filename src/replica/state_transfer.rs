@@ -227,7 +227,8 @@ impl Replica {
         u64::from(self.tuning.link_repairs_max / SHARE).min(answered).max(1)
     }
 
-    /// Puts a question to the peer that has kept it waiting least often, in turn among equals; to none while those have been asked enough.
+    /// Puts a question to the peer that has kept it waiting least often, in turn among equals; to none that was asked enough. Where only the best
+    /// were asked, one late answer of each other would leave the whole state to one peer.
     fn ask(&mut self, now: Time, wanted: Wanted) -> Option<Asked> {
         let n = self.cluster.size();
         let most = self.questions_max();
@@ -236,11 +237,10 @@ impl Replica {
         let running = transfer.running.as_ref()?;
         let silence = |peer: &ReplicaId| transfer.silent.get(peer).copied().unwrap_or_default();
         let questions = |peer: &ReplicaId| transfer.questions.get(peer).copied().unwrap_or_default();
-        let others = || self.cluster.replicas().filter(|peer| *peer != self.me);
-        let least = others().map(|peer| silence(&peer)).min()?;
-        let peer = others().filter(|peer| silence(peer) == least && questions(peer) < most).min_by_key(|peer| {
+        let others = self.cluster.replicas().filter(|peer| *peer != self.me);
+        let peer = others.filter(|peer| questions(peer) < most).min_by_key(|peer| {
             let busy = running.asked.values().filter(|asked| asked.peer == *peer).count();
-            (busy, (peer.get() + n - transfer.turn % n) % n)
+            (silence(peer), busy, (peer.get() + n - transfer.turn % n) % n)
         });
         let failures = running.failures;
         let Some(peer) = peer else {
