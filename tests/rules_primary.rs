@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, Seen};
-use logothete::{Disposition, Limits, RequestNumber, Tuning, View};
+use logothete::{Disposition, Input, Limits, Outbox, RequestNumber, Tuning, View};
 use support::solo::{Solo, T, at};
 use support::{builder, client_key};
 
@@ -48,6 +48,8 @@ fn p1_a_primary_proposes_a_pipeline_and_each_request_once() {
     let mut solo = primary(4, 1000);
     for number in 1..=9 {
         ask(&mut solo, 0, number);
+        // Each in a load of its own.
+        solo.step(Input::Timer);
     }
     let blocks = proposed(&mut solo);
     let first: Vec<_> = blocks.iter().map(requests).collect();
@@ -57,6 +59,39 @@ fn p1_a_primary_proposes_a_pipeline_and_each_request_once() {
     assert_eq!(blocks.iter().map(requests).collect::<Vec<_>>(), [[5, 6, 7, 8, 9].map(|number| (0, number))], "what has gathered");
     certify(&mut solo, &blocks[0]);
     assert_eq!(proposed(&mut solo).len(), 0, "nothing waits any more");
+}
+
+#[test]
+fn p1_what_comes_in_one_load_goes_into_one_batch() {
+    let mut solo = primary(4, 8);
+    let mut outbox = Outbox::new();
+    let load = |solo: &mut Solo, client: usize, numbers: std::ops::RangeInclusive<u64>, outbox: &mut Outbox| {
+        for number in numbers {
+            let request = solo.forge.request(&client_key(client), RequestNumber::new(number), b"order");
+            let bytes = solo.forge.request_message(&request);
+            solo.feed_into(&bytes, outbox);
+        }
+    };
+    let blocks = |solo: &mut Solo, outbox: &mut Outbox| -> Vec<Vec<u64>> {
+        for write in outbox.writes() {
+            let (envelopes, _) = write.persisted().sign(&solo.keys[0]).expect("signed");
+            solo.sent.extend(envelopes);
+        }
+        proposed(solo).iter().map(|block| requests(block).iter().map(|(_, number)| *number).collect()).collect()
+    };
+    load(&mut solo, 0, 1..=3, &mut outbox);
+    assert_eq!(blocks(&mut solo, &mut outbox), [[1]], "nothing was under way");
+    assert_eq!(solo.replica.deadline(), Some(solo.now), "the rest goes out as soon as nothing more has come");
+    solo.replica.step(solo.now, Input::Timer, &mut outbox);
+    assert_eq!(blocks(&mut solo, &mut outbox), [[2, 3]]);
+    assert!(solo.replica.deadline() > Some(solo.now), "and nothing is due any more");
+    load(&mut solo, 1, 1..=8, &mut outbox);
+    assert_eq!(blocks(&mut solo, &mut outbox), [[1, 2, 3, 4, 5, 6, 7, 8]], "a full batch waits for nothing");
+    load(&mut solo, 0, 4..=5, &mut outbox);
+    assert_eq!(blocks(&mut solo, &mut outbox), [[0; 0]; 0]);
+    // Any other input is an end of the load too.
+    solo.replica.step(solo.now, Input::Executed { sequence_number: at(9), results: Vec::new() }, &mut outbox);
+    assert_eq!(blocks(&mut solo, &mut outbox), [[4, 5]]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod accusations;
 mod catch_up;
 mod chain;
 mod checkpoint;
+mod deciding;
 mod entry;
 mod execution;
 #[cfg(feature = "sim")]
@@ -245,6 +246,8 @@ impl Replica {
             self.timers.status_due = status_due;
         }
         self.now = self.now.max(now);
+        let held_back = core::mem::take(&mut self.ordering.held_back);
+        self.ordering.gathered = matches!(&input, Input::Message(Verified { message: Message::Request(_), .. })).then_some(held_back);
         let step = match input {
             Input::Message(verified) => self.on_message(verified),
             Input::Persisted(receipt) => self.on_persisted(receipt),

@@ -7,12 +7,11 @@ use super::{Broken, Disposition, Replica, Step, Why};
 use crate::certificate::Certificate;
 use crate::event::Event;
 use crate::ids::{ClientId, RequestNumber, SequenceNumber, View};
-use crate::message::{Block, Message, PrePrepare, Rank, Request, Vote, VoteKind};
+use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind};
 use crate::outbox::{Output, Recipients};
 use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 #[derive(Clone)]
@@ -31,6 +30,10 @@ pub(super) struct Ordering {
     /// Pre-prepares of the next view that came before it; at most two pipelines.
     pub(super) early: Vec<PrePrepare>,
     pub(super) window_closed: bool,
+    /// So many requests have come in a row that were not proposed: they wait for the end of their load.
+    pub(super) held_back: u32,
+    /// The same before the input under way, if that is a request: others may come behind it.
+    pub(super) gathered: Option<u32>,
 }
 
 impl Ordering {
@@ -44,6 +47,8 @@ impl Ordering {
             proposed_is_current: true,
             early: Vec::new(),
             window_closed: false,
+            held_back: 0,
+            gathered: None,
         }
     }
 }
@@ -455,9 +460,22 @@ impl Replica {
         }
     }
 
+    // T1
+    /// Is what was received last to be proposed together with what comes next? While a position is under way that costs no time: the host has to call
+    /// again at once, with whatever else has come or with the timer.
+    fn holds_back(&self) -> Option<u32> {
+        let certified = self.ordering.certified.as_ref().map_or(SequenceNumber::default(), |certificate| certificate.sequence_number);
+        let gathered = self.ordering.gathered.filter(|_| self.ordering.head.number > certified && self.pool.may_give())?.saturating_add(1);
+        Some(gathered).filter(|gathered| *gathered < self.cluster.limits().batch_requests_max)
+    }
+
     /// The primary's part: at once while the pipeline has room, else requests gather into larger batches.
     fn propose(&mut self) -> Result<(), Broken> {
         if !self.is_primary() || self.ordering.head.number < self.stable().number {
+            return Ok(());
+        }
+        self.ordering.held_back = self.holds_back().unwrap_or_default();
+        if self.ordering.held_back > 0 {
             return Ok(());
         }
         while (self.pool.may_give() || !self.ordering.proposed_is_current)
@@ -507,112 +525,6 @@ impl Replica {
             self.note_proposed(&block);
         }
         true
-    }
-
-    pub(super) fn decided_end(&self) -> Position {
-        let number = self.chain.decided();
-        Position { number, digest: self.chain.decided_digest(number).unwrap_or_default() }
-    }
-
-    /// Where the log is known to be decided to: the highest commit certificate, or a stable checkpoint.
-    pub(super) fn decided_target(&self) -> Option<Position> {
-        let stable = Some(self.stable()).filter(|stable| stable.number > self.chain.decided());
-        self.ordering.target.as_ref().map(Position::of).into_iter().chain(stable).max_by_key(|position| position.number)
-    }
-
-    // P5
-    /// Decides the whole chain that ends in the highest commit certificate, as soon as it is held.
-    fn decide(&mut self) -> Result<(), Broken> {
-        let Some(end) = self.decided_target() else { return Ok(()) };
-        if end.number <= self.chain.decided() {
-            return match self.chain.decided_digest(end.number) {
-                Some(digest) if digest != end.digest => {
-                    Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty"))
-                }
-                _ => Ok(()),
-            };
-        }
-        // I18: a service that is a whole window behind is not given more to do, and while its state is replaced it is given nothing.
-        // Nor does it decide beyond its own window, since nothing that is decided above a stable checkpoint may be dropped: it hears of the next one.
-        let room = self.execution.executed().plus(self.cluster.log_window()).min(self.cluster.window_end(self.stable().number));
-        let may_decide = !self.execution.installing && self.checkpoints.diverged.is_none() && !self.disk_is_behind();
-        if self.chain.decided() >= room || !may_decide {
-            return Ok(());
-        }
-        match self.chain.gap(end) {
-            Gap::Missing(_) | Gap::Forgotten => return Ok(()),
-            Gap::Conflict => return Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty")),
-            Gap::Whole => {}
-        }
-        let rank = self.ordering.target.as_ref().map_or(Rank::default(), |target| target.rank());
-        // D1: before a reply leaves, `high` of at least this rank is recorded.
-        if self.promises.recorded_high() < rank {
-            if let Some(write) = self.promises.record_high() {
-                self.outputs.push(Output::Write(write));
-            }
-        }
-        for block in self.chain.path(self.decided_end(), end) {
-            if block.header.sequence_number > room {
-                break;
-            }
-            self.decide_block(block);
-        }
-        let decided = self.chain.decided();
-        self.forget_settled();
-        while let Some(accepted) = self.ordering.accepted_at.first_entry().filter(|accepted| *accepted.key() <= decided) {
-            accepted.remove();
-        }
-        self.prune();
-        Ok(())
-    }
-
-    // C2
-    /// Drops blocks that no chain of this view needs, once it has a certificate.
-    fn prune(&mut self) {
-        if self.promises.high().rank.view == self.promises.view() {
-            // The common case: nothing is held but one chain.
-            if !self.chain.is_one_chain(self.ordering.head) {
-                let roots = self.live_roots();
-                self.chain.prune(&roots, self.decided_end());
-            }
-        }
-    }
-
-    /// What blocks above the decided end are kept for.
-    fn live_roots(&self) -> Vec<Position> {
-        let high = self.promises.high();
-        let mut roots = vec![self.ordering.head, Position { number: high.rank.sequence_number, digest: high.digest }];
-        let primary = self.primary();
-        roots.extend(
-            self.votes
-                .slots_from(self.chain.decided().next())
-                .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
-                .filter(|position| self.chain.holds(&position.digest)),
-        );
-        roots
-    }
-
-    fn decide_block(&mut self, block: Arc<Block>) {
-        let executes = self.sessions.decide(&block);
-        self.chain.decide(block.digest);
-        let mut clients: Vec<ClientId> = block.batch.iter().map(|request| request.client).collect();
-        clients.sort_unstable();
-        clients.dedup();
-        for client in clients {
-            let last = self.sessions.last(&client);
-            self.pool.settle(client, last, self.now);
-            if self.ordering.proposed.get(&client).is_some_and(|proposed| *proposed <= last) {
-                self.ordering.proposed.remove(&client);
-            }
-        }
-        let requests = executes.iter().filter(|executes| **executes).count();
-        self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
-        if self.promises.want() <= self.promises.view() {
-            self.timers.decided_in_time(block.header.sequence_number);
-        }
-        self.pace.decided(self.cluster.checkpoint_interval());
-        self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
-        self.execute(block, executes);
     }
 
     /// At half the deadline the request goes to all: whoever is primary then has it. (T1)

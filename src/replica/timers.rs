@@ -168,7 +168,8 @@ impl Replica {
         // Once wished, being overdue asks for nothing more; and while the disk is behind, its next receipt comes first.
         let may_wish = self.promises.want() <= self.promises.view() && !self.is_rejoining() && !self.disk_is_behind();
         let overdue = self.overdue_at().filter(|_| may_wish);
-        [overdue, self.pace_at(), self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
+        let proposal = (self.ordering.held_back > 0).then_some(self.now);
+        [proposal, overdue, self.pace_at(), self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
             .into_iter()
             .flatten()
             .min()
