@@ -40,7 +40,8 @@ pub enum Event {
     /// A replica signed two statements that contradict each other.
     Evidence(Evidence),
     /// A request was not taken, because more is waiting than can be ordered in time or than its client may keep waiting; or it waited, and
-    /// was dropped for an earlier one of its client's. Its client tries again.
+    /// was dropped for an earlier one of its client's. Its client tries again. What a host drops itself, upon [`Replica::needs`](crate::Replica::needs), is not told;
+    /// a [`Node`](crate::Node) counts it as screened.
     Refused {
         /// Whose.
         client: ClientId,
