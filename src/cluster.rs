@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use ed25519_dalek::VerifyingKey;
 use thiserror::Error;
 
+/// The largest log window: a State record, with a commit for each of its positions, is within what the codec reads.
+pub(crate) const LOG_WINDOW_MAX: u64 = 1 << 20;
+
 /// The largest number of replicas in a cluster.
 pub const REPLICAS_MAX: usize = 256;
 /// The largest number of enrolled clients.
@@ -273,7 +276,7 @@ impl ClusterBuilder {
             self.limits;
         let rules = [
             (self.checkpoint_interval >= 1, "the checkpoint interval must be at least 1"),
-            (self.checkpoint_interval <= 1 << 32, "the checkpoint interval must be at most 2^32"),
+            (self.checkpoint_interval <= LOG_WINDOW_MAX / 2, "the checkpoint interval must be at most 2^19"),
             (self.log_window >= self.checkpoint_interval.saturating_mul(2), "the log window must be at least two checkpoint intervals"),
             // Or a crash at its end could leave a replica between two checkpoints that it can't take.
             (
@@ -281,7 +284,7 @@ impl ClusterBuilder {
                 "the log window must be a multiple of the checkpoint interval",
             ),
             (self.log_window <= self.checkpoint_interval.saturating_mul(1024), "the log window must be at most 1024 checkpoint intervals"),
-            (self.log_window <= 1 << 40, "the log window must be at most 2^40"),
+            (self.log_window <= LOG_WINDOW_MAX, "the log window must be at most 2^20"),
             (self.pipeline >= 1, "the pipeline must be at least 1"),
             (self.pipeline <= self.log_window && self.pipeline <= 1024, "the pipeline must be at most the log window, and at most 1024"),
             (batch_requests_max >= 1, "a batch must have room for one request"),

@@ -305,3 +305,33 @@ fn read_batches(group: &Digest, body: &mut RecordBody, mut bytes: &[u8]) -> Resu
     }
     if bytes.is_empty() { Ok(()) } else { Err(RecordFault::Checksum) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::LOG_WINDOW_MAX;
+
+    #[test]
+    fn d2_a_state_with_a_commit_at_each_position_of_the_largest_window_is_read() {
+        let genesis = (SequenceNumber::default(), Digest::default());
+        let state = State {
+            keeps_from: 0,
+            view: View::default(),
+            mode: Mode::Normal,
+            wish: View::default(),
+            base: genesis,
+            top: None,
+            high: None,
+            view_change: None,
+            new_view: None,
+            commits: (1..=LOG_WINDOW_MAX).map(|number| (SequenceNumber::new(number), Digest::default())).collect(),
+            stable: None,
+            checkpoints: Vec::new(),
+            rejoining: None,
+        };
+        let body = RecordBody::State(Box::new(state));
+        let record = Record::new(&Digest::default(), ReplicaId::new(0), 1, &body);
+        let read = read_frame(&Digest::default(), ReplicaId::new(0), 1, record.as_bytes()).expect("whole");
+        assert!(matches!(read, Framed::Whole(read) if *read == body));
+    }
+}

@@ -209,7 +209,7 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
     let good: [Change; 6] = [
         |b| b.checkpoint_interval(1).log_window(2).pipeline(1),
         |b| b.checkpoint_interval(1).log_window(2).pipeline(2),
-        |b| b.checkpoint_interval(1 << 32).log_window(1 << 40).pipeline(1024),
+        |b| b.checkpoint_interval(1 << 19).log_window(1 << 20).pipeline(1024),
         |b| b.checkpoint_interval(3).log_window(1024 * 3).pipeline(1),
         |b| b.limits(limits(|l| l.result_bytes_max = 0)),
         |b| b.limits(limits(|l| (l.message_bytes_max, l.batch_bytes_max) = (64 << 20, (64 << 20) - (64 << 10)))),
@@ -219,8 +219,8 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
     }
     let bad: [(Change, &str); 29] = [
         (|b| b.checkpoint_interval(0), "the checkpoint interval must be at least 1"),
-        (|b| b.checkpoint_interval((1 << 32) + 1), "the checkpoint interval must be at most 2^32"),
-        (|b| b.checkpoint_interval(u64::MAX), "the checkpoint interval must be at most 2^32"),
+        (|b| b.checkpoint_interval((1 << 19) + 1), "the checkpoint interval must be at most 2^19"),
+        (|b| b.checkpoint_interval(u64::MAX), "the checkpoint interval must be at most 2^19"),
         (|b| b.checkpoint_interval(10).log_window(19), "the log window must be at least two checkpoint intervals"),
         (|b| b.log_window(0), "the log window must be at least two checkpoint intervals"),
         (|b| b.checkpoint_interval(10).log_window(21), "the log window must be a multiple of the checkpoint interval"),
@@ -228,7 +228,7 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         (|b| b.log_window(u64::MAX), "the log window must be a multiple of the checkpoint interval"),
         (|b| b.log_window(128 * 1025), "the log window must be at most 1024 checkpoint intervals"),
         (|b| b.checkpoint_interval(1).log_window(u64::MAX), "the log window must be at most 1024 checkpoint intervals"),
-        (|b| b.checkpoint_interval(1 << 32).log_window((1 << 40) + (1 << 32)), "the log window must be at most 2^40"),
+        (|b| b.checkpoint_interval(1 << 19).log_window(3 << 19), "the log window must be at most 2^20"),
         (|b| b.pipeline(0), "the pipeline must be at least 1"),
         (|b| b.checkpoint_interval(1024).log_window(2048).pipeline(1025), "the pipeline must be at most the log window, and at most 1024"),
         (|b| b.pipeline(u64::MAX), "the pipeline must be at most the log window, and at most 1024"),
