@@ -92,6 +92,13 @@ fn p1_what_comes_in_one_load_goes_into_one_batch() {
     // Any other input is an end of the load too.
     solo.replica.step(solo.now, Input::Executed { sequence_number: at(9), results: Vec::new() }, &mut outbox);
     assert_eq!(blocks(&mut solo, &mut outbox), [[4, 5]]);
+    // Who is primary no more has nothing to hold back.
+    solo.wants(&[1], 1);
+    load(&mut solo, 0, 6..=7, &mut outbox);
+    solo.wants(&[2], 1);
+    assert_eq!((solo.replica.status().view, solo.replica.status().normal), (View::new(1), false));
+    solo.step(Input::Timer);
+    assert!(solo.replica.deadline() > Some(solo.now));
 }
 
 #[test]
