@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::heap::{allowed, peak_of};
-use super::support::logs::{Log, Records, batches, body, frame};
+use super::support::logs::{HEADER, Log, Records, batches, body, frame};
 use logothete::{AppState, Bytes, Disposition, Frames, Input, Outbox, Replica, ReplicaId, Start, Time, Tuning};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -92,9 +92,9 @@ fn goes_on(log: &Log, app: &AppState, records: &Records, replica: &mut Replica, 
     );
     let next = out.writes().pop().expect("it starts with a record");
     assert_eq!(next.index(), write.index() + 1);
-    if write.record().as_bytes()[68] == 9 {
+    if write.record().as_bytes()[HEADER] == 9 {
         // All that binds, but for where it stands and from which record on blocks are kept.
-        let binds = |record: &[u8]| record[68 + 12..record.len() - 32].to_vec();
+        let binds = |record: &[u8]| record[HEADER + 12..record.len() - 32].to_vec();
         assert_eq!(binds(write.record().as_bytes()), binds(next.record().as_bytes()), "D2: it says something else");
     }
     let (_, receipt) = write.persisted().sign(&super::support::replica_key(log.replica as usize)).expect("signed");
@@ -171,7 +171,7 @@ fn is_stretch(log: &Log, records: &Records) -> bool {
     let truth: Records = log.records.iter().filter(|(index, _)| (first..=last).contains(&index)).cloned().collect();
     let cut_off = truth.last().is_some_and(|(_, whole)| {
         // Of a header that is cut off only what comes before length and checksum is looked at.
-        let seen = if end.len() < 64 { end.len().min(52) } else { 64 };
+        let seen = if end.len() < HEADER { end.len().min(52) } else { HEADER };
         end.len() <= whole.len() && end[..seen] == whole[..seen] && (end.len() < whole.len() || end == whole)
     });
     cut_off && records.len() == truth.len() && records[..records.len() - 1] == truth[..truth.len() - 1]
