@@ -135,6 +135,26 @@ fn a_picture_has_every_replica_and_the_lies_in_it() {
 }
 
 #[test]
+fn a_picture_of_a_long_run_is_no_longer_than_what_is_in_it() {
+    let cluster = builder(10, 2).checkpoint_interval(64).log_window(128).with_keyed_hash().build().expect("a good cluster");
+    let mut net = Net::taped(cluster, 11, Tuning::from_timeout(T));
+    net.betray(0, Trait::Equivocator);
+    for order in 0..300_u32 {
+        net.submit(order as usize % 2, &order.to_le_bytes());
+        net.run_for(Duration::from_millis(40));
+    }
+    net.crash(4);
+    net.restart(4, Start::Recovering).expect("it starts again");
+    net.settle(Duration::from_secs(200), &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let page = picture("a long run", &tapes(&net)).expect("played");
+    let arrows = page.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows").lines().count();
+    assert!(arrows > 50_000, "{arrows}");
+    assert!(page.len() < 130 * arrows, "{} bytes for {arrows} arrows", page.len());
+    // For a browser to open: `.ci/run` does.
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/long-run.html"), page).expect("written");
+}
+
+#[test]
 fn what_was_refused_and_what_nobody_took_in_are_drawn_too() {
     let cluster = builder(4, 2).with_keyed_hash().build().expect("a good cluster");
     let mut net = Net::taped(cluster, 3, Tuning::from_timeout(T));

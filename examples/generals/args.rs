@@ -21,7 +21,7 @@ usage: cargo run --release --example generals -- [FILE] [OPTIONS]
   --kill all                 all loyal generals are killed at once, a few times
   --loss PERCENT             lose so many of the messages between generals, 0 to 90 (default 0)
   --seed S                   seed of the generals' keys and of the dice of loss, traitors and the killer (default 1)
-  --picture FILE             draw the run as one HTML page: who said what to whom, and when (a few dozen orders are best)
+  --picture FILE             draw the run as one HTML page: who said what to whom, and when
   --patience SECONDS         give up when so long no order was completed (default 60)
   --help                     this text
 

@@ -10,10 +10,17 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-const PAGE: &str = include_str!("picture.html");
-const PLACE: &str = "/*DATA*/null";
+const PAGE: &str = include_str!("picture/page.html");
+const SCRIPT: &str = concat!(
+    include_str!("picture/data.js"),
+    include_str!("picture/pens.js"),
+    include_str!("picture/draw.js"),
+    include_str!("picture/tell.js"),
+    include_str!("picture/move.js"),
+);
+const PLACE: &str = "/*DATA*/";
 
-/// Plays all tapes and draws them as one HTML page, which needs nothing else: an SVG and a little script. The tapes are of one cluster. Where
+/// Plays all tapes and draws them as one HTML page, which needs nothing else: a canvas and a little script. The tapes are of one cluster. Where
 /// their hosts' clocks differ, they are set by what was said and heard. A message that a replica took in is an arrow; what it had no use for is not on its tape. An arrow whose sender's tape is there
 /// and has nothing of it is marked as a lie; what was refused is shown where it came.
 ///
@@ -21,7 +28,8 @@ const PLACE: &str = "/*DATA*/null";
 /// [`Parted`] if one of them can't be played.
 pub fn picture(title: &str, tapes: &[Tape]) -> Result<String, Parted> {
     let size = tapes.first().map_or(0, |tape| tape.cluster().size());
-    Ok(PAGE.replacen(PLACE, &data(title, size, &scene(tapes)?), 1))
+    let data = data(title, size, &scene(tapes)?);
+    Ok(PAGE.replacen(PLACE, &format!("const data = {data};\n{SCRIPT}"), 1))
 }
 
 /// The scene as JSON. Times are microseconds from the first.
