@@ -22,8 +22,6 @@ pub(crate) enum Domain {
     State,
     #[cfg(feature = "tape")]
     Tape,
-    #[cfg(feature = "sim")]
-    KeyedHash,
 }
 
 impl Domain {
@@ -45,8 +43,6 @@ impl Domain {
             Self::State => b"logothete/state\0",
             #[cfg(feature = "tape")]
             Self::Tape => b"logothete/tape\0\0",
-            #[cfg(feature = "sim")]
-            Self::KeyedHash => b"logothete/keyed\0",
         }
     }
 }

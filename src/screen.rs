@@ -85,8 +85,12 @@ impl Screen {
     /// # Errors
     /// [`Screened`] says why not.
     pub fn admit(&self, unverified: &Unverified) -> Result<(), Screened> {
+        self.admit_message(&unverified.message)
+    }
+
+    pub(crate) fn admit_message(&self, message: &Message) -> Result<(), Screened> {
         let picture = &*self.shared;
-        match &unverified.message {
+        match message {
             Message::Prepare(vote) => picture.admit_vote(VoteKind::Prepare, vote),
             Message::Commit(vote) => picture.admit_vote(VoteKind::Commit, vote),
             Message::PrePrepare(proposal) => picture.admit_proposal(proposal),

@@ -1,7 +1,7 @@
 //! The crate's own clients in the simulated network: requests out, answers in, over the same wire, and each completion is checked.
 
 use super::net::Net;
-use super::parcel::Parcel;
+use super::parcel::{Letter, Parcel};
 use super::{Pen, client_key};
 use crate::{
     Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Recipients, RequestNumber,
@@ -60,7 +60,7 @@ impl Net {
     }
 
     pub(super) fn answer(&mut self, client: usize, parcel: &Parcel) {
-        let Some(Ok(verified)) = parcel.verdict(self.cluster.limits(), &self.verifier) else {
+        let Letter::True(verified) = parcel.letter(self.cluster.limits(), &self.verifier) else {
             if let Some(desk) = self.desks.get_mut(&client) {
                 desk.refused += 1;
             }

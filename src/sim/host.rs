@@ -115,6 +115,12 @@ impl Host {
         record.into_iter().chain(self.lane.front().map(|(due, _)| *due)).min()
     }
 
+    /// When it has anything to do, if nothing comes: the end of time stands for never.
+    pub(super) fn wakes(&self) -> Time {
+        let never = Time(u64::MAX);
+        self.deadline.unwrap_or(never).min(self.due().unwrap_or(never))
+    }
+
     /// A picture of what its replica needs, of at most so many steps ago.
     pub(super) fn screen(&mut self, glance: u32) -> &Screen {
         let is_old = self.picture.as_ref().is_none_or(|(_, steps)| *steps >= glance);
@@ -239,8 +245,7 @@ impl Net {
 
     /// Serves an outbox in its order. What a host sends need not wait for the records written before it, and does not.
     pub(super) fn serve(&mut self, at: usize, mut outbox: Outbox) {
-        let outputs: Vec<Output> = outbox.drain().collect();
-        for output in outputs {
+        for output in outbox.drain() {
             if self.dead.contains(&at) {
                 // It crashed on the way.
                 return;
@@ -297,7 +302,7 @@ impl Net {
             return self.crash_behind(at, 0, Fate::Lost);
         }
         let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
-        if self.slow.disk.1 > 0 {
+        if self.slow.disk.1 > 0 && self.trace.is_some() {
             self.say(format!("    (R{at} has #{})", write.index()));
         }
         disk.append(write.index(), Bytes::from(write.record().as_bytes()));

@@ -31,6 +31,7 @@ pub mod claims;
 mod clock;
 mod desk;
 pub mod disk;
+mod flights;
 pub mod forge;
 pub mod gang;
 mod host;

@@ -2,10 +2,11 @@
 
 use super::desk::Desk;
 use super::disk::Disk;
+use super::flights::{Flights, Moment};
 use super::forge::{Forge, Seen};
 use super::host::{Host, Slowness};
 use super::oracle::Oracle;
-use super::parcel::Parcel;
+use super::parcel::{Letter, Parcel};
 use super::prng::Prng;
 use super::{Pen, Trait, gang};
 use super::{builder, client_key, replica_key};
@@ -90,8 +91,8 @@ pub struct Net {
     pub desks: BTreeMap<usize, Desk>,
     pub(super) verifier: Verifier,
     /// What is on its way to them.
-    mail: BTreeMap<(Time, u64), (usize, Parcel)>,
-    queue: BTreeMap<(Time, u64), (usize, Parcel)>,
+    mail: Flights,
+    queue: Flights,
     sent: u64,
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
     /// When the first of them is repeated.
@@ -194,8 +195,8 @@ impl Net {
             glance: 1,
             verifier: Verifier::new(cluster.clone()),
             desks: BTreeMap::new(),
-            mail: BTreeMap::new(),
-            queue: BTreeMap::new(),
+            mail: Flights::default(),
+            queue: Flights::default(),
             sent: 0,
             waiting: BTreeMap::new(),
             next_retry: Time(u64::MAX),
@@ -260,12 +261,12 @@ impl Net {
             return;
         }
         for moment in self.moments(from) {
-            self.queue.insert(moment, (to, parcel.clone()));
+            self.queue.send(moment, to, parcel.clone());
         }
     }
 
     /// When what is sent now arrives: once, or twice.
-    fn moments(&mut self, from: Option<usize>) -> impl Iterator<Item = (Time, u64)> + use<> {
+    fn moments(&mut self, from: Option<usize>) -> impl Iterator<Item = Moment> + use<> {
         let copies = if self.random.percent(self.duplication) { 2 } else { 1 };
         let mut moments = [None, None];
         for moment in moments.iter_mut().take(copies) {
@@ -290,18 +291,23 @@ impl Net {
         if let Some(tap) = self.tap.as_ref().filter(|_| self.twists.contains_key(&to)) {
             tap.borrow_mut().learn(parcel.bytes(), self.seen(parcel).cloned(), &self.forge);
         }
-        let Some(unverified) = parcel.read(self.cluster.limits()) else {
-            self.hosts[to].refused += 1;
-            return None;
+        let letter = parcel.letter(self.cluster.limits(), &self.verifier);
+        let message = match letter {
+            Letter::True(verified) => &verified.message,
+            Letter::False(unverified, _) => &unverified.message,
+            Letter::Noise => {
+                self.hosts[to].refused += 1;
+                return None;
+            }
         };
-        if let Err(why) = self.hosts[to].screen(self.glance).admit(unverified) {
+        if let Err(why) = self.hosts[to].screen(self.glance).admit_message(message) {
             if self.trace.is_some() {
-                self.say(format!("{:?} R{to} <- {unverified}  (screened: {why})", self.now));
+                self.say(format!("{:?} R{to} <- {message}  (screened: {why})", self.now));
             }
             return None;
         }
-        match parcel.verdict(self.cluster.limits(), &self.verifier)? {
-            Ok(verified) => {
+        match letter {
+            Letter::True(verified) => {
                 let disposition = self.step(to, Input::Message(verified.clone()));
                 if verified.kind() == MessageKind::NewView && disposition == Disposition::Applied && !self.twists.contains_key(&to) {
                     if let Some(Seen::NewView { view, base }) = self.seen(parcel) {
@@ -310,7 +316,7 @@ impl Net {
                 }
                 Some(disposition)
             }
-            Err(error) => {
+            Letter::False(_, error) => {
                 self.hosts[to].refused += 1;
                 self.hosts[to].replica.refused(self.now, parcel.bytes(), error);
                 if self.trace.is_some() {
@@ -318,6 +324,7 @@ impl Net {
                 }
                 None
             }
+            Letter::Noise => None,
         }
     }
 
@@ -378,19 +385,17 @@ impl Net {
         if self.is_off(from) {
             return;
         }
-        if let Some(mut twist) = self.twists.remove(&from) {
-            let forge = self.forge.clone();
+        if let Some(twist) = self.twists.get_mut(&from) {
             let mut last: Option<Parcel> = None;
-            for (to, bytes) in twist(envelope, &forge) {
+            for (to, bytes) in twist(envelope, &self.forge) {
                 // Most of what traitors send they send to several.
                 let parcel = last.filter(|last| **last.bytes() == *bytes).unwrap_or_else(|| Parcel::from(bytes));
-                if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &forge) {
+                if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &self.forge) {
                     self.oracle.claims.saw(None, seen);
                 }
                 self.dispatch(from, to, parcel.clone());
                 last = Some(parcel);
             }
-            self.twists.insert(from, twist);
             return;
         }
         let parcel = parcel.unwrap_or_else(|| Parcel::from(envelope.encode()));
@@ -414,8 +419,9 @@ impl Net {
     /// A correct replica has executed it: its client is content.
     pub(super) fn served(&mut self, request: &Request) {
         if let Some(client) = self.clients.get(request.client().as_bytes()) {
-            self.waiting.remove(&(*client, request.number()));
-            self.note_retry();
+            if self.waiting.remove(&(*client, request.number())).is_some() {
+                self.note_retry();
+            }
         }
     }
 
@@ -445,42 +451,37 @@ impl Net {
                 // Nobody else reads what is sent to clients.
                 let Some(client) = self.desk_of(&id).filter(|_| !self.random.percent(self.loss)) else { return };
                 for moment in self.moments(Some(from)) {
-                    self.mail.insert(moment, (client, parcel.clone()));
+                    self.mail.send(moment, client, parcel.clone());
                 }
             }
         }
     }
 
-    fn next_moment(&self) -> Option<Time> {
-        let message = self.queue.first_key_value().map(|((time, _), _)| *time);
-        let retry = Some(self.next_retry).filter(|_| !self.waiting.is_empty());
-        let deadline = self
-            .hosts
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !self.is_off(*index))
-            .filter_map(|(_, host)| host.deadline.into_iter().chain(host.due()).min())
-            .min();
-        let mail = self.mail.first_key_value().map(|((time, _), _)| *time);
-        let client = self.desks.values().filter_map(|desk| desk.client.deadline()).min();
-        [message, retry, deadline, mail, client].into_iter().flatten().min()
+    /// Never, if that is at the end of time.
+    fn next_moment(&self) -> Time {
+        let mail = self.mail.next().into_iter().chain(self.queue.next());
+        let first = mail.chain(self.desks.values().filter_map(|desk| desk.client.deadline())).fold(self.next_retry, Time::min);
+        self.hosts.iter().enumerate().fold(first, |first, (index, host)| {
+            let wakes = host.wakes();
+            if wakes < first && !self.is_off(index) { wakes } else { first }
+        })
     }
 
     /// Lets one moment happen.
     pub fn tick(&mut self, until: Time) -> bool {
-        let Some(moment) = self.next_moment().filter(|moment| *moment <= until) else {
+        let moment = self.next_moment();
+        if moment > until || moment == Time(u64::MAX) {
             self.now = self.now.max(until);
             return false;
-        };
+        }
         self.now = self.now.max(moment);
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > self.now {
-                break;
-            }
-            let (to, parcel) = entry.remove();
+        while let Some((to, parcel)) = self.queue.arrived(self.now) {
             self.hand(to, &parcel);
         }
         for index in 0..self.hosts.len() {
+            if self.hosts[index].wakes() > self.now {
+                continue;
+            }
             if self.hosts[index].due().is_some_and(|due| due <= self.now) {
                 self.serve_due(index);
             }
@@ -491,8 +492,7 @@ impl Net {
         if self.next_retry <= self.now {
             self.repeat_requests();
         }
-        while let Some(entry) = self.mail.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let (client, parcel) = entry.remove();
+        while let Some((client, parcel)) = self.mail.arrived(self.now) {
             self.answer(client, &parcel);
         }
         let due = |desk: &Desk| desk.client.deadline().is_some_and(|due| due <= self.now);

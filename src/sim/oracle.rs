@@ -4,8 +4,8 @@ use super::claims::Claims;
 use super::disk::Done;
 use super::forge::{Kind, Position, Seen};
 use crate::{ClientId, Digest, Request, RequestNumber, SequenceNumber, View};
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// What may be said only once by one replica, ever.
@@ -22,15 +22,20 @@ enum Slot {
 /// And what was said: a position, with what else counts.
 type Content = (View, Position, Digest);
 
+#[derive(Clone, Debug)]
+struct Said {
+    content: Content,
+    /// It became durable before it was said.
+    released: bool,
+}
+
 /// Everything that correct replicas were seen to do.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     size: u64,
     decided: BTreeMap<SequenceNumber, Digest>,
     at: BTreeMap<usize, SequenceNumber>,
-    said: BTreeMap<(usize, Slot), Content>,
-    /// What became durable before it was said.
-    released: BTreeSet<(usize, Slot)>,
+    said: BTreeMap<(usize, Slot), Said>,
     last: BTreeMap<(usize, ClientId), RequestNumber>,
     /// By any correct replica, ever.
     executed: BTreeSet<(ClientId, RequestNumber)>,
@@ -46,33 +51,33 @@ pub struct Oracle {
     order: BTreeMap<usize, Vec<(ClientId, RequestNumber, Vec<u8>)>>,
 }
 
-/// A statement of its sender's own, in the message or in its status.
-fn statements(replica: usize, seen: &Seen, size: u64) -> Vec<(Slot, Content)> {
+/// The statements of its sender's own, in the message or in its status.
+fn statements(replica: usize, seen: &Seen, size: u64, hear: &mut impl FnMut(Slot, Content)) {
     let none = Digest::default();
     let zero = (SequenceNumber::default(), none);
     match seen {
         Seen::PrePrepare { view, block } => {
             let position = (block.sequence_number(), block.digest());
-            vec![(Slot::Prepare(*view, position.0), (*view, position, none))]
+            hear(Slot::Prepare(*view, position.0), (*view, position, none));
         }
         Seen::Vote { kind, replica: by, view, position } if by.get() as usize == replica => {
             let slot = if *kind == Kind::Prepare { Slot::Prepare(*view, position.0) } else { Slot::Commit(*view, position.0) };
-            vec![(slot, (*view, *position, none))]
+            hear(slot, (*view, *position, none));
         }
         Seen::ViewChange(view_change) if view_change.replica().get() as usize == replica => {
             let (view, position) = view_change.claim();
-            vec![(Slot::ViewChange(view_change.view()), (view, position, none))]
+            hear(Slot::ViewChange(view_change.view()), (view, position, none));
         }
         // Whoever has entered by it passes it on.
-        Seen::NewView { view, base } if view.get() % size == replica as u64 => vec![(Slot::NewView(*view), (*view, *base, none))],
+        Seen::NewView { view, base } if view.get() % size == replica as u64 => hear(Slot::NewView(*view), (*view, *base, none)),
         Seen::Checkpoint { replica: by, checkpoint } if by.get() as usize == replica => {
-            vec![(Slot::Checkpoint(checkpoint.position.0), (View::default(), checkpoint.position, checkpoint.state))]
+            hear(Slot::Checkpoint(checkpoint.position.0), (View::default(), checkpoint.position, checkpoint.state));
         }
         Seen::Executed { replica: by, sequence_number, root } if by.get() as usize == replica => {
-            vec![(Slot::Executed(*sequence_number), (View::default(), zero, *root))]
+            hear(Slot::Executed(*sequence_number), (View::default(), zero, *root));
         }
-        Seen::Status { said, .. } => said.iter().flat_map(|seen| statements(replica, seen, size)).collect(),
-        _ => Vec::new(),
+        Seen::Status { said, .. } => said.iter().for_each(|seen| statements(replica, seen, size, hear)),
+        _ => {}
     }
 }
 
@@ -157,10 +162,10 @@ impl Oracle {
     /// A record is durable, and this message waited for it. True if it was never said before.
     pub fn released(&mut self, replica: usize, seen: &Seen) -> bool {
         let mut is_new = false;
-        for (slot, content) in statements(replica, seen, self.size) {
-            self.say(replica, slot, content);
-            is_new |= self.released.insert((replica, slot));
-        }
+        statements(replica, seen, self.size, &mut |slot, content| {
+            let said = self.say(replica, slot, content);
+            is_new |= !core::mem::replace(&mut said.released, true);
+        });
         is_new
     }
 
@@ -171,30 +176,35 @@ impl Oracle {
             let checkpoint = stable.checkpoint();
             self.stable(replica, checkpoint.position.0, checkpoint.state);
         }
-        for (slot, content) in statements(replica, seen, self.size) {
-            self.say(replica, slot, content);
+        statements(replica, seen, self.size, &mut |slot, content| {
+            let is_released = self.say(replica, slot, content).released;
             let binds = !matches!(slot, Slot::Executed(_));
-            assert!(!binds || self.released.contains(&(replica, slot)), "I17: R{replica} says {slot:?} and has no record of it");
-        }
+            assert!(!binds || is_released, "I17: R{replica} says {slot:?} and has no record of it");
+        });
     }
 
-    fn say(&mut self, replica: usize, slot: Slot, content: Content) {
-        let is_new = !self.said.contains_key(&(replica, slot));
-        let said = *self.said.entry((replica, slot)).or_insert(content);
-        assert_eq!(said, content, "I3: R{replica} said two different things for {slot:?}");
+    fn say(&mut self, replica: usize, slot: Slot, content: Content) -> &mut Said {
+        let said = match self.said.entry((replica, slot)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                // I14
+                if let Slot::Checkpoint(number) = slot {
+                    // What was said of a wrong state stays said after that was replaced.
+                    if !self.odd.contains(&replica) {
+                        let known = *self.states.entry(number).or_insert(content);
+                        assert_eq!(known, content, "I14: R{replica} has another state at {number:?}");
+                    }
+                }
+                entry.insert(Said { content, released: false })
+            }
+        };
+        assert_eq!(said.content, content, "I3: R{replica} said two different things for {slot:?}");
         if let Some(view) = view_of(slot) {
             let highest = self.views.entry(replica).or_default();
             assert!(view >= *highest, "I10: R{replica} said {slot:?} after something in {highest:?}");
             *highest = view;
         }
-        // I14
-        if let Slot::Checkpoint(number) = slot {
-            // What was said of a wrong state stays said after that was replaced.
-            if is_new && !self.odd.contains(&replica) {
-                let known = *self.states.entry(number).or_insert(content);
-                assert_eq!(known, content, "I14: R{replica} has another state at {number:?}");
-            }
-        }
+        said
     }
 
     /// Equal histories, as far as both go.

@@ -13,15 +13,24 @@ pub struct Parcel(Rc<Content>);
 #[derive(Debug)]
 struct Content {
     bytes: Bytes,
-    /// None if they are no message.
-    read: OnceCell<Option<Unverified>>,
-    verdict: OnceCell<Result<Verified, VerifyError>>,
+    letter: OnceCell<Letter>,
     seen: OnceCell<Option<Seen>>,
+}
+
+/// What bytes are to the members of a cluster.
+#[derive(Debug)]
+pub(super) enum Letter {
+    /// No message.
+    Noise,
+    /// A message that is not believed.
+    False(Unverified, VerifyError),
+    /// A message that is.
+    True(Verified),
 }
 
 impl<B: Into<Bytes>> From<B> for Parcel {
     fn from(bytes: B) -> Self {
-        Self(Rc::new(Content { bytes: bytes.into(), read: OnceCell::new(), verdict: OnceCell::new(), seen: OnceCell::new() }))
+        Self(Rc::new(Content { bytes: bytes.into(), letter: OnceCell::new(), seen: OnceCell::new() }))
     }
 }
 
@@ -31,22 +40,24 @@ impl Parcel {
         &self.0.bytes
     }
 
-    /// The message that the bytes are.
-    pub(super) fn read(&self, limits: &Limits) -> Option<&Unverified> {
-        self.0.read.get_or_init(|| Unverified::decode(PeerLink(0), &self.0.bytes, limits).ok()).as_ref()
-    }
-
-    /// What the cluster's members say of it. None if it is no message.
-    pub(super) fn verdict(&self, limits: &Limits, verifier: &Verifier) -> Option<&Result<Verified, VerifyError>> {
-        let unverified = self.read(limits)?;
-        Some(self.0.verdict.get_or_init(|| verifier.verify(unverified.clone())))
+    /// What the cluster's members make of it.
+    pub(super) fn letter(&self, limits: &Limits, verifier: &Verifier) -> &Letter {
+        let decode = || Unverified::decode(PeerLink(0), &self.0.bytes, limits);
+        let open = || match decode().map(|unverified| verifier.verify(unverified)) {
+            Ok(Ok(verified)) => Letter::True(verified),
+            // What is verified is used up, and what fails is rare.
+            Ok(Err(error)) => decode().map_or(Letter::Noise, |unverified| Letter::False(unverified, error)),
+            Err(_) => Letter::Noise,
+        };
+        self.0.letter.get_or_init(open)
     }
 
     /// What somebody who watches sees in it. None if it is no message.
     pub(super) fn seen(&self, limits: &Limits, verifier: &Verifier, forge: &Forge) -> Option<&Seen> {
-        let see = || match self.verdict(limits, verifier)? {
-            Ok(verified) => Some(forge.see_verified(verified.message.clone())),
-            Err(_) => self.read(limits).map(|unverified| forge.see(unverified.message.clone())),
+        let see = || match self.letter(limits, verifier) {
+            Letter::True(verified) => Some(forge.see_verified(&verified.message)),
+            Letter::False(unverified, _) => Some(forge.see(unverified.message.clone())),
+            Letter::Noise => None,
         };
         self.0.seen.get_or_init(see).as_ref()
     }

@@ -2,7 +2,7 @@
 
 use super::{Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedViewChange, Kind, Position};
 use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
-use crate::message::{CheckpointVote, Message, MessageKind, StatusMessage, Vote};
+use crate::message::{CheckpointVote, Message, MessageKind, StatusMessage, ViewChange, Vote};
 use crate::wire::DecodeError;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -105,23 +105,23 @@ impl Forge {
             Message::Reply(reply) => reply.compute_root(),
             _ => true,
         };
-        if fits { self.see_verified(message) } else { Seen::Other(message.kind()) }
+        if fits { self.see_verified(&message) } else { Seen::Other(message.kind()) }
     }
 
     /// The same for a message whose digests were computed when it was verified.
-    pub(in crate::sim) fn see_verified(&self, message: Message) -> Seen {
+    pub(in crate::sim) fn see_verified(&self, message: &Message) -> Seen {
         match message {
-            Message::PrePrepare(proposal) => Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block) },
-            Message::Prepare(vote) => seen_vote(Kind::Prepare, &vote),
-            Message::Commit(vote) => seen_vote(Kind::Commit, &vote),
-            Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate)),
-            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(*view_change)),
+            Message::PrePrepare(proposal) => Seen::PrePrepare { view: proposal.view, block: ForgedBlock(proposal.block.clone()) },
+            Message::Prepare(vote) => seen_vote(Kind::Prepare, vote),
+            Message::Commit(vote) => seen_vote(Kind::Commit, vote),
+            Message::Certificate(certificate) => Seen::Certificate(ForgedCertificate(certificate.clone())),
+            Message::ViewChange(view_change) => Seen::ViewChange(ForgedViewChange(ViewChange::clone(view_change))),
             Message::NewView(new_view) => Seen::NewView { view: new_view.view, base: (new_view.base_number, new_view.base_digest) },
-            Message::Chain(chain) => Seen::Chain(chain.blocks.0.into_iter().map(ForgedBlock).collect()),
-            Message::Checkpoint(vote) => seen_checkpoint(&vote),
-            Message::Stable(certificate) => Seen::Stable(ForgedStable(certificate)),
+            Message::Chain(chain) => Seen::Chain(chain.blocks.0.iter().cloned().map(ForgedBlock).collect()),
+            Message::Checkpoint(vote) => seen_checkpoint(vote),
+            Message::Stable(certificate) => Seen::Stable(ForgedStable(certificate.clone())),
             Message::Reply(reply) => Seen::Executed { replica: reply.replica, sequence_number: reply.sequence_number, root: reply.root },
-            Message::Status(status) => seen_status(*status),
+            Message::Status(status) => seen_status(status),
             other => Seen::Other(other.kind()),
         }
     }
@@ -135,12 +135,12 @@ fn seen_checkpoint(vote: &CheckpointVote) -> Seen {
     Seen::Checkpoint { replica: vote.replica, checkpoint: vote.checkpoint.into() }
 }
 
-fn seen_status(status: StatusMessage) -> Seen {
+fn seen_status(status: &StatusMessage) -> Seen {
     let mut said: Vec<Seen> = Vec::new();
     said.extend(status.prepare.iter().map(|vote| seen_vote(Kind::Prepare, vote)));
     said.extend(status.commit.iter().map(|vote| seen_vote(Kind::Commit, vote)));
     said.extend(status.checkpoint.iter().map(seen_checkpoint));
-    said.extend(status.view_change.map(|view_change| Seen::ViewChange(ForgedViewChange(view_change))));
-    let StatusMessage { replica, view, want, stable, decided, .. } = status;
+    said.extend(status.view_change.iter().map(|view_change| Seen::ViewChange(ForgedViewChange(view_change.clone()))));
+    let StatusMessage { replica, view, want, stable, decided, .. } = *status;
     Seen::Status { replica, view, want, stable, decided, said }
 }

@@ -3,6 +3,7 @@
 use super::scenarios::{PROCESSES, Round};
 use crate::sim::forge::{Forge, Seen};
 use crate::sim::oracle::Oracle;
+use crate::sim::parcel::Letter;
 use crate::sim::{Parcel, Pen, builder, client_key, replica_key};
 use crate::{
     AppCommand, AppState, Bytes, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Output, Recipients, Replica, ReplicaId,
@@ -247,15 +248,15 @@ impl Scene {
         self.messages += 1;
         let stage = self.stage.clone();
         let limits = stage.cluster.limits();
-        let verdict = parcel.verdict(limits, &stage.verifier).expect("a message");
-        match verdict {
-            Ok(verified) => {
+        match parcel.letter(limits, &stage.verifier) {
+            Letter::True(verified) => {
                 let disposition = self.step(to, Input::Message(verified.clone()));
                 if let (true, Disposition::Applied, Some(Seen::NewView { view, base })) = (is_correct(to), disposition, self.seen(parcel)) {
                     self.oracle.claims.begun(*view, *base);
                 }
             }
-            Err(error) => panic!("it says what does not verify: {error}"),
+            Letter::False(_, error) => panic!("it says what does not verify: {error}"),
+            Letter::Noise => panic!("it says what is no message"),
         }
     }
 
