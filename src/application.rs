@@ -78,7 +78,8 @@ pub trait Service {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError>;
 }
 
-/// Where [`Snapshots`] keeps its files: a folder, a bucket, a table.
+/// Where [`Snapshots`] keeps its files: a folder, a bucket, a table. `examples/generals/store.rs` is one over a folder, to be copied; [`Volatile`](crate::Volatile)
+/// one for tests.
 pub trait SnapshotStore {
     /// Stores bytes under a name, in the place of what was there. When it returns they are durable, and a crash leaves the old or the new ones.
     ///

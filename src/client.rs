@@ -20,6 +20,7 @@ use crate::time::Time;
 use crate::verify::Verified;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use core::fmt;
 use core::time::Duration;
 use tally::{Agreed, Tally};
 use thiserror::Error;
@@ -125,6 +126,16 @@ pub enum ClientEvent {
         /// How often it was sent again by now.
         times: u32,
     },
+}
+
+impl fmt::Display for ClientEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evidence(evidence) => write!(f, "evidence: {evidence}"),
+            Self::PrimaryLearned { view, primary } => write!(f, "the primary of {view:?} is {primary:?}"),
+            Self::SentAgain { number, times } => write!(f, "no answer to {number:?}: sent again to all, time {times}"),
+        }
+    }
 }
 
 /// What became of an input.

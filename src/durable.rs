@@ -135,7 +135,7 @@ pub struct Receipt {
     pub(crate) own: Vec<Envelope>,
 }
 
-/// A host's append-only log.
+/// A host's append-only log. `examples/generals/wal.rs` is one in files, to be copied; [`Volatile`](crate::Volatile) one for tests.
 ///
 /// A crash may lose or cut what was appended since the last [`sync`](Self::sync), nothing else. Whatever else a disk does to a log, the replica finds
 /// out when it starts ([`RecoverError`](crate::RecoverError)), as long as it is given what is there: don't repair, drop or skip anything.
