@@ -244,7 +244,7 @@ fn status(member: &Member) -> Result<()> {
     let membership = Membership::read(&member.cluster.cluster)?;
     let wait = patience(member).min(Duration::from_secs(3));
     let replies = runtime()?.block_on(async { connect_to_ask(member)?.ask(None, vec![STATUS], wait).await })?;
-    println!("node  address                 view  decided  stable  durable  log        state      reached  says");
+    println!("node  address                 view  decided  stable  executed log        state      reached  says");
     for (replica, address) in &membership.addresses {
         let report = replies.get(replica).and_then(|reply| toml::from_str::<Report>(std::str::from_utf8(reply).ok()?).ok());
         let Some(report) = report else {
@@ -276,7 +276,7 @@ fn status(member: &Member) -> Result<()> {
             report.view,
             report.decided,
             report.stable,
-            report.durable,
+            report.executed,
             short(&report.log_digest),
             short(&report.state_digest),
             report.reached,

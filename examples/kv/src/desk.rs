@@ -4,9 +4,8 @@ use crate::config::Membership;
 use crate::host::Picture;
 use crate::mailbox::Member;
 use crate::operation::Operation;
-use crate::state;
+use crate::state::Shared;
 use logothete::Bytes;
-use redb::Database;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,8 +25,7 @@ pub struct Report {
     pub executed: u64,
     pub stable: u64,
     pub log_digest: String,
-    /// The position that is durable in the database, and the digest of all pairs there.
-    pub durable: u64,
+    /// Of all pairs, at the position `executed`.
     pub state_digest: String,
     pub reached: usize,
     pub rejoining: bool,
@@ -38,7 +36,7 @@ pub struct Report {
 
 pub struct Desk {
     pub membership: Arc<Membership>,
-    pub database: Arc<Database>,
+    pub state: Shared,
     pub picture: Arc<Mutex<Picture>>,
 }
 
@@ -50,9 +48,7 @@ impl Desk {
             STATUS => self.report().and_then(|report| toml::to_string(&report).ok()).unwrap_or_default().into_bytes(),
             STALE_READ => self.stale_read(rest).unwrap_or_default(),
             LAST_REQUEST => match from {
-                Member::Client(client) => {
-                    state::last_request(&self.database, &client).map(|last| last.to_le_bytes().to_vec()).unwrap_or_default()
-                }
+                Member::Client(client) => self.state.last_request(&client).to_le_bytes().to_vec(),
                 Member::Node(_) => Vec::new(),
             },
             _ => Vec::new(),
@@ -62,17 +58,16 @@ impl Desk {
     fn report(&self) -> Option<Report> {
         let status = self.picture.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (reached, status) = (status.reached, status.status?);
-        let (durable, state_digest) = state::digest(&self.database, self.membership.cluster.limits().batch_bytes_max as usize).ok()?;
+        let (executed, state_digest) = self.state.digest(self.membership.cluster.limits().batch_bytes_max as usize);
         Some(Report {
             replica: status.replica.get(),
             view: status.view.get(),
             normal: status.normal,
             primary: status.primary.get(),
             decided: status.decided.get(),
-            executed: status.executed.get(),
+            executed: executed.get(),
             stable: status.stable.get(),
             log_digest: status.log_digest.to_string(),
-            durable: durable.get(),
             state_digest: state_digest.to_string(),
             reached,
             rejoining: status.rejoining,
@@ -85,7 +80,7 @@ impl Desk {
     fn stale_read(&self, operation: &[u8]) -> Option<Vec<u8>> {
         let operation = Operation::decode(operation)?;
         let room = self.membership.cluster.limits().result_bytes_max as usize;
-        let (position, answer) = state::stale_read(&self.database, &operation, room).ok()?;
+        let (position, answer) = self.state.answer(&operation, room);
         let answer: Bytes = answer.encode();
         Some([&position.get().to_le_bytes()[..], &answer].concat())
     }

@@ -15,6 +15,7 @@ pub mod load;
 pub mod mailbox;
 pub mod metrics;
 pub mod operation;
+pub mod pairs;
 pub mod pending;
 pub mod remote;
 pub mod server;

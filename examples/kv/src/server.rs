@@ -8,7 +8,7 @@ use crate::handshake::Role;
 use crate::host::{self, Honest, Host, Picture, Tongue, check_key};
 use crate::link::{Call, Queue};
 use crate::mailbox::Mailbox;
-use crate::state::{State, make_tables};
+use crate::state::{Shared, State, make_tables};
 use crate::store::{Log, NEW, Opening, Store, open_database};
 use crate::tape;
 use logothete::tape::Recorder;
@@ -136,7 +136,8 @@ pub fn serve(options: Options) -> Result<()> {
     let metrics = options.metrics.as_deref().map(bind).transpose()?;
 
     let (mailbox, picture) = (Arc::new(Mailbox::default()), Arc::new(Mutex::new(Picture::default())));
-    let desk = Desk { membership: membership.clone(), database: database.clone(), picture: picture.clone() };
+    let state = Shared::default();
+    let desk = Desk { membership: membership.clone(), state: state.clone(), picture: picture.clone() };
     let answers = Box::new(move |from, question: &[u8]| desk.answer(from, question));
     let door = Arc::new(Door::new(membership.clone(), key.clone(), options.quotas.clone(), mailbox.clone(), answers));
 
@@ -165,7 +166,7 @@ pub fn serve(options: Options) -> Result<()> {
         std::thread::Builder::new().name("replica".to_owned()).spawn(move || -> Result<()> {
             // The store belongs to this thread alone.
             let store = Store::new(database);
-            let mut state = State::open(store.clone(), membership.cluster.clone())?;
+            let mut state = State::open(store.clone(), membership.cluster.clone(), state)?;
             let mut outbox = Outbox::new();
             let mut log = Log::open(&options.data, store.clone(), options.fsync)?;
             let replica = recover(&options, &membership.cluster, id, &mut log, &mut state, &mut outbox)?;

@@ -1,78 +1,28 @@
-//! The replicated state: pairs in a database, executed batch by batch in the store's open transaction.
+//! The replicated state: pairs in memory, executed batch by batch, and snapshots of them in the database.
+//!
+//! The replicated log is the journal: after a restart the newest snapshot is read, and what came after it is executed again.
 
 use crate::error::{Fault, Result, fault};
 use crate::operation::{Answer, Operation};
-use crate::snapshot::{self, Parts};
-use crate::store::{DIRTY, EXECUTED, INCOMING, MANIFESTS, MEMBERS, META, PAIRS, PARTS, RESULTS, SESSIONS, Store};
+use crate::pairs::{self, Cut, Pairs};
+use crate::snapshot::Parts;
+use crate::store::{INCOMING, MANIFESTS, META, PARTS, Store};
 use logothete::{
-    AppError, AppState, Application, Bytes, CheckpointOrder, ClientId, Cluster, Decision, Digest, Manifest, RequestNumber, SequenceNumber,
-    SessionEntry, SessionTable,
+    AppError, AppState, Application, Bytes, CheckpointOrder, ClientId, Cluster, Decision, Digest, Manifest, SequenceNumber, SessionTable,
 };
-use redb::{Database, ReadableTable, Table, WriteTransaction};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-/// The tables that an operation reads and writes.
-struct Pairs<'a> {
-    pairs: Table<'a, &'static [u8], &'static [u8]>,
-    members: Table<'a, &'static [u8], ()>,
-    /// Buckets that these operations change: written down once for all of them.
-    changed: BTreeSet<u16>,
-    dirty: Table<'a, u16, ()>,
-}
-
-impl<'a> Pairs<'a> {
-    fn open(transaction: &'a WriteTransaction) -> Result<Self> {
-        Ok(Self {
-            pairs: transaction.open_table(PAIRS)?,
-            members: transaction.open_table(MEMBERS)?,
-            changed: BTreeSet::new(),
-            dirty: transaction.open_table(DIRTY)?,
-        })
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let bucket = snapshot::bucket_of(key);
-        if self.pairs.insert(key, value)?.is_none() {
-            self.members.insert(&snapshot::member(bucket, key)[..], ())?;
-        }
-        self.changed.insert(bucket);
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Result<bool> {
-        let bucket = snapshot::bucket_of(key);
-        let was_there = self.pairs.remove(key)?.is_some();
-        if was_there {
-            self.members.remove(&snapshot::member(bucket, key)[..])?;
-            self.changed.insert(bucket);
-        }
-        Ok(was_there)
-    }
-
-    fn finish(mut self) -> Result<()> {
-        for bucket in &self.changed {
-            self.dirty.insert(bucket, ())?;
-        }
-        Ok(())
-    }
-}
-
-fn get(pairs: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &[u8]) -> Result<Option<Vec<u8>>> {
-    Ok(pairs.get(key)?.map(|value| value.value().to_vec()))
-}
+use redb::{ReadableTable, WriteTransaction};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Room in a result for what stands around the pairs.
 const LIST_OVERHEAD: usize = 64;
 
-fn list(pairs: &impl ReadableTable<&'static [u8], &'static [u8]>, operation: (&[u8], &[u8], u32), room: usize) -> Result<Answer> {
+fn list(pairs: &Pairs, operation: (&[u8], &[u8], u32), room: usize) -> Answer {
     let (prefix, after, limit) = operation;
     let mut found = Vec::new();
     let mut bytes = LIST_OVERHEAD;
     let start = prefix.max(after);
-    for entry in pairs.range(start..)? {
-        let (key, value) = entry?;
-        let (key, value) = (key.value(), value.value());
+    for (key, value) in pairs.range(start) {
         if !key.starts_with(prefix) {
             break;
         }
@@ -81,92 +31,88 @@ fn list(pairs: &impl ReadableTable<&'static [u8], &'static [u8]>, operation: (&[
         }
         bytes += key.len() + value.len() + 8;
         if found.len() >= limit as usize || (bytes > room && !found.is_empty()) {
-            return Ok(Answer::List { pairs: found, more: true });
+            return Answer::List { pairs: found, more: true };
         }
         if bytes > room {
-            return Ok(Answer::Refused("the next pair doesn't fit into a result; get it by its key".to_owned()));
+            return Answer::Refused("the next pair doesn't fit into a result; get it by its key".to_owned());
         }
         found.push((key.to_vec(), value.to_vec()));
     }
-    Ok(Answer::List { pairs: found, more: false })
+    Answer::List { pairs: found, more: false }
 }
 
 /// What an operation does. Whatever the bytes are, they have the same result everywhere.
-fn execute(tables: &mut Pairs<'_>, bytes: &[u8], result_bytes_max: usize) -> Result<Answer> {
-    let Some(operation) = Operation::decode(bytes) else { return Ok(Answer::Refused("not an operation of this version".to_owned())) };
+fn execute(pairs: &mut Pairs, bytes: &[u8], result_bytes_max: usize) -> Answer {
+    let Some(operation) = Operation::decode(bytes) else { return Answer::Refused("not an operation of this version".to_owned()) };
     if let Some(why) = operation.objection() {
-        return Ok(Answer::Refused(why));
+        return Answer::Refused(why);
     }
-    Ok(match operation {
-        Operation::Put(pairs) => {
-            pairs.iter().try_for_each(|(key, value)| tables.set(key, value))?;
-            Answer::Put(u32::try_from(pairs.len()).unwrap_or(u32::MAX))
+    match operation {
+        Operation::Put(new) => {
+            new.iter().for_each(|(key, value)| pairs.set(key, value));
+            Answer::Put(u32::try_from(new.len()).unwrap_or(u32::MAX))
         }
-        Operation::Get(key) => Answer::Value(get(&tables.pairs, &key)?),
-        Operation::Delete(key) => Answer::Deleted(tables.remove(&key)?),
-        Operation::List { prefix, after, limit } => list(&tables.pairs, (&prefix, &after, limit), result_bytes_max)?,
+        Operation::Get(key) => Answer::Value(pairs.get(&key).map(|value| value.to_vec())),
+        Operation::Delete(key) => Answer::Deleted(pairs.remove(&key)),
+        Operation::List { prefix, after, limit } => list(pairs, (&prefix, &after, limit), result_bytes_max),
         Operation::CompareAndSet { key, expected, new } => {
-            let found = get(&tables.pairs, &key)?;
+            let found = pairs.get(&key).map(|value| value.to_vec());
             if found == expected {
-                tables.set(&key, &new)?;
+                pairs.set(&key, &new);
                 Answer::Compared { set: true, found: None }
             } else {
                 Answer::Compared { set: false, found }
             }
         }
-    })
+    }
 }
 
-fn result_name(client: &ClientId, number: u64, window: u64) -> [u8; 36] {
-    let mut name = [0; 36];
-    name[..32].copy_from_slice(client.as_bytes());
-    name[32..].copy_from_slice(&u32::try_from(number % window).unwrap_or(u32::MAX).to_be_bytes());
-    name
+/// The state at one position.
+#[derive(Default)]
+pub struct Present {
+    number: SequenceNumber,
+    log_digest: Digest,
+    pairs: Pairs,
+    /// The number of each client's last executed request.
+    last: BTreeMap<ClientId, u64>,
 }
 
-fn executed_mark(number: SequenceNumber, digest: Digest) -> Vec<u8> {
-    [&number.get().to_le_bytes()[..], digest.as_bytes()].concat()
-}
+/// The present state, which the replica's thread changes and others read: what one node answers without the others is true of some moment, by its word alone.
+#[derive(Clone, Default)]
+pub struct Shared(Arc<RwLock<Present>>);
 
-fn read_mark(bytes: &[u8]) -> Option<(SequenceNumber, Digest)> {
-    let (number, digest) = bytes.split_first_chunk::<8>()?;
-    Some((SequenceNumber::new(u64::from_le_bytes(*number)), Digest::new(digest.try_into().ok()?)))
-}
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Present> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// What a node answers from its own database, without the others: true of some moment in the past, by this node's word alone.
-///
-/// # Errors
-/// The database's own.
-pub fn stale_read(database: &Database, operation: &Operation, result_bytes_max: usize) -> Result<(SequenceNumber, Answer)> {
-    let transaction = database.begin_read()?;
-    let mark = transaction.open_table(META)?.get(EXECUTED)?.and_then(|mark| read_mark(mark.value()));
-    let number = mark.map_or(SequenceNumber::default(), |(number, _)| number);
-    let pairs = transaction.open_table(PAIRS)?;
-    let answer = match operation {
-        Operation::Get(key) => Answer::Value(get(&pairs, key)?),
-        Operation::List { prefix, after, limit } => list(&pairs, (prefix, after, *limit), result_bytes_max)?,
-        _ => Answer::Refused("only reads can be answered by one node".to_owned()),
-    };
-    Ok((number, answer))
-}
+    fn write(&self) -> RwLockWriteGuard<'_, Present> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// A digest of all pairs at the last committed position: equal states have equal digests. Costs what changed since the last checkpoint.
-///
-/// # Errors
-/// The database's own.
-pub fn digest(database: &Database, part_bytes_max: usize) -> Result<(SequenceNumber, Digest)> {
-    let transaction = database.begin_read()?;
-    let mark = transaction.open_table(META)?.get(EXECUTED)?.and_then(|mark| read_mark(mark.value()));
-    let number = mark.map_or(SequenceNumber::default(), |(number, _)| number);
-    Ok((number, snapshot::digest(&transaction, part_bytes_max)?))
-}
+    pub fn answer(&self, operation: &Operation, result_bytes_max: usize) -> (SequenceNumber, Answer) {
+        let present = self.read();
+        let answer = match operation {
+            Operation::Get(key) => Answer::Value(present.pairs.get(key).map(|value| value.to_vec())),
+            Operation::List { prefix, after, limit } => list(&present.pairs, (prefix, after, *limit), result_bytes_max),
+            _ => Answer::Refused("only reads can be answered by one node".to_owned()),
+        };
+        (present.number, answer)
+    }
 
-/// The number of a client's last executed request here.
-///
-/// # Errors
-/// The database's own.
-pub fn last_request(database: &Database, client: &ClientId) -> Result<u64> {
-    Ok(database.begin_read()?.open_table(SESSIONS)?.get(&client.as_bytes()[..])?.map_or(0, |last| last.value()))
+    /// Where the state is, and a digest of all pairs there: equal states have equal digests. Costs what changed since the last checkpoint.
+    pub fn digest(&self, part_bytes_max: usize) -> (SequenceNumber, Digest) {
+        let (number, buckets) = {
+            let present = self.read();
+            (present.number, present.pairs.buckets())
+        };
+        (number, pairs::digest(&buckets, part_bytes_max))
+    }
+
+    /// The number of a client's last executed request here.
+    pub fn last_request(&self, client: &ClientId) -> u64 {
+        self.read().last.get(client).copied().unwrap_or_default()
+    }
 }
 
 /// Makes all tables, so that they can be read before anything is written.
@@ -174,14 +120,8 @@ pub fn last_request(database: &Database, client: &ClientId) -> Result<u64> {
 /// # Errors
 /// The database's own.
 pub fn make_tables(transaction: &WriteTransaction) -> Result<()> {
-    transaction.open_table(crate::store::CUTS)?;
-    for table in [PAIRS, PARTS, RESULTS] {
-        transaction.open_table(table)?;
-    }
-    transaction.open_table(MEMBERS)?;
-    transaction.open_table(DIRTY)?;
+    transaction.open_table(PARTS)?;
     transaction.open_table(MANIFESTS)?;
-    transaction.open_table(SESSIONS)?;
     transaction.open_table(META)?;
     Ok(())
 }
@@ -190,77 +130,79 @@ pub struct State {
     store: Store,
     cluster: Arc<Cluster>,
     parts: Parts,
+    present: Shared,
+    /// The sessions of the newest snapshot.
+    sessions: Bytes,
 }
 
 impl State {
+    /// Reads the newest snapshot.
+    ///
     /// # Errors
-    /// The database's own, or a manifest in it is damaged.
-    pub fn open(store: Store, cluster: Arc<Cluster>) -> Result<Self> {
-        let mut parts = Parts::default();
+    /// The database's own, or what is in it is damaged, or of an older version.
+    pub fn open(store: Store, cluster: Arc<Cluster>, present: Shared) -> Result<Self> {
+        let mut state = Self { store, cluster, parts: Parts::default(), present, sessions: Bytes::default() };
         {
-            let transaction = store.transaction()?;
-            make_tables(&transaction)?;
-            for entry in transaction.open_table(MANIFESTS)?.iter()? {
-                parts.hold(&decode_manifest(entry?.1.value())?);
+            let transaction = state.store.transaction()?;
+            // Before this version the pairs themselves were in the database, and the log behind them was gone.
+            if transaction.list_tables()?.any(|table| redb::TableHandle::name(&table) == "pairs") {
+                return Err(fault("the data folder is of an older version: move it away, and start with --rejoin"));
             }
+            make_tables(&transaction)?;
         }
-        if let Some(bytes) = store.meta(INCOMING)? {
-            parts.hold(&decode_manifest(&bytes)?);
+        let snapshots = state.snapshots()?;
+        snapshots.iter().for_each(|manifest| state.parts.hold(manifest));
+        if let Some(incoming) = state.incoming()? {
+            state.parts.hold(&incoming);
         }
-        Ok(Self { store, cluster, parts })
+        if let Some(newest) = snapshots.last() {
+            state.load(newest)?;
+        }
+        Ok(state)
+    }
+
+    fn snapshots(&self) -> Result<Vec<Manifest>> {
+        let transaction = self.store.transaction()?;
+        let table = transaction.open_table(MANIFESTS)?;
+        table.iter()?.map(|entry| decode_manifest(entry?.1.value())).collect()
+    }
+
+    /// Makes a snapshot, whose parts are all in the database, the present state.
+    fn load(&mut self, manifest: &Manifest) -> Result<()> {
+        let mut sessions = Vec::new();
+        for index in 0..manifest.session_chunk_count() {
+            sessions.extend(self.needed_part(manifest, index)?);
+        }
+        let table = SessionTable::decode(&self.cluster, &sessions).map_err(|error| fault(error.to_string()))?;
+        let last = self.cluster.clients().map(|client| (client, table.last(&client).get())).filter(|(_, last)| *last > 0).collect();
+        let pairs = {
+            let transaction = self.store.transaction()?;
+            let parts = transaction.open_table(PARTS)?;
+            let service = (manifest.session_chunk_count()..manifest.chunk_count()).filter_map(|index| manifest.chunk(index));
+            Pairs::assemble(service, |digest| {
+                let part = parts.get(&digest.as_bytes()[..])?;
+                Ok(part.ok_or_else(|| fault(format!("part {digest} of the snapshot is lost")))?.value().to_vec())
+            })?
+        };
+        self.sessions = Bytes::from(sessions);
+        *self.present.write() = Present { number: manifest.sequence_number(), log_digest: manifest.log_digest(), pairs, last };
+        Ok(())
+    }
+
+    /// As the replica is told at its start and after an installation: then the present state is that of the newest snapshot.
+    fn app_state(&self) -> Result<AppState> {
+        let (last_executed, log_digest) = {
+            let present = self.present.read();
+            (present.number, present.log_digest)
+        };
+        if last_executed == SequenceNumber::default() {
+            return Ok(AppState::default());
+        }
+        Ok(AppState { last_executed, log_digest, sessions: self.sessions.clone(), snapshots: self.snapshots()? })
     }
 
     fn part_bytes_max(&self) -> usize {
         self.cluster.limits().batch_bytes_max as usize
-    }
-
-    fn window(&self) -> u64 {
-        u64::from(self.cluster.limits().client_window)
-    }
-
-    fn record_sessions(&self, transaction: &WriteTransaction, entries: &[SessionEntry]) -> Result<()> {
-        let (mut sessions, mut results) = (transaction.open_table(SESSIONS)?, transaction.open_table(RESULTS)?);
-        let mut last = BTreeMap::new();
-        for entry in entries {
-            let name = result_name(&entry.client, entry.number.get(), self.window());
-            results.insert(&name[..], &entry.result_digest.as_bytes()[..])?;
-            last.insert(entry.client, entry.number.get());
-        }
-        for (client, number) in last {
-            sessions.insert(&client.as_bytes()[..], number)?;
-        }
-        Ok(())
-    }
-
-    fn session_table(&self, transaction: &WriteTransaction) -> Result<SessionTable> {
-        let mut table = SessionTable::new(&self.cluster);
-        let results = transaction.open_table(RESULTS)?;
-        for entry in transaction.open_table(SESSIONS)?.iter()? {
-            let (client, last) = entry?;
-            let damaged = || fault("the session table in the database is damaged");
-            let (client, last) = (ClientId::new(client.value().try_into().map_err(|_| damaged())?), last.value());
-            for number in last.saturating_sub(self.window()) + 1..=last {
-                let digest = results.get(&result_name(&client, number, self.window())[..])?.ok_or_else(damaged)?;
-                let result_digest = Digest::new(digest.value().try_into().map_err(|_| damaged())?);
-                table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest });
-            }
-        }
-        Ok(table)
-    }
-
-    fn present(&self) -> Result<AppState> {
-        let mark = self.store.meta(EXECUTED)?.and_then(|mark| read_mark(&mark));
-        let Some((last_executed, log_digest)) = mark else { return Ok(AppState::default()) };
-        let transaction = self.store.transaction()?;
-        let mut snapshots = Vec::new();
-        for entry in transaction.open_table(MANIFESTS)?.iter()? {
-            snapshots.push(decode_manifest(entry?.1.value())?);
-        }
-        Ok(AppState { last_executed, log_digest, sessions: self.session_table(&transaction)?.encode(), snapshots })
-    }
-
-    fn executed_now(&self, number: SequenceNumber, digest: Digest) -> Result<()> {
-        self.store.set_meta(EXECUTED, Some(&executed_mark(number, digest)))
     }
 
     fn keep_manifest(&mut self, manifest: &Manifest) -> Result<()> {
@@ -330,49 +272,14 @@ impl State {
     }
 
     fn install_now(&mut self, manifest: &Manifest) -> Result<AppState> {
-        let mut sessions = Vec::new();
-        for index in 0..manifest.session_chunk_count() {
-            sessions.extend(self.needed_part(manifest, index)?);
-        }
-        // Refused here rather than at the next start.
-        SessionTable::decode(&self.cluster, &sessions).map_err(|error| fault(error.to_string()))?;
-        let service: Vec<Digest> =
-            (manifest.session_chunk_count()..manifest.chunk_count()).filter_map(|index| manifest.chunk(index)).collect();
-        {
-            let transaction = self.store.transaction()?;
-            snapshot::install(&transaction, &service)?;
-            transaction.open_table(SESSIONS)?.retain(|_, _| false)?;
-            transaction.open_table(RESULTS)?.retain(|_, _| false)?;
-            install_sessions(&transaction, &sessions, self.window())?;
-        }
-        self.executed_now(manifest.sequence_number(), manifest.log_digest())?;
+        self.load(manifest)?;
         // Snapshots above it were of a state that is given up.
         self.drop_manifests(|number| number > manifest.sequence_number().get())?;
         self.keep_manifest(manifest)?;
         self.set_incoming(None)?;
         self.store.commit()?;
-        self.present()
+        self.app_state()
     }
-}
-
-/// The table's bytes have a documented form: key ‖ last ‖ count ‖ digests, oldest first.
-fn install_sessions(transaction: &WriteTransaction, mut bytes: &[u8], window: u64) -> Result<()> {
-    let (mut sessions, mut results) = (transaction.open_table(SESSIONS)?, transaction.open_table(RESULTS)?);
-    while let Some((client, rest)) = bytes.split_first_chunk::<32>() {
-        let cut_off = || fault("a session table is cut off");
-        let (last, rest) = rest.split_first_chunk::<8>().ok_or_else(cut_off)?;
-        let (count, mut rest) = rest.split_first_chunk::<4>().ok_or_else(cut_off)?;
-        let (last, count) = (u64::from_le_bytes(*last), u64::from(u32::from_le_bytes(*count)));
-        let client = ClientId::new(*client);
-        sessions.insert(&client.as_bytes()[..], last)?;
-        for number in (last + 1).saturating_sub(count)..=last {
-            let (digest, after) = rest.split_first_chunk::<32>().ok_or_else(cut_off)?;
-            results.insert(&result_name(&client, number, window)[..], &digest[..])?;
-            rest = after;
-        }
-        bytes = rest;
-    }
-    Ok(())
 }
 
 fn decode_manifest(bytes: &[u8]) -> Result<Manifest> {
@@ -385,34 +292,26 @@ fn boxed(error: Fault) -> AppError {
 
 impl Application for State {
     fn state(&mut self) -> Result<AppState, AppError> {
-        self.present().map_err(boxed)
+        self.app_state().map_err(boxed)
     }
 
     fn execute(&mut self, decision: &Decision) -> Result<Vec<Bytes>, AppError> {
-        let run = || -> Result<Vec<Bytes>> {
-            let transaction = self.store.transaction()?;
-            let room = self.cluster.limits().result_bytes_max as usize;
-            let mut tables = Pairs::open(&transaction)?;
-            let mut results = Vec::new();
-            for request in decision.requests() {
-                results.push(execute(&mut tables, request.operation(), room)?.encode());
-            }
-            tables.finish()?;
-            self.record_sessions(&transaction, &decision.session_entries(&results))?;
-            Ok(results)
-        };
-        let results = run().map_err(boxed)?;
-        self.executed_now(decision.sequence_number(), decision.digest()).map_err(boxed)?;
+        let room = self.cluster.limits().result_bytes_max as usize;
+        let mut present = self.present.write();
+        let mut results = Vec::new();
+        for request in decision.requests() {
+            results.push(execute(&mut present.pairs, request.operation(), room).encode());
+            present.last.insert(request.client(), request.number().get());
+        }
+        (present.number, present.log_digest) = (decision.sequence_number(), decision.digest());
         Ok(results)
     }
 
     fn take_checkpoint(&mut self, order: &CheckpointOrder) -> Result<Manifest, AppError> {
-        let (manifest, parts) = {
-            let transaction = self.store.transaction().map_err(boxed)?;
-            let (digests, parts) = snapshot::cut(&transaction, self.part_bytes_max()).map_err(boxed)?;
-            (order.manifest(digests), parts)
-        };
-        for part in order.sessions().iter().map(|part| &part[..]).chain(parts.iter().map(|part| &part[..])) {
+        let Cut { digests, new } = self.present.write().pairs.cut(self.part_bytes_max());
+        let manifest = order.manifest(digests);
+        let sessions = order.sessions().iter().map(|part| &part[..]);
+        for part in sessions.chain(new.iter().map(|(_, part)| &part[..])) {
             self.put_part(part).map_err(boxed)?;
         }
         self.keep_manifest(&manifest).map_err(boxed)?;

@@ -1,7 +1,7 @@
-//! What a node must not lose: its log, in files that are only appended to, and its state, session table and snapshots, in one database file.
+//! What a node must not lose: its log, in files that are only appended to, and its snapshots, in one database file.
 //!
-//! A group of votes costs one write to the log and one sync. State is written in one open transaction, which is committed a few times a second: a crash
-//! loses it back to the last commit as a whole, and the replica executes again from the log what came after.
+//! A group of votes costs one write to the log and one sync. A snapshot is written in one transaction, and durable before it is voted on: what was
+//! executed since the newest one is executed again from the log after a crash.
 
 use crate::error::{Fault, Result, fault};
 use crate::wal::FileWal;
@@ -16,26 +16,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub const PAIRS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pairs");
-/// Bucket (2 bytes, big-endian) ‖ key: which keys are in which bucket.
-pub const MEMBERS: TableDefinition<&[u8], ()> = TableDefinition::new("members");
-/// Buckets that have changed since they were last cut into parts.
-pub const DIRTY: TableDefinition<u16, ()> = TableDefinition::new("dirty");
-/// The digests of a bucket's parts, as they were last cut, one after the other.
-pub const CUTS: TableDefinition<u16, &[u8]> = TableDefinition::new("cuts");
 /// Parts of snapshots, under their digests.
 pub const PARTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("parts");
 /// Snapshots, by position.
 pub const MANIFESTS: TableDefinition<u64, &[u8]> = TableDefinition::new("manifests");
-/// Client (32 bytes): the number of its last executed request.
-pub const SESSIONS: TableDefinition<&[u8], u64> = TableDefinition::new("sessions");
-/// Client ‖ number modulo the client window (4 bytes, big-endian): the digest of a result, in the place of the one that leaves the window.
-pub const RESULTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("results");
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// Names in `META`.
 pub const OWNER: &str = "owner";
-pub const EXECUTED: &str = "executed";
 pub const INCOMING: &str = "incoming";
 /// Said by `init` once, and gone with the first start: this node is new.
 pub const NEW: &str = "new";
