@@ -66,7 +66,7 @@
 //!   [`Evidence::verify`] needs nothing but the cluster's keys.
 //! - To log: the feature `tracing` tells events, refusals and failures to the crate of that name.
 //! - To look back: the feature `tape` writes down what a replica is told, plays it again, and draws it.
-//! - To attack: the feature `sim` gives tests a pen that signs anything. Only tests should enable it.
+//! - To attack: the feature `sim` gives tests a whole cluster in virtual time, and a pen that signs anything. Only tests should enable it; any version may change it.
 //! - Without the standard library: `default-features = false`. What is left needs `alloc` and a target with atomics of pointer width. Only `Frames`, `tape` and `sim` go with the
 //!   feature `std`.
 //!

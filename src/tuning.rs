@@ -4,7 +4,8 @@ use core::time::Duration;
 
 /// How patient a replica is, and how much it keeps for its clients. (SPEC T1, T2, S2)
 ///
-/// `Default` suits a local network; between continents multiply all by the round trip in tens of milliseconds.
+/// `Default` suits a local network; between continents multiply all by the round trip in tens of milliseconds. An interval of zero counts as one microsecond. New versions
+/// may add fields: write `..Tuning::default()`.
 #[derive(Clone, Debug)]
 pub struct Tuning {
     /// T: how long the oldest outstanding item may wait in a view before the replica wishes for the next one. Default 2 s. Doubles with each view left in which nothing was decided.
