@@ -18,19 +18,21 @@ pub const REPLICAS_MAX: usize = 256;
 pub const CLIENTS_MAX: usize = 65_536;
 
 /// Bounds on what members may send; part of the cluster's identity, so that all refuse the same. (SPEC 2.3)
+///
+/// Each is at least 1 (`result_bytes_max` may be 0), a batch has room for an operation and 120 bytes, and a message for a batch, or a result, and 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one encoded message. Default 1 MiB.
+    /// Bytes of one encoded message. Default 1 MiB, at most 64 MiB.
     pub message_bytes_max: u32,
     /// Bytes of one batch: its operations and 120 bytes for each request. Default 512 KiB.
     pub batch_bytes_max: u32,
-    /// Requests in one batch. Default 1000.
+    /// Requests in one batch. Default 1000, at most 65,536.
     pub batch_requests_max: u32,
     /// Bytes of one operation. Default 64 KiB.
     pub operation_bytes_max: u32,
     /// Bytes of one result. Default 64 KiB.
     pub result_bytes_max: u32,
-    /// How far ahead of its last executed request a client may send. Default 256.
+    /// How far ahead of its last executed request a client may send, in requests. Default 256, at most 65,536.
     pub client_window: u32,
 }
 

@@ -55,7 +55,7 @@
 //! # What each type is for
 //!
 //! - One thread, no fuss: [`Node`], with your [`Wal`], your [`Application`] and any [`Signer`]. For a state in memory implement [`Service`] and let [`Snapshots`] make
-//!   an application of it.
+//!   an application of it. `examples/registry` is a whole service, with log and store in files, to copy and to begin with.
 //! - To come back: [`Start`], [`AppState`], [`RecoverError`] with [`RecordFault`]; [`Frames`] for a log that is one stream of bytes; [`Manifest`], [`CheckpointOrder`] and
 //!   [`SessionTable`] for applications with a store of their own.
 //! - Who takes part: [`Cluster`], from a [`ClusterBuilder`], with [`Limits`]; the same for all. [`Tuning`] is how patient one replica is.

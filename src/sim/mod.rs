@@ -3,11 +3,11 @@
 //! [`Net`] has the replicas, the network between them, their disks and their clients; [`oracle`] checks what correct replicas do, and panics when an invariant
 //! breaks. A traitor is a [`Twist`] of what its replica wants to send: one of [`Trait`]'s, or a member of a plotting [`gang`]. The same seed gives the same run.
 //!
-//! A service of one's own, among 30 % loss and beside a primary that equivocates:
+//! A service of one's own, among 30 % loss and beside a primary that equivocates (`examples/registry` has more such tests):
 //!
 //! ```
 //! use logothete::sim::{Net, Trait, builder};
-//! # use logothete::{AppError, Bytes, Decision, Service, Tuning};
+//! # use logothete::{AppError, Bytes, ClientTuning, Decision, Service, Tuning};
 //! # #[derive(Default)] struct Counter(u64);
 //! # impl Service for Counter {
 //! #     fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
@@ -20,10 +20,13 @@
 //! let mut net = Net::serving(builder(4, 1).with_keyed_hash().build()?, 17, Tuning::default(), || Box::new(Counter::default()));
 //! net.betray(0, Trait::Equivocator);
 //! net.loss = 30;
-//! for order in 0..20_u8 { net.submit(0, &[order]); }
-//! net.run_for(Duration::from_secs(5));
+//! net.enlist(0, ClientTuning::default()); // a client that believes what f+1 replicas say; `submit` has clients that want no answer
+//! for order in 0..20_u8 { net.ask(0, &[order]); }
+//! net.run_until(Duration::from_secs(600), "all answers", |net| net.all_answered());
+//! let last = net.desks[&0].completions.iter().max_by_key(|completion| completion.number).and_then(|completion| completion.outcome.result());
+//! assert_eq!(last.map(|bytes| bytes.to_vec()), Some(20_u64.to_le_bytes().to_vec()));
 //! net.loss = 0;
-//! net.settle(Duration::from_secs(600), &[1, 2, 3]);
+//! net.settle(Duration::from_secs(600), &[1, 2, 3]); // and all have executed it
 //! # Ok::<(), logothete::ConfigError>(())
 //! ```
 
