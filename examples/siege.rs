@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 /// What can be left out of a schedule; the dice fall the same with and without it.
 const FAULTS: [&str; 10] = ["loss", "duplication", "delay", "cuts", "down", "slow", "clocks", "crashes", "traitors", "primaries"];
+const OPTIONS: [&str; 9] = ["--seeds", "--first", "--threads", "--ed25519", "--seed", "--trace", "--picture", "--dump", "--without"];
 const CLIENTS: usize = 3;
 const DECISIONS: usize = 30;
 const VIEWS: u64 = 2;
@@ -336,6 +337,10 @@ fn cpu() -> f64 {
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = arguments.iter().find(|word| word.starts_with("--") && !OPTIONS.contains(&word.as_str())) {
+        eprintln!("siege: there is no {unknown}; the options are {}", OPTIONS.join(", "));
+        return std::process::ExitCode::from(2);
+    }
     let value = |name: &str| arguments.iter().position(|word| word == name).and_then(|at| arguments.get(at + 1));
     let number = |name: &str, default: u64| value(name).map_or(default, |text| text.parse().expect("a number"));
     let flag = |name: &str| arguments.iter().any(|word| word == name);

@@ -13,8 +13,14 @@ use std::time::Instant;
 /// Scenarios that share most of their beginnings: few enough to keep all threads busy to the end.
 const PORTION: u64 = 1024;
 
+const OPTIONS: [&str; 8] = ["--first", "--count", "--threads", "--rounds", "--losses", "--heal-every", "--scenario", "--trace"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = arguments.iter().find(|word| word.starts_with("--") && !OPTIONS.contains(&word.as_str())) {
+        eprintln!("twins: there is no {unknown}; the options are {}", OPTIONS.join(", "));
+        return ExitCode::from(2);
+    }
     let value = |name: &str| arguments.iter().position(|word| word == name).and_then(|at| arguments.get(at + 1));
     let number = |name: &str, default: u64| value(name).map_or(default, |text| text.parse().expect("a number"));
     let flag = |name: &str| arguments.iter().any(|word| word == name);

@@ -34,7 +34,12 @@ fn main() {
             "exact" => config.exact = number == 1,
             "secs" => bounds.time = Duration::from_secs(number),
             "states" => bounds.states = number as usize,
-            _ => panic!("no option {name}"),
+            _ => {
+                eprintln!(
+                    "model: there is no {name}; tests/README.md, \"Model check\", has what there is: s=1 v=2 secs=60 are the first to try"
+                );
+                std::process::exit(2);
+            }
         }
     }
     println!("{config:?}");
