@@ -138,6 +138,10 @@ fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {
     manifest.chunk(index).map(|digest| format!("part-{digest}")).ok_or_else(|| format!("a snapshot has no part {index}").into())
 }
 
+fn part_names(manifest: &Manifest) -> Vec<String> {
+    (0..manifest.chunk_count()).filter_map(|index| part_name(manifest, index).ok()).collect()
+}
+
 impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
     /// The service as it is when nothing was ever executed, and the store of this replica.
     pub fn new(service: S, store: D) -> Self {
@@ -168,18 +172,24 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
         })
     }
 
-    fn manifests(&mut self) -> Result<Vec<Manifest>, AppError> {
-        let names: BTreeSet<String> = self.store.names()?.into_iter().collect();
+    /// Those whose parts are all among `names`, which are in order.
+    fn manifests(&mut self, names: &[String]) -> Result<Vec<(Manifest, Vec<String>)>, AppError> {
         let numbers = names.iter().filter_map(|name| name.strip_prefix("snapshot-")?.parse().ok().map(SequenceNumber::new));
         let mut whole = Vec::new();
-        for number in numbers.collect::<Vec<_>>() {
-            let manifest = self.manifest(number)?;
-            let has_all = |manifest: &Manifest| {
-                (0..manifest.chunk_count()).all(|index| part_name(manifest, index).is_ok_and(|name| names.contains(&name)))
-            };
-            whole.extend(manifest.filter(has_all));
+        for number in numbers {
+            let Some(manifest) = self.manifest(number)? else { continue };
+            let parts = part_names(&manifest);
+            if parts.iter().all(|name| names.binary_search(name).is_ok()) {
+                whole.push((manifest, parts));
+            }
         }
         Ok(whole)
+    }
+
+    fn names(&mut self) -> Result<Vec<String>, AppError> {
+        let mut names = self.store.names()?;
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Reads the parts of a snapshot: the session table, and the service's bytes.
@@ -193,11 +203,12 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
     }
 
     fn present(&mut self, manifest: &Manifest, sessions: Bytes) -> Result<AppState, AppError> {
+        let names = self.names()?;
         Ok(AppState {
             last_executed: manifest.sequence_number(),
             log_digest: manifest.log_digest(),
             sessions,
-            snapshots: self.manifests()?,
+            snapshots: self.manifests(&names)?.into_iter().map(|(manifest, _)| manifest).collect(),
         })
     }
 
@@ -240,18 +251,19 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
 
     fn discard_before(&mut self, sequence_number: SequenceNumber) -> Result<(), AppError> {
         let current = self.current()?;
-        let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
         let is_needed = |manifest: &Manifest| manifest.sequence_number() >= sequence_number || Some(manifest.sequence_number()) == current;
-        let kept: Vec<Manifest> = self.manifests()?.into_iter().filter(is_needed).collect();
-        needed.extend(kept.iter().map(|manifest| manifest_name(manifest.sequence_number())));
-        // A state that is being fetched may be older than what the others have agreed on meanwhile.
-        for manifest in kept.iter().chain(&self.incoming) {
-            needed.extend((0..manifest.chunk_count()).filter_map(|index| part_name(manifest, index).ok()));
+        let mut names = self.names()?;
+        let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
+        for (manifest, parts) in self.manifests(&names)?.into_iter().filter(|(manifest, _)| is_needed(manifest)) {
+            needed.insert(manifest_name(manifest.sequence_number()));
+            needed.extend(parts);
         }
+        // A state that is being fetched may be older than what the others have agreed on meanwhile.
+        needed.extend(self.incoming.iter().flat_map(part_names));
         // Parts go last: a manifest whose parts are gone is no snapshot.
-        let mut gone: Vec<String> = self.store.names()?.into_iter().filter(|name| !needed.contains(name)).collect();
-        gone.sort_by_key(|name| core::cmp::Reverse(name.clone()));
-        gone.iter().try_for_each(|name| self.store.remove(name))
+        names.retain(|name| !needed.contains(name));
+        names.reverse();
+        names.iter().try_for_each(|name| self.store.remove(name))
     }
 
     fn read_chunk(&mut self, sequence_number: SequenceNumber, index: u32) -> Result<Option<Bytes>, AppError> {
@@ -276,7 +288,9 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
         self.make_current(manifest)?;
         self.incoming = None;
         // Snapshots above it were of a state that is given up.
-        for later in self.manifests()?.iter().map(Manifest::sequence_number).filter(|number| *number > manifest.sequence_number()) {
+        let names = self.names()?;
+        let held = self.manifests(&names)?;
+        for later in held.iter().map(|(manifest, _)| manifest.sequence_number()).filter(|number| *number > manifest.sequence_number()) {
             self.store.remove(&manifest_name(later))?;
         }
         self.present(manifest, sessions)
@@ -372,7 +386,7 @@ mod tests {
             own.store_chunk(SequenceNumber::new(8), *index, &part).expect("stored");
         }
         own.discard_before(SequenceNumber::new(12)).expect("discarded");
-        assert_eq!(own.manifests().expect("listed"), [current]);
+        assert_eq!(own.state().expect("read").snapshots, [current]);
         assert_eq!(own.missing_parts(&incoming).expect("listed"), [0_u32; 0]);
         let state = own.install(&incoming).expect("installed");
         assert_eq!((state.last_executed, &own.service.0[..]), (SequenceNumber::new(8), b"a state from elsewhere".as_slice()));

@@ -55,13 +55,13 @@ pub(crate) struct Picture {
     /// The positions whose votes are counted.
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
-    /// The votes held, also below `low`: those may still prove a double vote.
-    pub(crate) slots: BTreeMap<SequenceNumber, Arc<Slot>>,
+    /// The votes held, by position, also below `low`: those may still prove a double vote.
+    pub(crate) slots: Vec<(SequenceNumber, Arc<Slot>)>,
     /// The proposals for the next view that wait for it, and how many more may.
     pub(crate) early: BTreeSet<Digest>,
     pub(crate) early_room: usize,
-    /// The blocks held above the decided end.
-    pub(crate) held: BTreeSet<Digest>,
+    /// The blocks held above the decided end, in order.
+    pub(crate) held: Vec<Digest>,
 }
 
 /// Messages sorted by whether they are needed now, in the order in which they came.
@@ -149,7 +149,7 @@ impl Screen {
             };
             if let Some((kind, vote)) = vote {
                 let count = taken.entry((kind, vote.sequence_number, vote.digest)).or_insert_with(|| {
-                    let held = self.shared.slots.get(&vote.sequence_number).map_or(0, |slot| slot.count(kind, &vote.digest));
+                    let held = self.shared.slot(vote.sequence_number).map_or(0, |slot| slot.count(kind, &vote.digest));
                     (0, quorum.saturating_sub(held).saturating_mul(factor))
                 });
                 if count.0 >= count.1 {
@@ -180,6 +180,11 @@ impl Picture {
         Ok(())
     }
 
+    fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
+        let place = self.slots.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.slots.get(place).map(|(_, slot)| &**slot)
+    }
+
     fn admit_proposal(&self, proposal: &PrePrepare) -> Result<(), Screened> {
         if proposal.view < self.view {
             return Err(Screened::Stale);
@@ -195,13 +200,13 @@ impl Picture {
             return if self.early.contains(&digest) { Err(Screened::Duplicate) } else { when_full };
         }
         let primary = self.cluster.primary(self.view);
-        let voted = self.slots.get(&header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
+        let voted = self.slot(header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
         match voted {
             // Another proposal at this position: whatever else it is, it is a proof. Where there is one already it is worth nothing: a batch that is
             // certified in spite of that is fetched.
             Some((first, _)) if first != digest && self.proved.contains(&primary) => Err(Screened::NotNeeded),
             Some((first, _)) if first != digest => Ok(()),
-            Some(_) if self.held.contains(&digest) => Err(Screened::Duplicate),
+            Some(_) if self.held.binary_search(&digest).is_ok() => Err(Screened::Duplicate),
             _ if header.sequence_number < self.low => Err(Screened::Stale),
             _ => Ok(()),
         }
@@ -210,8 +215,7 @@ impl Picture {
     // The own view's votes for another digest or branch are never dropped: V5 and E need them.
     fn admit_vote(&self, kind: VoteKind, vote: &Vote) -> Result<(), Screened> {
         if vote.replica == self.me {
-            let said =
-                self.slots.get(&vote.sequence_number).filter(|_| vote.view == self.view).and_then(|slot| slot.vote_of(kind, self.me));
+            let said = self.slot(vote.sequence_number).filter(|_| vote.view == self.view).and_then(|slot| slot.vote_of(kind, self.me));
             // E: somebody else may have this key.
             return if said.is_some_and(|(digest, _)| digest != vote.digest) { Ok(()) } else { Err(Screened::Own) };
         }
@@ -221,7 +225,7 @@ impl Picture {
         if vote.view > self.view || vote.sequence_number > self.high {
             return Err(Screened::FarAhead);
         }
-        let Some(slot) = self.slots.get(&vote.sequence_number) else {
+        let Some(slot) = self.slot(vote.sequence_number) else {
             return if vote.sequence_number < self.low { Err(Screened::Stale) } else { Ok(()) };
         };
         match slot.vote_of(kind, vote.replica) {

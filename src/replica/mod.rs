@@ -352,6 +352,8 @@ impl Replica {
     /// A picture of what is needed now, for threads that receive messages. Costs a pointer for each open position.
     pub fn screen(&self) -> Screen {
         let (low, high) = self.vote_bounds();
+        let mut held: Vec<_> = self.chain.open().collect();
+        held.sort_unstable();
         Screen::new(Picture {
             cluster: self.cluster.clone(),
             me: self.me,
@@ -364,7 +366,7 @@ impl Replica {
             slots: self.votes.picture(),
             early: self.ordering.early.iter().map(|proposal| proposal.block.digest).collect(),
             early_room: self.early_max().saturating_sub(self.ordering.early.len()),
-            held: self.chain.open().collect(),
+            held,
         })
     }
 

@@ -110,8 +110,8 @@ impl Votes {
     }
 
     /// A picture of all votes held, which costs a pointer for each position.
-    pub(super) fn picture(&self) -> BTreeMap<SequenceNumber, Arc<Slot>> {
-        self.slots.clone()
+    pub(super) fn picture(&self) -> Vec<(SequenceNumber, Arc<Slot>)> {
+        self.slots.iter().map(|(number, slot)| (*number, slot.clone())).collect()
     }
 
     /// Takes a verified vote of the own view. A good vote never displaces an earlier one.

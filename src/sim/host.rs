@@ -123,11 +123,13 @@ impl Host {
 
     /// A picture of what its replica needs, of at most so many steps ago.
     pub(super) fn screen(&mut self, glance: u32) -> &Screen {
-        let is_old = self.picture.as_ref().is_none_or(|(_, steps)| *steps >= glance);
-        if is_old {
-            self.picture = None;
-        }
+        self.picture.take_if(|(_, steps)| *steps >= glance);
         &self.picture.get_or_insert_with(|| (self.replica.screen(), 0)).0
+    }
+
+    /// Its replica is to make a step, after which such a picture is too old: votes are counted in place where nobody has a picture of them.
+    pub(super) fn steps(&mut self, glance: u32) {
+        self.picture.take_if(|(_, steps)| steps.saturating_add(1) >= glance);
     }
 
     /// Its replica has made a step.

@@ -341,6 +341,7 @@ impl Net {
         };
         let mut outbox = Outbox::new();
         let told = self.hosts[to].clock.read(self.now);
+        self.hosts[to].steps(self.glance);
         let disposition = self.hosts[to].replica.step(told, input, &mut outbox);
         *self.hosts[to].dispositions.entry(disposition).or_default() += 1;
         let silent = outbox.is_empty() && disposition == Disposition::Applied;
