@@ -343,6 +343,7 @@ mod tests {
             sequence_number: SequenceNumber::new(number),
             log_digest: crate::ids::Digest::new([number as u8; 32]),
             sessions: vec![Bytes::from(b"sessions".as_slice())],
+            session_digests: vec![chunk_digest(b"sessions")],
             chunk_bytes_max: 4,
         }
     }

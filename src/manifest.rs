@@ -81,6 +81,7 @@ pub struct CheckpointOrder {
     pub(crate) sequence_number: SequenceNumber,
     pub(crate) log_digest: Digest,
     pub(crate) sessions: Vec<Bytes>,
+    pub(crate) session_digests: Vec<Digest>,
     pub(crate) chunk_bytes_max: u32,
 }
 
@@ -106,7 +107,7 @@ impl CheckpointOrder {
         Manifest {
             sequence_number: self.sequence_number,
             log_digest: self.log_digest,
-            sessions: Bounded(self.sessions.iter().map(|part| chunk_digest(part)).collect()),
+            sessions: Bounded(self.session_digests.clone()),
             service: Bounded(service.into_iter().collect()),
         }
     }
@@ -121,6 +122,7 @@ mod tests {
             sequence_number: SequenceNumber::new(8),
             log_digest: Digest::new([7; 32]),
             sessions: sessions.iter().map(|part| Bytes::from(*part)).collect(),
+            session_digests: sessions.iter().map(|part| chunk_digest(part)).collect(),
             chunk_bytes_max: 100,
         }
     }

@@ -1,8 +1,9 @@
 //! Drops what is stale, doubled or not needed before any signature is checked. Advice: `step` checks again. (SPEC 3.6)
 
+use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
-use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Vote, VoteKind, header_digest};
+use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Statement, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,8 @@ pub(crate) struct Picture {
     pub(crate) early_room: usize,
     /// The blocks held above the decided end, in order.
     pub(crate) held: Vec<Digest>,
+    /// Certificates that a view change may be proved with: `high`'s, and while a view is waited or wished for those of the view changes held.
+    pub(crate) certificates: Vec<Certificate>,
 }
 
 /// Messages sorted by whether they are needed now, in the order in which they came.
@@ -120,7 +123,8 @@ impl Screen {
         let mut triage = Triage::default();
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
-        for unverified in messages {
+        let mut claimed: Vec<(Statement, usize)> = Vec::new();
+        for mut unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
                 Err(Screened::FarAhead) => {
@@ -158,13 +162,45 @@ impl Screen {
                 }
                 count.0 += 1;
             }
+            // When the first of them is held, its certificate proves the others' claims too.
+            if let Some(statement) = self.shared.vouch(&mut unverified) {
+                let place = claimed.iter().position(|(other, _)| *other == statement).unwrap_or(claimed.len());
+                if place == claimed.len() {
+                    claimed.push((statement, 0));
+                }
+                if claimed[place].1 >= factor {
+                    triage.spare.push(unverified);
+                    continue;
+                }
+                claimed[place].1 += 1;
+            }
             triage.needed.push(unverified);
         }
         triage
     }
 }
 
+/// The certificate of the view change that this is or has with it.
+fn proof(message: &mut Message) -> Option<&mut Certificate> {
+    match message {
+        Message::ViewChange(view_change) => view_change.certificate.as_mut(),
+        Message::Status(status) => status.view_change.as_mut()?.certificate.as_mut(),
+        _ => None,
+    }
+}
+
 impl Picture {
+    /// Puts a certificate that is held in the place of a view change's own, if it proves as much: the view change's signature is on the claim alone.
+    /// Gives what its own certificate says, if none is held.
+    fn vouch(&self, unverified: &mut Unverified) -> Option<Statement> {
+        let own = proof(&mut unverified.message)?;
+        let proves = |held: &&Certificate| held.claim() == own.claim() && (held.kind == own.kind || held.kind == VoteKind::Commit);
+        let Some(held) = self.certificates.iter().find(proves) else { return Some(own.statement()) };
+        *own = held.clone();
+        unverified.vouched = Some(self.cluster.clone());
+        None
+    }
+
     fn stable_number(&self) -> SequenceNumber {
         self.stable.as_ref().map_or(SequenceNumber::default(), |stable| stable.checkpoint.sequence_number)
     }

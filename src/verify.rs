@@ -28,6 +28,8 @@ pub struct Unverified {
     link: PeerLink,
     length: usize,
     pub(crate) message: Message,
+    /// The cluster under whose keys the certificate of the view change in it is known to be valid. Only a [`Screen`](crate::Screen) says so.
+    pub(crate) vouched: Option<Arc<Cluster>>,
 }
 
 impl Unverified {
@@ -36,7 +38,7 @@ impl Unverified {
     /// # Errors
     /// [`DecodeError`] says what is wrong; the peer on `from` is to blame.
     pub fn decode(from: PeerLink, bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
-        Message::decode(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message })
+        Message::decode(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message, vouched: None })
     }
     /// What it says it is.
     pub fn kind(&self) -> MessageKind {
@@ -168,20 +170,19 @@ impl Verifier {
     pub fn verify(&self, unverified: Unverified) -> Result<Verified, VerifyError> {
         let mut message = unverified.message;
         let mut checks = Checks::default();
-        self.checks(&mut message, &mut checks)?;
+        self.checks(&mut message, unverified.vouched.as_deref(), &mut checks)?;
         judge_one(&checks.list)?;
         Ok(self.verified(message))
     }
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
-        let mut messages: Vec<(PeerLink, Message)> =
-            unverified.into_iter().map(|unverified| (unverified.link, unverified.message)).collect();
+        let mut messages = unverified;
         let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); messages.len()];
         let (mut checks, mut groups) = (Checks::default(), Vec::new());
-        for (index, (link, message)) in messages.iter_mut().enumerate() {
+        for (index, Unverified { link, message, vouched, .. }) in messages.iter_mut().enumerate() {
             checks.start = checks.list.len();
-            match self.checks(message, &mut checks) {
+            match self.checks(message, vouched.as_deref(), &mut checks) {
                 Ok(()) => groups.push(Group { index, link: *link, range: checks.start..checks.list.len() }),
                 Err(error) => {
                     checks.list.truncate(checks.start);
@@ -194,14 +195,14 @@ impl Verifier {
             }
         }
         judge_all(&checks.list, &mut groups, &mut verdicts);
-        messages.into_iter().zip(verdicts).map(|((_, message), verdict)| verdict.map(|()| self.verified(message))).collect()
+        messages.into_iter().zip(verdicts).map(|(unverified, verdict)| verdict.map(|()| self.verified(unverified.message))).collect()
     }
 
     /// A message of one's own, with its digests, its signatures not judged.
     #[cfg(feature = "tape")]
     pub(crate) fn own(&self, unverified: Unverified) -> Result<Message, VerifyError> {
         let mut message = unverified.message;
-        self.checks(&mut message, &mut Checks::default())?;
+        self.checks(&mut message, None, &mut Checks::default())?;
         Ok(message)
     }
 
@@ -210,8 +211,9 @@ impl Verifier {
     }
 
     /// Fills in the digests of a message, checks all that needs no key, and lists the signatures in it, or the last ones of very many.
-    fn checks<'a>(&'a self, message: &mut Message, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
+    fn checks<'a>(&'a self, message: &mut Message, vouched: Option<&Cluster>, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         let group = self.cluster.id();
+        let vouched = vouched.is_some_and(|cluster| cluster.id() == group);
         match message {
             Message::Request(request) => {
                 request.compute_digest();
@@ -225,14 +227,14 @@ impl Verifier {
             Message::Prepare(vote) => self.vote(VoteKind::Prepare, vote, checks)?,
             Message::Commit(vote) => self.vote(VoteKind::Commit, vote, checks)?,
             Message::Certificate(certificate) => self.certificate(certificate, checks)?,
-            Message::ViewChange(view_change) => self.view_change(view_change, checks)?,
+            Message::ViewChange(view_change) => self.view_change(view_change, vouched, checks)?,
             Message::NewView(new_view) => self.new_view(new_view, checks)?,
             Message::Status(status) => {
                 checks.push(Check::replica(&self.cluster, status.replica, status.payload(&group), status.signature)?)?;
                 status.prepare.iter().try_for_each(|vote| self.vote(VoteKind::Prepare, vote, checks))?;
                 status.commit.iter().try_for_each(|vote| self.vote(VoteKind::Commit, vote, checks))?;
                 status.checkpoint.iter().try_for_each(|vote| self.checkpoint(vote, checks))?;
-                status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, checks))?;
+                status.view_change.iter().try_for_each(|view_change| self.view_change(view_change, vouched, checks))?;
             }
             Message::Fetch(fetch) => checks.push(Check::replica(&self.cluster, fetch.replica, fetch.payload(&group), fetch.signature)?)?,
             Message::Chain(chain) => {
@@ -352,11 +354,12 @@ impl Verifier {
         self.quorum(&certificate.statement(), &certificate.signatures, checks)
     }
 
-    fn view_change<'a>(&'a self, view_change: &ViewChange, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
+    // 3.6: a certificate that is held proves a claim, whoever makes it.
+    fn view_change<'a>(&'a self, view_change: &ViewChange, vouched: bool, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
         if view_change.claim.rank == Rank::default() {
             self.genesis(&view_change.claim.digest)?;
         }
-        view_change.certificate.iter().try_for_each(|certificate| self.certificate(certificate, checks))?;
+        view_change.certificate.iter().filter(|_| !vouched).try_for_each(|certificate| self.certificate(certificate, checks))?;
         self.signed(view_change.replica, &view_change.statement(), view_change.signature, checks)
     }
 

@@ -120,7 +120,7 @@ fn i18_memory_and_log_are_flat_while_all_is_well() {
         0 => {
             // One operation to a batch.
             stays_flat(1, 10_000, 1, 1);
-            stays_flat(4, 1000, 1, 1);
+            stays_flat(4, 2000, 1, 1);
         }
         operations => stays_flat(4, operations, 10, 10),
     }

@@ -3,8 +3,10 @@
 mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, Position};
-use logothete::{Digest, Disposition, Limits, PeerLink, RequestNumber, Screened, Tuning, Unverified, Why};
+use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Position};
+use logothete::{
+    Digest, Disposition, Input, Limits, MessageKind, PeerLink, RequestNumber, Screened, Triage, Tuning, Unverified, Verifier, Why,
+};
 use support::solo::{Solo, T, at, view};
 use support::{builder, client_key};
 
@@ -125,6 +127,94 @@ fn spec_3_6_of_a_load_as_many_votes_are_needed_as_a_quorum_lacks() {
     // The primary's vote and the own one are held.
     solo.propose(0, &block);
     assert_eq!(triage(&solo, &three), (1, 1, 1));
+}
+
+/// The view change of `from` to view 1, by itself and in its status.
+fn leaving(solo: &Solo, from: usize, certificate: &ForgedCertificate) -> [Vec<u8>; 2] {
+    let view_change = solo.forge.view_change(solo.as_traitor(from), view(1), Some(certificate));
+    let status =
+        ForgedStatus { ordinal: 9, view: view(1), waits: true, want: view(1), view_change: Some(&view_change), ..ForgedStatus::default() };
+    [solo.forge.view_change_message(&view_change), solo.forge.status_of(solo.as_traitor(from), &status)]
+}
+
+/// Are all that this replica's screen takes for needed found to be valid?
+fn valid(solo: &Solo, screen: &Solo, messages: &[Vec<u8>]) -> bool {
+    let triage = screen.replica.screen().triage(messages.iter().map(|bytes| unverified(solo, bytes)).collect());
+    assert_eq!(triage.needed.len(), messages.len());
+    let verifier = Verifier::new(solo.cluster.clone());
+    let together = verifier.verify_all(triage.needed.clone()).iter().all(Result::is_ok);
+    assert_eq!(triage.needed.into_iter().all(|message| verifier.verify(message).is_ok()), together);
+    together
+}
+
+#[test]
+fn spec_3_6_a_claim_that_a_held_certificate_proves_needs_no_other_proof() {
+    let solo = Solo::new(4, 1);
+    let position = (at(1), solo.blocks(1)[0].digest());
+    let unsigned = |kind, position| {
+        solo.forge.certificate(&[0, 2, 3].map(|member| (solo.as_traitor(member).0, &solo.keys[1])), kind, view(0), position)
+    };
+    let [same, commit, other] =
+        [(Prepare, position), (Commit, position), (Prepare, off(1))].map(|(kind, position)| leaving(&solo, 2, &unsigned(kind, position)));
+    let mut stranger = Solo::with(builder(4, 2).pipeline(5).build().expect("a valid cluster"), 1, Tuning::from_timeout(T));
+    assert!(!valid(&solo, &solo, &same[..1]), "nothing is held");
+    for held in [Prepare, Commit] {
+        let mut solo = Solo::new(4, 1);
+        let certificate = solo.certificate(&[0, 2, 3], held, 0, position);
+        solo.feed_certificate(&certificate);
+        assert!(valid(&solo, &solo, &same));
+        assert_eq!(valid(&solo, &solo, &commit[..1]), held == Commit, "a prepared certificate does not say that it is decided");
+        assert_eq!(valid(&solo, &solo, &commit[1..]), held == Commit);
+        assert!(!valid(&solo, &solo, &other[..1]));
+    }
+    let foreign = stranger.certificate(&[0, 2, 3], Prepare, 0, position);
+    stranger.feed_certificate(&foreign);
+    assert!(!valid(&solo, &stranger, &same[..1]));
+    assert!(!valid(&solo, &stranger, &same[1..]));
+}
+
+#[test]
+fn v3_no_certificate_that_nobody_verified_gets_into_a_new_view() {
+    let mut solo = Solo::new(4, 1);
+    let position = (at(1), solo.blocks(1)[0].digest());
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, position);
+    solo.feed_certificate(&certificate);
+    solo.wants(&[0, 2, 3], 1);
+    let forgery = solo.forge.certificate(&[0, 2, 3].map(|member| (solo.as_traitor(member).0, &solo.keys[1])), Prepare, view(0), position);
+    // Of equals the lowest member's certificate is taken.
+    for from in [0, 2] {
+        let bytes = leaving(&solo, from, &forgery)[0].clone();
+        let needed = solo.replica.screen().triage(vec![unverified(&solo, &bytes)]).needed.remove(0);
+        let verified = Verifier::new(solo.cluster.clone()).verify(needed).expect("its claim is proved");
+        solo.step(Input::Message(verified));
+    }
+    let new_view = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::NewView).expect("a new view");
+    assert!(!solo.refuses(&new_view.encode()));
+}
+
+#[test]
+fn spec_3_6_of_a_load_of_view_changes_one_with_each_claim_is_verified_first() {
+    let mut solo = Solo::new(7, 1);
+    let position = (at(1), solo.blocks(1)[0].digest());
+    let certificate = solo.certificate(&[0, 2, 3, 4, 5], Prepare, 0, position);
+    let other = solo.certificate(&[0, 2, 3, 4, 5], Prepare, 0, off(2));
+    let mut messages: Vec<Vec<u8>> = [0, 2, 3].iter().flat_map(|from| leaving(&solo, *from, &certificate)).collect();
+    messages.push(leaving(&solo, 3, &other)[0].clone());
+    let look = |solo: &Solo, messages: Vec<Unverified>, times| solo.replica.screen().triage_again(messages, times);
+    let count = |triage: &Triage| (triage.needed.len(), triage.spare.len());
+    let first = look(&solo, messages.iter().map(|bytes| unverified(&solo, bytes)).collect(), 0);
+    assert_eq!(count(&first), (2, 5));
+    assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (2, 3), "more, if none was good");
+    // It wishes for view 1, with three others, of which one has left already; its own `high` is another.
+    let own = solo.certificate(&[0, 2, 3, 4, 5], Prepare, 0, off(3));
+    solo.feed_certificate(&own);
+    solo.wants(&[2, 3], 1);
+    solo.feed(&messages[0]);
+    assert_eq!((solo.replica.status().view, solo.replica.status().wish), (view(0), view(1)));
+    assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (5, 0), "it holds the one that proves them all");
+    solo.wants(&[4], 1);
+    assert!(!solo.replica.status().normal);
+    assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (5, 0));
 }
 
 fn needs(solo: &Solo, bytes: &[u8]) -> Result<(), Screened> {

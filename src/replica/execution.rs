@@ -141,11 +141,10 @@ impl Replica {
             return;
         }
         let chunk_bytes_max = self.cluster.limits().batch_bytes_max;
-        let table = self.sessions.table.encode();
-        let sessions: Vec<Bytes> = table.chunks(chunk_bytes_max as usize).map(Bytes::from).collect();
-        let digests = sessions.iter().map(|part| chunk_digest(part)).collect();
-        self.execution.ordered.insert(sequence_number, (log_digest, digests));
-        let order = CheckpointOrder { sequence_number, log_digest, sessions, chunk_bytes_max };
+        let sessions = self.sessions.table.parts(chunk_bytes_max as usize);
+        let session_digests: Vec<Digest> = sessions.iter().map(|part| chunk_digest(part)).collect();
+        self.execution.ordered.insert(sequence_number, (log_digest, session_digests.clone()));
+        let order = CheckpointOrder { sequence_number, log_digest, sessions, session_digests, chunk_bytes_max };
         self.outputs.push(Output::App(AppCommand::TakeCheckpoint(order)));
     }
 }

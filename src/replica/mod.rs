@@ -367,7 +367,21 @@ impl Replica {
             early: self.ordering.early.iter().map(|proposal| proposal.block.digest).collect(),
             early_room: self.early_max().saturating_sub(self.ordering.early.len()),
             held,
+            certificates: self.certificates(),
         })
+    }
+
+    /// Each that a view change may be proved with, once.
+    fn certificates(&self) -> Vec<Certificate> {
+        let mut certificates: Vec<Certificate> = self.promises.high_certificate().cloned().into_iter().collect();
+        if !self.promises.is_normal() || self.promises.want() > self.promises.view() {
+            for certificate in self.view_changes.values().filter_map(|view_change| view_change.certificate.as_ref()) {
+                if certificates.iter().all(|other| other.statement() != certificate.statement()) {
+                    certificates.push(certificate.clone());
+                }
+            }
+        }
+        certificates
     }
 
     /// It found its own state broken and takes no input any more.

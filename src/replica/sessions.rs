@@ -82,14 +82,23 @@ impl SessionTable {
     /// The table as bytes: for each client, in the order of their keys, key (32) ‖ last (8) ‖ count (4) ‖ count digests, oldest first.
     /// Equal tables are equal bytes.
     pub fn encode(&self) -> Bytes {
-        let mut bytes = Vec::new();
+        Bytes::from(self.to_vec())
+    }
+
+    fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.bytes()).unwrap_or_default());
         for (client, session) in &self.sessions {
             bytes.extend_from_slice(client.as_bytes());
             bytes.extend_from_slice(&session.last.get().to_le_bytes());
             bytes.extend_from_slice(&u32::try_from(session.results.len()).unwrap_or(u32::MAX).to_le_bytes());
             session.results.iter().for_each(|digest| bytes.extend_from_slice(digest.as_bytes()));
         }
-        Bytes::from(bytes)
+        bytes
+    }
+
+    /// What [`encode`](Self::encode) gives, in parts of this many bytes.
+    pub(super) fn parts(&self, part_bytes_max: usize) -> Vec<Bytes> {
+        self.to_vec().chunks(part_bytes_max).map(Bytes::from).collect()
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
