@@ -70,13 +70,17 @@ function axis(pen) {
     pen.text(Math.min(wide - 28, Math.max(LEFT + 26, at)), OVERVIEW + 14, clock(Math.round(timeOf(place))), small);
   }
   // Where idle time was left out.
+  let labelled = -1e9;
   const wideEnough = 6 * (to - from) / (wide - LEFT - RIGHT);
   for (let i = Math.max(1, search(places, from)); i < places.length && places[i - 1] <= to; i++) {
     const gap = places[i] - places[i - 1];
     if (gap < wideEnough || times[i] - times[i - 1] - gap < 1) continue;
     const middle = (px(places[i]) + px(places[i - 1])) / 2;
     pen.line(middle, OVERVIEW + 20, middle, high, "#c5ccd4", 1, { dash: [2, 4] });
-    if (gap > 6 * wideEnough) pen.text(middle, high - 6, clock(times[i] - times[i - 1]), small);
+    if (gap > 6 * wideEnough && middle - labelled > 60) {
+      labelled = middle;
+      pen.text(middle, high - 6, clock(times[i] - times[i - 1]), small);
+    }
   }
 }
 

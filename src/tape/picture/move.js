@@ -108,6 +108,7 @@ const asked = new URLSearchParams(location.hash.slice(1));
 const first = arrows.filter(a => a.from !== null && a.to !== null && a.taken && !hidden.has(a.kind)).slice(0, 70);
 let [a, b] = first.length && !asked.has("all") ? [first[0].p, first[first.length - 1].q] : [0, whole];
 [a, b] = [a - (b - a) * .05, b + (b - a) * .03];
+for ([from, to] = [a, b]; first.length && !asked.has("all") && inView().length > ARROWS_MOST / 4; to = b) b = a + (b - a) * .8;
 if (asked.get("t")) [a, b] = asked.get("t").split("-").map(time => placeOf(Number(time)));
 show(a, b);
 if (asked.get("n")) { by("position").value = asked.get("n"); choosePosition(asked.get("n")); if (asked.get("t")) show(a, b); }
