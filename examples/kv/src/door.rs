@@ -1,7 +1,7 @@
 //! Where others call: who proves an enrolled key gets in, within his quotas.
 
 use crate::config::Membership;
-use crate::frames::{self, Frame, Kind};
+use crate::frames::{self, Frame, Kind, Reader, frame_size};
 use crate::handshake::{self, Refusal, Role};
 use crate::link::{PATIENCE, Queue};
 use crate::mailbox::{Mail, Mailbox, Member};
@@ -11,7 +11,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::BufReader;
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -103,11 +103,11 @@ impl Door {
     }
 
     /// To all connections of a client.
-    pub fn tell_client(&self, client: ClientId, frame: &Frame) {
+    pub fn tell_client(&self, client: ClientId, frames: &[Frame]) {
         let guests = self.lock();
         for link in guests.by_client.get(&client).into_iter().flatten() {
             if let Some(guest) = guests.by_link.get(link) {
-                guest.queue.push(frame.clone());
+                guest.queue.push_all(frames.iter().cloned());
             }
         }
     }
@@ -216,13 +216,13 @@ impl Door {
         guest.queue.set_connected(true);
         let (input, output) = stream.into_split();
         tokio::select! {
-            error = self.read(link, guest, BufReader::new(input)) => error,
+            error = self.read(link, guest, input) => error,
             error = guest.queue.write_to(output) => error,
             () = guest.hang_up.notified() => io::Error::other("hung up on: it sent what nobody had signed, or made room for a newer connection"),
         }
     }
 
-    async fn read(&self, link: PeerLink, guest: &Guest, mut input: BufReader<tokio::net::tcp::OwnedReadHalf>) -> io::Error {
+    async fn read(&self, link: PeerLink, guest: &Guest, input: tokio::net::tcp::OwnedReadHalf) -> io::Error {
         let limits = self.membership.cluster.limits();
         let (frame_max, tray, rate) = match guest.member {
             Member::Node(_) => (limits.message_bytes_max as usize, self.quotas.node_tray_bytes, self.quotas.node_bytes_per_second),
@@ -230,37 +230,68 @@ impl Door {
                 (limits.operation_bytes_max as usize + 1024, self.quotas.client_tray_bytes, self.quotas.client_bytes_per_second)
             }
         };
-        let tray_room = Arc::new(Semaphore::new(tray));
+        let tray = Tray { bytes: tray, room: Arc::new(Semaphore::new(tray)) };
         let mut allowance = Allowance::new(rate);
+        let mut input = Reader::new(input, frame_max);
         loop {
-            let frame = match timeout(self.quotas.silence, frames::read(&mut input, frame_max)).await {
-                Ok(Ok(frame)) => frame,
+            match timeout(self.quotas.silence, input.fill()).await {
+                Ok(Ok(())) => {}
                 Ok(Err(error)) => return error,
                 Err(_) => return io::ErrorKind::TimedOut.into(),
-            };
-            allowance.spend(frame.size()).await;
-            match frame.kind {
+            }
+            match self.read_load(link, guest, &mut input, &tray).await {
+                Ok(bytes) => allowance.spend(bytes).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// All whole frames that are here, and how much they count.
+    async fn read_load<R: AsyncRead + Unpin>(
+        &self,
+        link: PeerLink,
+        guest: &Guest,
+        input: &mut Reader<R>,
+        tray: &Tray,
+    ) -> io::Result<usize> {
+        let (mut load, mut bytes) = (Vec::new(), 0);
+        while let Some((kind, body)) = input.frame()? {
+            bytes += frame_size(body);
+            match kind {
                 Kind::Ping => {
                     guest.queue.push(Frame::empty(Kind::Pong));
                 }
                 Kind::Message => {
-                    let Ok(message) = Unverified::decode(link, &frame.body, limits) else {
-                        return frames::bad("not a message of the protocol");
+                    let message = Unverified::decode(link, body, self.membership.cluster.limits())
+                        .map_err(|_| frames::bad("not a message of the protocol"))?;
+                    let size = u32::try_from(message.size().min(tray.bytes)).unwrap_or(u32::MAX);
+                    let room = match tray.room.clone().try_acquire_many_owned(size) {
+                        Ok(room) => room,
+                        Err(_) => {
+                            // Where the tray is full the connection is not read on, and TCP holds the sender back.
+                            self.mailbox.put_all(link, &mut load);
+                            tray.room.clone().acquire_many_owned(size).await.map_err(|_| io::ErrorKind::Other)?
+                        }
                     };
-                    let size = u32::try_from(message.size().min(tray)).unwrap_or(u32::MAX);
-                    // Where the tray is full the connection is not read on, and TCP holds the sender back.
-                    let Ok(room) = tray_room.clone().acquire_many_owned(size).await else { return io::ErrorKind::Other.into() };
-                    self.mailbox.put(Mail { from: guest.member, message, room });
+                    load.push(Mail { from: guest.member, message, room });
                 }
                 Kind::Query => {
-                    let Ok(_turn) = self.at_desk.acquire().await else { return io::ErrorKind::Other.into() };
-                    let answer = tokio::task::block_in_place(|| (self.desk)(guest.member, &frame.body));
+                    let _turn = self.at_desk.acquire().await.map_err(|_| io::ErrorKind::Other)?;
+                    let answer = tokio::task::block_in_place(|| (self.desk)(guest.member, body));
                     guest.queue.push(Frame::new(Kind::Reply, answer));
                 }
-                Kind::Pong | Kind::Reply | Kind::Notice => return frames::bad("a frame of a kind that only nodes answer with"),
+                Kind::Pong | Kind::Reply | Kind::Notice => return Err(frames::bad("a frame of a kind that only nodes answer with")),
             }
         }
+        self.mailbox.put_all(link, &mut load);
+        Ok(bytes)
     }
+}
+
+/// What may wait of one connection.
+struct Tray {
+    bytes: usize,
+    room: Arc<Semaphore>,
 }
 
 /// Bytes per second, saved up for at most two seconds.

@@ -4,14 +4,15 @@ use crate::config::Membership;
 use crate::door::Door;
 use crate::error::{Result, fault};
 use crate::frames::{Frame, Kind};
+use crate::gathering::Gathering;
 use crate::link::Queue;
 use crate::mailbox::{Mail, Mailbox, Member};
 use crate::state::State;
 use crate::store::{Log, Store};
 use logothete::tape::Recorder;
 use logothete::{
-    AppCommand, Application, Bytes, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, ReplicaId, Signature,
-    Signer, SigningKey, Status, Time, Unverified, Verifier, Why, persist,
+    AppCommand, Application, Bytes, ClientId, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, ReplicaId,
+    Signature, Signer, SigningKey, Status, Time, Unverified, Verifier, Why, persist,
 };
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ pub const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How often the picture for metrics is drawn anew.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// What is verified as one piece of work, at least and at most: more at a time costs less for each.
-const PORTION: (usize, usize) = (32, 256);
+const PORTION: (usize, usize) = (128, 512);
 /// How often one connection is told that nothing can be ordered.
 const NOTICE_EVERY: Duration = Duration::from_millis(500);
 /// What a client is told to wait for when there is no quorum.
@@ -76,6 +77,9 @@ pub struct Host {
     pub started: Instant,
     pub latest: Picture,
     pub told: BTreeMap<PeerLink, Instant>,
+    pub gathering: Gathering,
+    /// It proposes, as far as is known.
+    pub is_primary: bool,
 }
 
 impl Host {
@@ -94,7 +98,8 @@ impl Host {
         loop {
             let deadline = self.replica.deadline().map_or(REPORT_EVERY, |deadline| deadline.since(self.now()));
             let flush = if self.store.dirty_since().is_some() { FLUSH_AFTER } else { REPORT_EVERY };
-            let Some(mail) = self.mailbox.take(deadline.min(flush).min(REPORT_EVERY)) else { break };
+            let patience = deadline.min(flush).min(REPORT_EVERY).min(self.gathering.patience().unwrap_or(REPORT_EVERY));
+            let Some(mail) = self.mailbox.take(patience) else { break };
             self.step_mail(mail);
             let now = self.now();
             self.replica.step(now, Input::Timer, &mut self.outbox);
@@ -133,15 +138,22 @@ impl Host {
             .then(|| format!("this node reaches {reached} of {size} nodes, and {quorum} are needed to order anything"));
         let mut rooms = Vec::with_capacity(mail.len());
         let mut waiting = Vec::with_capacity(mail.len());
-        for Mail { from, message, room } in mail {
-            match (&cut_off, from) {
+        for mail in mail {
+            match (&cut_off, mail.from) {
                 // The minority side of a partition orders nothing, and keeps nothing to be ordered later behind its client's back.
-                (Some(why), Member::Client(_)) => self.notify(message.link(), why, RETRY_AFTER),
+                (Some(why), Member::Client(_)) => self.notify(mail.message.link(), why, RETRY_AFTER),
                 // A client has requests to send, and nothing else.
-                (_, Member::Client(client)) if message.client() != Some(client) => self.door.blame(message.link()),
-                _ => waiting.push(message),
+                (_, Member::Client(client)) if mail.message.client() != Some(client) => self.door.blame(mail.message.link()),
+                (_, Member::Client(_)) => self.gathering.add(mail),
+                _ => {
+                    waiting.push(mail.message);
+                    rooms.push(mail.room);
+                }
             }
-            rooms.push(room);
+        }
+        for mail in self.gathering.release(self.is_primary) {
+            waiting.push(mail.message);
+            rooms.push(mail.room);
         }
         // Requests first: when votes then make room in the pipeline, all that is here goes into one batch.
         waiting.sort_by_key(|message| message.kind() != MessageKind::Request);
@@ -167,7 +179,7 @@ impl Host {
                     None => portions.push(vec![message]),
                 }
             }
-            let links: Vec<(PeerLink, Option<logothete::ClientId>)> =
+            let links: Vec<(PeerLink, Option<ClientId>)> =
                 portions.iter().flatten().map(|message| (message.link(), message.client())).collect();
             let verdicts: Vec<_> = if portions.len() == 1 || self.pool.current_num_threads() == 1 {
                 portions.into_iter().map(|portion| verifier.verify_all(portion)).collect()
@@ -180,9 +192,13 @@ impl Host {
                         self.latest.verified += 1;
                         let now = self.now();
                         let disposition = self.replica.step(now, Input::Message(verified), &mut self.outbox);
-                        if let (Disposition::Ignored(Why::Busy { retry_after }), Some(_)) = (disposition, client) {
-                            self.latest.busy += 1;
-                            self.notify(link, "more requests wait than can be ordered in time", retry_after);
+                        match (disposition, client) {
+                            (Disposition::Ignored(Why::Busy { retry_after }), Some(_)) => {
+                                self.latest.busy += 1;
+                                self.notify(link, "more requests wait than can be ordered in time", retry_after);
+                            }
+                            (Disposition::Applied, Some(_)) => self.gathering.taken(),
+                            _ => {}
                         }
                     }
                     Err(error) => {
@@ -206,10 +222,11 @@ impl Host {
                 let now = self.now();
                 self.replica.step(now, Input::Persisted(receipt), &mut self.outbox);
             }
+            let mut envelopes = Vec::new();
             for outgoing in self.outbox.sends() {
-                let envelopes = outgoing.sign(&self.key).map_err(|error| fault(error.to_string()))?;
-                self.send(envelopes);
+                envelopes.extend(outgoing.sign(&self.key).map_err(|error| fault(error.to_string()))?);
             }
+            self.send(envelopes);
             for command in self.outbox.app() {
                 if let Some(input) = serve(&mut self.state, command)? {
                     let now = self.now();
@@ -228,30 +245,39 @@ impl Host {
         }
     }
 
+    /// What goes to one place goes there together.
     fn send(&mut self, envelopes: Vec<Envelope>) {
+        let mut to_all = Vec::new();
+        let mut to_clients: BTreeMap<ClientId, Vec<Frame>> = BTreeMap::new();
         for (to, bytes) in self.tongue.say(envelopes) {
             let frame = Frame { kind: Kind::Message, body: bytes };
             match to {
-                Recipients::AllReplicas => self.routes.values().for_each(|queue| {
-                    queue.push(frame.clone());
-                }),
+                Recipients::AllReplicas => to_all.push(frame),
                 Recipients::Replica(replica) => {
                     self.routes.get(&replica).map(|queue| queue.push(frame));
                 }
-                Recipients::Client(client) => self.door.tell_client(client, &frame),
+                Recipients::Client(client) => to_clients.entry(client).or_default().push(frame),
             }
         }
+        if !to_all.is_empty() {
+            self.routes.values().for_each(|queue| {
+                queue.push_all(to_all.iter().cloned());
+            });
+        }
+        to_clients.iter().for_each(|(client, frames)| self.door.tell_client(*client, frames));
     }
 
     fn note(&mut self, event: &Event) {
         match event {
             Event::Decided { requests, .. } => {
                 self.latest.decided_requests += *requests as u64;
+                self.gathering.decided(*requests);
                 tracing::debug!("{event}");
             }
             Event::Refused { .. } => tracing::debug!("{event}"),
             Event::EnteredView { .. } => {
                 self.latest.view_changes += 1;
+                self.report();
                 tracing::info!("{event}");
             }
             Event::Evidence(_) => {
@@ -271,7 +297,12 @@ impl Host {
     }
 
     fn report(&mut self) {
-        self.latest.status = Some(self.replica.status());
+        let status = self.replica.status();
+        self.is_primary = status.normal && status.primary == status.replica;
+        if status.pool_requests == 0 && status.head <= status.decided {
+            self.gathering.reset();
+        }
+        self.latest.status = Some(status);
         self.latest.reached = self.reached();
         self.latest.commits = self.store.commits();
         self.latest.syncs = self.log.syncs();

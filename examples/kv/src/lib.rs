@@ -8,6 +8,7 @@ pub mod desk;
 pub mod door;
 pub mod error;
 pub mod frames;
+pub mod gathering;
 pub mod handshake;
 pub mod host;
 pub mod link;

@@ -1,6 +1,6 @@
 //! One connection, from dialing to its end, and the bounded queue of what goes out over it.
 
-use crate::frames::{self, Frame, Kind};
+use crate::frames::{Frame, Kind, Reader};
 use crate::handshake::{self, Role};
 use logothete::{Digest, SigningKey, VerifyingKey};
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ use tokio::time::timeout;
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// A write that takes longer is to somebody who doesn't read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// What goes out in one write, but for the last frame of it.
+const WRITE_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 struct Waiting {
@@ -56,15 +58,27 @@ impl Queue {
 
     /// False if it was dropped.
     pub fn push(&self, frame: Frame) -> bool {
+        self.push_all([frame])
+    }
+
+    /// All at once, so that they are written together. False if some were dropped.
+    pub fn push_all(&self, frames: impl IntoIterator<Item = Frame>) -> bool {
         let mut waiting = self.lock();
-        let fits = self.is_connected() && (waiting.frames.is_empty() || waiting.bytes + frame.size() <= self.bytes_max);
-        if fits {
-            waiting.bytes += frame.size();
-            waiting.frames.push_back(frame);
-            drop(waiting);
+        let mut all_fit = true;
+        for frame in frames {
+            if self.is_connected() && (waiting.frames.is_empty() || waiting.bytes + frame.size() <= self.bytes_max) {
+                waiting.bytes += frame.size();
+                waiting.frames.push_back(frame);
+            } else {
+                all_fit = false;
+            }
+        }
+        let is_empty = waiting.frames.is_empty();
+        drop(waiting);
+        if !is_empty {
             self.arrived.notify_one();
         }
-        fits
+        all_fit
     }
 
     fn take(&self) -> VecDeque<Frame> {
@@ -74,19 +88,23 @@ impl Queue {
     }
 
     /// Writes what comes, until the connection breaks or a write takes too long; says how it ended.
-    pub async fn write_to(&self, output: OwnedWriteHalf) -> io::Error {
-        let mut output = BufWriter::with_capacity(64 * 1024, output);
+    pub async fn write_to(&self, mut output: OwnedWriteHalf) -> io::Error {
         loop {
-            let frames = self.take();
+            let mut frames = self.take();
             if frames.is_empty() {
                 self.arrived.notified().await;
                 continue;
             }
             let write = async {
-                for frame in &frames {
-                    frames::write(&mut output, frame).await?;
+                let mut bytes = Vec::new();
+                while let Some(frame) = frames.pop_front() {
+                    frame.encode_into(&mut bytes);
+                    if bytes.len() >= WRITE_BYTES || frames.is_empty() {
+                        output.write_all(&bytes).await?;
+                        bytes.clear();
+                    }
                 }
-                output.flush().await
+                Ok(())
             };
             match timeout(WRITE_PATIENCE, write).await {
                 Ok(Ok(())) => {}
@@ -127,13 +145,20 @@ impl Call {
         queue.set_connected(true);
         let (input, output) = stream.into_split();
         let read = async {
-            let mut input = BufReader::new(input);
+            let mut input = Reader::new(input, self.frame_bytes_max);
             loop {
-                match timeout(self.ping * 3, frames::read(&mut input, self.frame_bytes_max)).await {
-                    Ok(Ok(Frame { kind: Kind::Pong, .. })) => {}
-                    Ok(Ok(frame)) => on_frame(frame),
+                match timeout(self.ping * 3, input.fill()).await {
+                    Ok(Ok(())) => {}
                     Ok(Err(error)) => return error,
                     Err(_) => return io::ErrorKind::TimedOut.into(),
+                }
+                loop {
+                    match input.frame() {
+                        Ok(Some((Kind::Pong, _))) => {}
+                        Ok(Some((kind, body))) => on_frame(Frame::new(kind, body)),
+                        Ok(None) => break,
+                        Err(error) => return error,
+                    }
                 }
             }
         };

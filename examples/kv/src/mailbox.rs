@@ -40,9 +40,12 @@ impl Mailbox {
         self.trays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn put(&self, mail: Mail) {
-        self.lock().by_link.entry(mail.message.link()).or_default().push_back(mail);
-        self.arrived.notify_one();
+    /// Puts down what has come over one connection at one time, and takes it away from `load`.
+    pub fn put_all(&self, link: PeerLink, load: &mut Vec<Mail>) {
+        if !load.is_empty() {
+            self.lock().by_link.entry(link).or_default().extend(load.drain(..));
+            self.arrived.notify_one();
+        }
     }
 
     /// Waits for mail, but not longer than `patience`, and takes some from each tray. `None` once it is closed.

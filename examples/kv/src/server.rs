@@ -4,6 +4,7 @@ use crate::config::{Membership, random, read_key};
 use crate::desk::Desk;
 use crate::door::{Door, Quotas};
 use crate::error::{Fault, Result, fault};
+use crate::gathering::Gathering;
 use crate::handshake::Role;
 use crate::host::{self, Honest, Host, Picture, Tongue, check_key};
 use crate::link::{Call, Queue};
@@ -191,6 +192,8 @@ pub fn serve(options: Options) -> Result<()> {
                 started: Instant::now(),
                 latest: host::Picture::default(),
                 told: BTreeMap::new(),
+                gathering: Gathering::default(),
+                is_primary: false,
             };
             host.run()
         })?
