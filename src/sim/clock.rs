@@ -23,12 +23,18 @@ impl Default for Clock {
 impl Clock {
     /// What it shows at this moment.
     pub fn read(&self, moment: Time) -> Time {
+        if *self == Self::default() {
+            return moment;
+        }
         let passed = u128::from(moment.0.saturating_sub(self.since.0)) * u128::from(self.pace.0) / u128::from(self.pace.1);
         Time(self.shown.0.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)))
     }
 
     /// The first moment at which it shows this or more; none if it never does.
     pub(super) fn moment(&self, shows: Time) -> Option<Time> {
+        if *self == Self::default() {
+            return Some(shows);
+        }
         let missing = u128::from(shows.0.saturating_sub(self.shown.0)) * u128::from(self.pace.1);
         match (missing, self.pace.0) {
             (0, _) => Some(self.since),

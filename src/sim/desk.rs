@@ -4,7 +4,8 @@ use super::net::Net;
 use super::parcel::{Letter, Parcel};
 use super::{Pen, client_key};
 use crate::{
-    Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Recipients, RequestNumber,
+    Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Recipients,
+    RequestNumber, Time,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -102,6 +103,7 @@ impl Net {
                 ClientOutput::Event(_) => {}
             }
         }
+        self.desks_due = self.desks.values().filter_map(|desk| desk.client.deadline()).min().unwrap_or(Time(u64::MAX));
         disposition
     }
 

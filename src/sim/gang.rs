@@ -5,7 +5,7 @@ use super::forge::{
 };
 use super::prng::Prng;
 use super::{client_key, replica_key};
-use crate::{Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
+use crate::{Bytes, Digest, Envelope, MessageKind, Recipients, ReplicaId, RequestNumber, SequenceNumber, SigningKey, View};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec;
@@ -39,7 +39,7 @@ pub struct Gang {
     members: BTreeMap<usize, (SigningKey, Mood)>,
     /// The client that is one of them.
     client: usize,
-    heard: VecDeque<Vec<u8>>,
+    heard: VecDeque<Bytes>,
     held_back: Vec<(Recipients, Vec<u8>)>,
     /// Who was heard voting for it.
     votes: BTreeMap<(View, Position, u8), BTreeSet<usize>>,
@@ -107,11 +107,11 @@ impl Gang {
     }
 
     /// A traitor heard it, or said it; `seen` is what stands in it.
-    pub fn learn(&mut self, bytes: &[u8], seen: Option<Seen>, forge: &Forge) {
+    pub fn learn(&mut self, bytes: &Bytes, seen: Option<Seen>, forge: &Forge) {
         if self.heard.len() >= 200 {
             self.heard.pop_front();
         }
-        self.heard.push_back(bytes.to_vec());
+        self.heard.push_back(bytes.clone());
         match seen {
             Some(Seen::PrePrepare { view, block }) => {
                 let position = (block.sequence_number(), block.digest());
@@ -181,8 +181,9 @@ impl Gang {
 
     /// What becomes of a message that the member's replica wants to send.
     pub fn act(&mut self, me: usize, envelope: &Envelope, forge: &Forge) -> Sent {
-        let bytes = envelope.encode().to_vec();
-        self.learn(&bytes, forge.read(&bytes).ok(), forge);
+        let bytes = envelope.encode();
+        self.learn(&bytes, Some(forge.see_verified(envelope.message())), forge);
+        let bytes = bytes.to_vec();
         let mood = self.members[&me].1;
         let mut out = Vec::new();
         let recipients: Vec<Recipients> = match envelope.to() {
@@ -249,7 +250,7 @@ impl Gang {
                 }
                 let block = forge.block(block.sequence_number(), block.parent(), requests);
                 let proposal = forge.pre_prepare(&key, view, &block);
-                self.learn(&proposal, forge.read(&proposal).ok(), forge);
+                self.learn(&Bytes::from(&proposal[..]), forge.read(&proposal).ok(), forge);
                 Some(proposal)
             }
             (_, Ok(Seen::Vote { kind, view, position, .. })) => {
@@ -369,7 +370,7 @@ impl Gang {
         let (number, digest, old) = (parent.sequence_number().next(), parent.digest(), parent.requests().to_vec());
         let requests = if self.random.percent(50) { old } else { vec![self.own_request(forge)] };
         let proposal = forge.pre_prepare(&replica_key(primary), view, &forge.block(number, digest, requests));
-        self.learn(&proposal, forge.read(&proposal).ok(), forge);
+        self.learn(&Bytes::from(&proposal[..]), forge.read(&proposal).ok(), forge);
         Some(proposal)
     }
 
@@ -378,7 +379,7 @@ impl Gang {
         let bytes = match self.below(16) {
             0 | 1 => {
                 let which = self.below(self.heard.len());
-                self.heard.get(which).cloned()
+                self.heard.get(which).map(|heard| heard.to_vec())
             }
             2 | 3 => {
                 let which = self.below(self.certificates.len());

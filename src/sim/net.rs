@@ -97,6 +97,8 @@ pub struct Net {
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
     /// When the first of them is repeated.
     next_retry: Time,
+    /// When the first of the desks has something to do; the end of time for never.
+    pub(super) desks_due: Time,
     pub(super) numbers: BTreeMap<usize, RequestNumber>,
     clients: BTreeMap<[u8; 32], usize>,
     /// How patient the replicas are.
@@ -200,6 +202,7 @@ impl Net {
             sent: 0,
             waiting: BTreeMap::new(),
             next_retry: Time(u64::MAX),
+            desks_due: Time(u64::MAX),
             numbers: BTreeMap::new(),
             clients: BTreeMap::new(),
             tuning,
@@ -461,7 +464,7 @@ impl Net {
     /// Never, if that is at the end of time.
     fn next_moment(&self) -> Time {
         let mail = self.mail.next().into_iter().chain(self.queue.next());
-        let first = mail.chain(self.desks.values().filter_map(|desk| desk.client.deadline())).fold(self.next_retry, Time::min);
+        let first = mail.fold(self.next_retry.min(self.desks_due), Time::min);
         self.hosts.iter().enumerate().fold(first, |first, (index, host)| {
             let wakes = host.wakes();
             if wakes < first && !self.is_off(index) { wakes } else { first }
@@ -495,6 +498,9 @@ impl Net {
         }
         while let Some((client, parcel)) = self.mail.arrived(self.now) {
             self.answer(client, &parcel);
+        }
+        if self.desks_due > self.now {
+            return true;
         }
         let due = |desk: &Desk| desk.client.deadline().is_some_and(|due| due <= self.now);
         let due: Vec<usize> = self.desks.iter().filter(|(_, desk)| due(desk)).map(|(client, _)| *client).collect();
