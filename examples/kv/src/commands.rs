@@ -212,7 +212,7 @@ fn resume(member: &Member) -> Result<()> {
 pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience: Duration) -> Result<u64> {
     let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
     let mut said = None;
-    // A node tells what its database has, and that may be a moment behind what it has executed: it counts when it is the same twice.
+    // A node that was just started executes again what came after its newest snapshot: a number counts when it is the same twice.
     loop {
         let mut remote = Remote::connect(membership.clone(), key.clone(), Pending::in_memory())?;
         let replies = remote.ask(None, vec![LAST_REQUEST], patience).await?;

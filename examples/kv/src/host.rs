@@ -151,9 +151,14 @@ impl Host {
                 }
             }
         }
-        for mail in self.gathering.release(self.is_primary) {
-            waiting.push(mail.message);
-            rooms.push(mail.room);
+        for mail in self.gathering.release(self.is_primary && cut_off.is_none()) {
+            match &cut_off {
+                Some(why) => self.notify(mail.message.link(), why, RETRY_AFTER),
+                None => {
+                    waiting.push(mail.message);
+                    rooms.push(mail.room);
+                }
+            }
         }
         // Requests first: when votes then make room in the pipeline, all that is here goes into one batch.
         waiting.sort_by_key(|message| message.kind() != MessageKind::Request);
