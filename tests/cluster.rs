@@ -206,12 +206,14 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         limits
     }
     let small = |builder: ClusterBuilder| builder.checkpoint_interval(1).log_window(2).pipeline(2);
-    let good: [Change; 6] = [
+    let good: [Change; 8] = [
         |b| b.checkpoint_interval(1).log_window(2).pipeline(1),
         |b| b.checkpoint_interval(1).log_window(2).pipeline(2),
         |b| b.checkpoint_interval(1 << 19).log_window(1 << 20).pipeline(1024),
         |b| b.checkpoint_interval(3).log_window(1024 * 3).pipeline(1),
         |b| b.limits(limits(|l| l.result_bytes_max = 0)),
+        |b| b.limits(limits(|l| (l.client_window, l.batch_requests_max) = (1, 1))),
+        |b| b.limits(limits(|l| (l.client_window, l.batch_requests_max) = (65_536, 65_536))),
         |b| b.limits(limits(|l| (l.message_bytes_max, l.batch_bytes_max) = (64 << 20, (64 << 20) - (64 << 10)))),
     ];
     for (index, change) in good.into_iter().enumerate() {

@@ -213,6 +213,15 @@ fn e_who_has_not_heard_of_proof_against_the_primary_is_told_upon_its_status() {
 }
 
 #[test]
+fn e_an_own_checkpoint_vote_of_which_nothing_is_known_any_more_is_no_lie() {
+    let mut solo = backup();
+    let position = (at(solo.cluster.checkpoint_interval()), digest(1));
+    let bytes = solo.forge.checkpoint(solo.as_traitor(2), ForgedCheckpoint { position, state: digest(2) });
+    solo.feed(&bytes);
+    assert!(!solo.events.iter().any(|event| matches!(event, Event::Impersonated { .. })));
+}
+
+#[test]
 fn e_what_comes_under_the_own_name_is_reported_and_the_key_counts_as_one_that_lies() {
     let mut solo = backup();
     let block = solo.block(1, solo.genesis().1, 1);

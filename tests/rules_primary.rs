@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, Seen};
-use logothete::{Disposition, Input, Limits, Outbox, RequestNumber, Tuning, View};
+use logothete::{Disposition, Event, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, View};
 use support::solo::{Solo, T, at};
 use support::{builder, client_key};
 
@@ -217,4 +217,47 @@ fn c3_a_primary_below_the_stable_checkpoint_proposes_nothing() {
     let certificate = solo.certificate(&[1, 2, 3], Prepare, 0, (at(4), blocks[0].digest()));
     solo.feed_certificate(&certificate);
     assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 5)]]);
+}
+
+#[test]
+fn t1_each_request_is_passed_on_in_its_own_time() {
+    // A backup: nothing is proposed.
+    let mut solo = Solo::with(builder(4, 2).build().expect("a valid cluster"), 1, Tuning::from_timeout(T));
+    let passed_on =
+        |solo: &mut Solo| std::mem::take(&mut solo.sent).iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
+    ask(&mut solo, 0, 1);
+    solo.pass(T / 4);
+    ask(&mut solo, 1, 1);
+    solo.pass(T / 4);
+    assert_eq!(passed_on(&mut solo), 1, "the first one, after half a timeout");
+    solo.pass(T / 4);
+    assert_eq!(passed_on(&mut solo), 1, "the second one, which does not wait for the first one's next turn");
+}
+
+#[test]
+fn p1_a_closed_window_is_told_once() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(4).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(T));
+    for number in 1..=8 {
+        ask(&mut solo, 0, number);
+        solo.step(Input::Timer);
+    }
+    assert_eq!(solo.replica.status().head, at(4));
+    assert_eq!(solo.events.iter().filter(|event| matches!(event, Event::WindowClosed { .. })).count(), 1);
+}
+
+#[test]
+fn p1_a_primary_that_starts_again_proposes_nothing_twice() {
+    let mut solo = primary(4, 1000);
+    ask(&mut solo, 0, 1);
+    solo.step(Input::Timer);
+    assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 1)]]);
+    solo.restart();
+    solo.sent.clear();
+    ask(&mut solo, 0, 1);
+    ask(&mut solo, 0, 2);
+    solo.step(Input::Timer);
+    let blocks = proposed(&mut solo);
+    let new: Vec<_> = blocks.iter().filter(|block| block.sequence_number() > at(1)).map(requests).collect();
+    assert_eq!(new, [[(0, 2)]], "what stands in its chain already is not proposed again");
 }

@@ -107,5 +107,7 @@ fn s2_a_receipt_longer_than_the_limits_is_not_read() {
     let (host, receipt) = receipt(1, 0);
     let small = Limits { result_bytes_max: 5, ..host.cluster.limits().clone() };
     assert!(ExecutionReceipt::decode(&receipt.encode(), &small).is_err(), "a result of six bytes");
+    let enough = Limits { result_bytes_max: 6, ..host.cluster.limits().clone() };
+    assert!(ExecutionReceipt::decode(&receipt.encode(), &enough).is_ok(), "and not more");
     assert!(ExecutionReceipt::decode(&vec![0; 1 << 20], host.cluster.limits()).is_err());
 }
