@@ -3,7 +3,7 @@
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
-use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Statement, Vote, VoteKind, header_digest};
+use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Rank, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -123,7 +123,7 @@ impl Screen {
         let mut triage = Triage::default();
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
-        let mut claimed: Vec<(Statement, usize)> = Vec::new();
+        let mut claimed: BTreeMap<(VoteKind, Rank, Digest), usize> = BTreeMap::new();
         for mut unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -163,16 +163,13 @@ impl Screen {
                 count.0 += 1;
             }
             // When the first of them is held, its certificate proves the others' claims too.
-            if let Some(statement) = self.shared.vouch(&mut unverified) {
-                let place = claimed.iter().position(|(other, _)| *other == statement).unwrap_or(claimed.len());
-                if place == claimed.len() {
-                    claimed.push((statement, 0));
-                }
-                if claimed[place].1 >= factor {
+            if let Some(claim) = self.shared.vouch(&mut unverified) {
+                let alike = claimed.entry(claim).or_default();
+                if *alike >= factor {
                     triage.spare.push(unverified);
                     continue;
                 }
-                claimed[place].1 += 1;
+                *alike += 1;
             }
             triage.needed.push(unverified);
         }
@@ -192,10 +189,10 @@ fn proof(message: &mut Message) -> Option<&mut Certificate> {
 impl Picture {
     /// Puts a certificate that is held in the place of a view change's own, if it proves as much: the view change's signature is on the claim alone.
     /// Gives what its own certificate says, if none is held.
-    fn vouch(&self, unverified: &mut Unverified) -> Option<Statement> {
+    fn vouch(&self, unverified: &mut Unverified) -> Option<(VoteKind, Rank, Digest)> {
         let own = proof(&mut unverified.message)?;
         let proves = |held: &&Certificate| held.claim() == own.claim() && (held.kind == own.kind || held.kind == VoteKind::Commit);
-        let Some(held) = self.certificates.iter().find(proves) else { return Some(own.statement()) };
+        let Some(held) = self.certificates.iter().find(proves) else { return Some((own.kind, own.rank(), own.digest)) };
         *own = held.clone();
         unverified.vouched = Some(self.cluster.clone());
         None

@@ -1,8 +1,13 @@
 //! A replica's life is played again from its tape: the same inputs give the same outputs. (SPEC I19)
 
-use logothete::sim::{Net, Trait, builder};
+use logothete::sim::disk::{Diary, Disk};
+use logothete::sim::forge::Forge;
+use logothete::sim::{Net, Trait, builder, client_key, replica_key};
 use logothete::tape::{Parted, Tape, TapeError, picture};
-use logothete::{Event, Output, Start, Tuning};
+use logothete::{
+    Event, MessageKind, Node, Output, PeerLink, Recipients, ReplicaId, RequestNumber, Snapshots, Start, Time, Tuning, Volatile,
+};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const T: Duration = Duration::from_millis(800);
@@ -176,6 +181,59 @@ fn what_was_refused_and_what_nobody_took_in_are_drawn_too() {
     assert_eq!(with_fate("2"), refused);
     // More votes than a quorum needs.
     assert!(with_fate("3") > 5 && with_fate("0") > 50, "{} {}", with_fate("3"), with_fate("0"));
+}
+
+/// Four nodes, each of which has heard of another quorum; then the primary says nothing more. A tape of each.
+fn leave_with_other_certificates() -> Vec<Vec<u8>> {
+    let cluster = Arc::new(builder(4, 1).build().expect("a good cluster"));
+    let forge = Forge::new(cluster.clone());
+    let reels: Vec<Arc<Mutex<Vec<u8>>>> = (0..4).map(|_| Arc::default()).collect();
+    let open = |at: usize| {
+        let (reel, app) = (reels[at].clone(), Snapshots::new(Diary::default(), Disk::default()));
+        let sink = Box::new(move |bytes: &[u8]| reel.lock().expect("whole").extend_from_slice(bytes));
+        let (id, tuning) = (ReplicaId::new(at as u32), Tuning::from_timeout(T));
+        Node::open_taped(cluster.clone(), id, tuning, Start::New, Volatile::default(), app, replica_key(at), sink).expect("opens")
+    };
+    let mut nodes: Vec<_> = (0..4).map(open).collect();
+    let mut now = Time(1_000_000);
+    for (number, running) in [(1, 0..4), (2, 1..4)] {
+        let request = forge.request_message(&forge.request(&client_key(0), RequestNumber::new(number), b"order"));
+        running.clone().for_each(|at| nodes[at].receive(PeerLink(9), &request).expect("decodes"));
+        for _ in 0..200 {
+            now = now.after(Duration::from_millis(20));
+            for from in running.clone() {
+                for envelope in nodes[from].run(now).expect("runs") {
+                    let is_lost = |to: usize| envelope.kind() == MessageKind::Prepare && [(3, 1), (1, 2), (2, 3)].contains(&(from, to));
+                    let hears = |to: usize| match envelope.to() {
+                        Recipients::AllReplicas => to != from,
+                        Recipients::Replica(replica) => replica.get() as usize == to,
+                        Recipients::Client(_) => false,
+                    };
+                    for to in (0..4).filter(|to| hears(*to) && (number > 1 || !is_lost(*to))) {
+                        nodes[to].receive(PeerLink(from as u64), &envelope.encode()).expect("decodes");
+                    }
+                }
+            }
+        }
+        running.for_each(|at| assert_eq!(nodes[at].status().decided.get(), number));
+    }
+    assert!(nodes[1..].iter().all(|node| node.status().view.get() > 0 && node.counters().refused == 0));
+    drop(nodes);
+    reels.iter().map(|reel| reel.lock().expect("whole").clone()).collect()
+}
+
+#[test]
+fn spec_3_6_a_certificate_in_the_place_of_another_makes_no_lie() {
+    let tapes: Vec<Tape> = leave_with_other_certificates().iter().map(|bytes| Tape::read(bytes).expect("a tape")).collect();
+    let mut changes = 0;
+    for tape in &tapes {
+        tape.play(|moment| changes += usize::from(moment.told().contains("ViewChange"))).expect("the same");
+    }
+    assert!(changes >= 6, "{changes}");
+    let page = picture("nobody lies", &tapes).expect("played");
+    let arrows = page.split("\"arrows\":").nth(1).and_then(|rest| rest.split("\"marks\":").next()).expect("the arrows");
+    let lies: Vec<&str> = arrows.lines().filter(|line| line.split(',').nth(8) == Some("1")).collect();
+    assert!(lies.is_empty(), "{lies:?}");
 }
 
 #[test]

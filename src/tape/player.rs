@@ -308,9 +308,14 @@ impl core::fmt::Debug for Tape {
     }
 }
 
-/// One message whoever signs it: with its own signature left out.
+/// One message whoever signs it: with its own signature left out. And without a view change's certificate: who hears it may have put another in its place. (SPEC 3.6)
 pub(super) fn content(message: &Message) -> Digest {
     let mut bare = message.clone();
     bare.set_signature(crate::ids::RawSignature::ZERO);
+    match &mut bare {
+        Message::ViewChange(view_change) => view_change.certificate = None,
+        Message::Status(status) => status.view_change.iter_mut().for_each(|view_change| view_change.certificate = None),
+        _ => {}
+    }
     crate::hash::hash(crate::hash::Domain::Tape, &wire::encode(&bare))
 }
