@@ -63,7 +63,7 @@ pub(crate) struct Picture {
     pub(crate) early_room: usize,
     /// The blocks held above the decided end, in order.
     pub(crate) held: Vec<Digest>,
-    /// Certificates that a view change may be proved with: `high`'s, and while a view is waited or wished for those of the view changes held.
+    /// Certificates that a view change may be proved with: `high`'s, and those of the view changes held for views that have not begun here.
     pub(crate) certificates: Vec<Certificate>,
 }
 

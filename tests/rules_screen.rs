@@ -205,11 +205,13 @@ fn spec_3_6_of_a_load_of_view_changes_one_with_each_claim_is_verified_first() {
     let first = look(&solo, messages.iter().map(|bytes| unverified(&solo, bytes)).collect(), 0);
     assert_eq!(count(&first), (2, 5));
     assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (2, 3), "more, if none was good");
-    // It wishes for view 1, with three others, of which one has left already; its own `high` is another.
+    // Its own `high` is another. One has left already; it wishes for view 1 itself, with three others; it has left too.
     let own = solo.certificate(&[0, 2, 3, 4, 5], Prepare, 0, off(3));
     solo.feed_certificate(&own);
-    solo.wants(&[2, 3], 1);
     solo.feed(&messages[0]);
+    assert_eq!(solo.replica.status().wish, view(0));
+    assert_eq!(count(&look(&solo, first.spare.clone(), 0)), (5, 0), "it wishes for nothing yet");
+    solo.wants(&[2, 3], 1);
     assert_eq!((solo.replica.status().view, solo.replica.status().wish), (view(0), view(1)));
     assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (5, 0), "it holds the one that proves them all");
     solo.wants(&[4], 1);

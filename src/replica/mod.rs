@@ -374,11 +374,11 @@ impl Replica {
     /// Each that a view change may be proved with, once.
     fn certificates(&self) -> Vec<Certificate> {
         let mut certificates: Vec<Certificate> = self.promises.high_certificate().cloned().into_iter().collect();
-        if !self.promises.is_normal() || self.promises.want() > self.promises.view() {
-            for certificate in self.view_changes.values().filter_map(|view_change| view_change.certificate.as_ref()) {
-                if certificates.iter().all(|other| other.statement() != certificate.statement()) {
-                    certificates.push(certificate.clone());
-                }
+        let (waits, view) = (!self.promises.is_normal(), self.promises.view());
+        let open = self.view_changes.values().filter(|view_change| waits || view_change.view > view);
+        for certificate in open.filter_map(|view_change| view_change.certificate.as_ref()) {
+            if certificates.iter().all(|other| other.statement() != certificate.statement()) {
+                certificates.push(certificate.clone());
             }
         }
         certificates
