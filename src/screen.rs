@@ -91,6 +91,19 @@ impl Screen {
         self.admit_message(&unverified.message)
     }
 
+    /// This message with a certificate that is held in the place of its view change's own, if there is one: what [`triage`](Self::triage) makes of it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn vouched(&self, message: &Message) -> Option<Unverified> {
+        match message {
+            Message::ViewChange(_) => {}
+            Message::Status(status) if status.view_change.is_some() => {}
+            _ => return None,
+        }
+        let mut unverified = Unverified::of(message.clone());
+        self.shared.vouch(&mut unverified);
+        unverified.vouched.is_some().then_some(unverified)
+    }
+
     pub(crate) fn admit_message(&self, message: &Message) -> Result<(), Screened> {
         let picture = &*self.shared;
         match message {

@@ -40,6 +40,11 @@ impl Unverified {
     pub fn decode(from: PeerLink, bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         Message::decode(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message, vouched: None })
     }
+    /// A message that was decoded before.
+    #[cfg(feature = "sim")]
+    pub(crate) fn of(message: Message) -> Self {
+        Self { link: PeerLink(0), length: 0, message, vouched: None }
+    }
     /// What it says it is.
     pub fn kind(&self) -> MessageKind {
         self.message.kind()

@@ -303,12 +303,19 @@ impl Net {
                 return None;
             }
         };
-        if let Err(why) = self.hosts[to].screen(self.glance).admit_message(message) {
+        let screen = self.hosts[to].screen(self.glance);
+        if let Err(why) = screen.admit_message(message) {
             if self.trace.is_some() {
                 self.say(format!("{:?} R{to} <- {message}  (screened: {why})", self.now));
             }
             return None;
         }
+        // 3.6: with a certificate that is held instead of its own, whatever that is.
+        let vouched = screen.vouched(message).map(|unverified| self.verifier.verify(unverified));
+        if let Some(Ok(verified)) = vouched {
+            return Some(self.step(to, Input::Message(verified)));
+        }
+        assert!(vouched.is_none() || !matches!(letter, Letter::True(_)), "3.6: a certificate that is held spoils a message");
         match letter {
             Letter::True(verified) => {
                 let disposition = self.step(to, Input::Message(verified.clone()));
