@@ -189,7 +189,6 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
     fn names(&mut self) -> Result<Vec<String>, AppError> {
         let mut names = self.store.names()?;
         names.sort_unstable();
-        names.dedup();
         Ok(names)
     }
 

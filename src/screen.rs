@@ -1,4 +1,5 @@
-//! Drops what is stale, doubled or not needed before any signature is checked. Advice: `step` checks again. (SPEC 3.6)
+//! Drops what is stale, doubled or not needed before any signature is checked. That is advice: `step` checks again. What is more than advice is that a certificate
+//! which is held may stand for a view change's own, which is not verified then. (SPEC 3.6)
 
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
@@ -123,7 +124,8 @@ impl Screen {
         }
     }
 
-    /// Sorts a whole load of messages: of each vote only as many are needed as a quorum lacks.
+    /// Sorts a whole load of messages: of each vote only as many are needed as a quorum lacks. A view change whose claim is proved by a certificate that the replica
+    /// holds comes out with that one in the place of its own.
     pub fn triage(&self, messages: Vec<Unverified>) -> Triage {
         self.triage_again(messages, 0)
     }

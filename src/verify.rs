@@ -181,11 +181,10 @@ impl Verifier {
     }
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
-    pub fn verify_all(&self, unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
-        let mut messages = unverified;
-        let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); messages.len()];
+    pub fn verify_all(&self, mut unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
+        let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); unverified.len()];
         let (mut checks, mut groups) = (Checks::default(), Vec::new());
-        for (index, Unverified { link, message, vouched, .. }) in messages.iter_mut().enumerate() {
+        for (index, Unverified { link, message, vouched, .. }) in unverified.iter_mut().enumerate() {
             checks.start = checks.list.len();
             match self.checks(message, vouched.as_deref(), &mut checks) {
                 Ok(()) => groups.push(Group { index, link: *link, range: checks.start..checks.list.len() }),
@@ -200,7 +199,7 @@ impl Verifier {
             }
         }
         judge_all(&checks.list, &mut groups, &mut verdicts);
-        messages.into_iter().zip(verdicts).map(|(unverified, verdict)| verdict.map(|()| self.verified(unverified.message))).collect()
+        unverified.into_iter().zip(verdicts).map(|(unverified, verdict)| verdict.map(|()| self.verified(unverified.message))).collect()
     }
 
     /// A message of one's own, with its digests, its signatures not judged.
