@@ -246,7 +246,7 @@ pub enum Command {
         #[command(flatten)]
         member: Member,
     },
-    /// Make a client's state file anew, if it is lost, by what the nodes say.
+    /// Make a client's state file anew, if it is lost, or mend it, if the key's numbers were used elsewhere; by what the nodes say.
     Recover {
         #[command(flatten)]
         member: Member,

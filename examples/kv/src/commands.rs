@@ -3,7 +3,7 @@
 use crate::bench;
 use crate::cli::{Arguments, Bench, Command, Member, Serve, Switch};
 use crate::config::{Membership, read_key, state_path};
-use crate::desk::{LAST_REQUEST, Report, STALE_READ, STATUS};
+use crate::desk::{Report, STALE_READ, STATUS};
 use crate::door::Quotas;
 use crate::error::{Result, fault};
 use crate::host::FLUSH_AFTER;
@@ -195,7 +195,7 @@ fn resume(member: &Member) -> Result<()> {
         let mut count = 0;
         while remote.outstanding() > 0 {
             if remote.next(deadline).await?.is_none() {
-                return Err(remote.why_not(patience(member)));
+                return Err(remote.why_not(patience(member)).await);
             }
             count += 1;
         }
@@ -210,19 +210,15 @@ fn resume(member: &Member) -> Result<()> {
 /// # Errors
 /// Too few nodes answer.
 pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience: Duration) -> Result<u64> {
-    let (quorum, faulty) = (membership.cluster.quorum() as usize, membership.cluster.fault_threshold() as usize);
     let mut said = None;
     // A node that was just started executes again what came after its newest snapshot: a number counts when it is the same twice.
     loop {
         let mut remote = Remote::connect(membership.clone(), key.clone(), Pending::in_memory())?;
-        let replies = remote.ask(None, vec![LAST_REQUEST], patience).await?;
-        let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
-        if numbers.len() < quorum {
-            return Err(fault(format!("{} nodes answer, and {quorum} must; try again when more are there", numbers.len())));
-        }
-        numbers.sort_unstable_by(|left, right| right.cmp(left));
-        // The highest that a node which doesn't lie stands behind.
-        let last = numbers.get(faulty).copied().unwrap_or(0);
+        let quorum = membership.cluster.quorum();
+        let last = remote
+            .last_number(patience)
+            .await
+            .ok_or_else(|| fault(format!("fewer than {quorum} nodes answer; try again when more are there")))?;
         if said.replace(last) == Some(last) {
             return Ok(last);
         }
@@ -233,9 +229,23 @@ pub async fn last_number(membership: Arc<Membership>, key: &SigningKey, patience
 fn recover(member: &Member) -> Result<()> {
     runtime()?.block_on(async {
         let membership = Arc::new(Membership::read(&member.cluster.cluster)?);
+        let path = state_path(&member.key);
+        // Opened first: nobody else may use it meanwhile.
+        let pending = if path.exists() { Some(Pending::open(&path)?) } else { None };
         let last = last_number(membership, &read_key(&member.key)?, patience(member)).await?;
-        Pending::create(&state_path(&member.key), last + 1)?;
-        println!("the next request has number {}; what was sent before and not answered may have been executed", last + 1);
+        match pending {
+            None => {
+                Pending::create(&path, last + 1)?;
+                println!("the next request has number {}; what was sent before and not answered may have been executed", last + 1);
+            }
+            Some(pending) if pending.first() > last => {
+                println!("nothing to recover: the nodes have executed this key's requests up to {last}, and {} is at {}", path.display(), pending.first());
+            }
+            Some(mut pending) => {
+                let given_up = pending.skip(last)?;
+                println!("the numbers up to {last} are used; {given_up} operations that were pending under some of them are given up: they may have been executed, or not");
+            }
+        }
         Ok(())
     })
 }

@@ -24,8 +24,8 @@ pub struct Report {
     pub decided: u64,
     pub executed: u64,
     pub stable: u64,
+    /// Of the log up to the position `executed`, and of all pairs there.
     pub log_digest: String,
-    /// Of all pairs, at the position `executed`.
     pub state_digest: String,
     pub reached: usize,
     pub rejoining: bool,
@@ -58,16 +58,17 @@ impl Desk {
     fn report(&self) -> Option<Report> {
         let status = self.picture.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (reached, status) = (status.reached, status.status?);
-        let (executed, state_digest) = self.state.digest(self.membership.cluster.limits().batch_bytes_max as usize);
+        let (executed, log_digest, state_digest) = self.state.digests(self.membership.cluster.limits().batch_bytes_max as usize);
         Some(Report {
             replica: status.replica.get(),
             view: status.view.get(),
             normal: status.normal,
             primary: status.primary.get(),
-            decided: status.decided.get(),
+            // The picture may be a turn older than the state.
+            decided: status.decided.max(executed).get(),
             executed: executed.get(),
             stable: status.stable.get(),
-            log_digest: status.log_digest.to_string(),
+            log_digest: log_digest.to_string(),
             state_digest: state_digest.to_string(),
             reached,
             rejoining: status.rejoining,

@@ -5,7 +5,7 @@ use crate::frames::{self, Frame, Kind, Reader, frame_size};
 use crate::handshake::{self, Refusal, Role};
 use crate::link::{PATIENCE, Queue};
 use crate::mailbox::{Mail, Mailbox, Member};
-use logothete::{ClientId, PeerLink, SigningKey, Unverified, VerifyingKey};
+use logothete::{ClientId, PeerLink, ReplicaId, SigningKey, Unverified, VerifyingKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +79,8 @@ pub struct Door {
     pub quotas: Quotas,
     mailbox: Arc<Mailbox>,
     desk: Box<Desk>,
+    /// Where this node calls others.
+    routes: BTreeMap<ReplicaId, Arc<Queue>>,
     guests: Mutex<Guests>,
     links: AtomicU64,
     /// Questions that are answered at one time.
@@ -86,9 +88,16 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(membership: Arc<Membership>, key: SigningKey, quotas: Quotas, mailbox: Arc<Mailbox>, desk: Box<Desk>) -> Self {
+    pub fn new(
+        membership: Arc<Membership>,
+        key: SigningKey,
+        quotas: Quotas,
+        mailbox: Arc<Mailbox>,
+        desk: Box<Desk>,
+        routes: BTreeMap<ReplicaId, Arc<Queue>>,
+    ) -> Self {
         let at_desk = Arc::new(Semaphore::new(4));
-        Self { membership, key, quotas, mailbox, desk, guests: Mutex::default(), links: AtomicU64::new(1), at_desk }
+        Self { membership, key, quotas, mailbox, desk, routes, guests: Mutex::default(), links: AtomicU64::new(1), at_desk }
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
@@ -153,8 +162,9 @@ impl Door {
         let guest = Arc::new(Guest { member, queue, faults: AtomicU64::new(0), hang_up: tokio::sync::Notify::new() });
         let link = PeerLink(self.links.fetch_add(1, Ordering::Relaxed));
         guests.by_link.insert(link, guest.clone());
-        if let Member::Client(client) = member {
-            guests.by_client.entry(client).or_default().push(link);
+        match member {
+            Member::Client(client) => guests.by_client.entry(client).or_default().push(link),
+            Member::Node(node) => self.routes.get(&node).into_iter().for_each(|route| route.hurry()),
         }
         Ok(Some((link, guest)))
     }

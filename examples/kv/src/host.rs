@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 
 /// So long the database may be behind what was executed: what is lost with it is executed again from the log.
 pub const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// How often the picture for metrics is drawn anew.
+/// How often the picture for metrics is drawn anew, if nothing is decided.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// So long a node that starts waits for connections to and from a quorum before it says anything.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
 /// What is verified as one piece of work, at least and at most: more at a time costs less for each.
 const PORTION: (usize, usize) = (128, 512);
 /// How often one connection is told that nothing can be ordered.
@@ -80,6 +82,8 @@ pub struct Host {
     pub gathering: Gathering,
     /// It proposes, as far as is known.
     pub is_primary: bool,
+    /// Something was decided since the picture was drawn.
+    pub is_outdated: bool,
 }
 
 impl Host {
@@ -92,6 +96,7 @@ impl Host {
     /// # Errors
     /// The node can't go on: its disk failed, or its state is broken. Nothing that it said is taken back by that; start it again when the cause is gone.
     pub fn run(mut self) -> Result<()> {
+        self.wait_for_others();
         let mut reported = Instant::now();
         self.serve_outbox()?;
         self.report();
@@ -107,12 +112,21 @@ impl Host {
             if self.store.dirty_since().is_some_and(|since| since.elapsed() >= FLUSH_AFTER) {
                 self.store.commit()?;
             }
-            if reported.elapsed() >= REPORT_EVERY {
+            // What was decided is shown at once: what was executed is.
+            if std::mem::take(&mut self.is_outdated) || reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
                 self.report();
             }
         }
         self.store.commit()
+    }
+
+    /// A replica that starts asks once where the others are, and then when it is idle (SPEC T2): so not before it can be heard, and answered.
+    fn wait_for_others(&self) {
+        let quorum = self.membership.cluster.quorum() as usize;
+        while self.started.elapsed() < WAIT_FOR_OTHERS && (self.reached() < quorum || 1 + self.door.count().0 < quorum) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn reached(&self) -> usize {
@@ -277,6 +291,7 @@ impl Host {
             Event::Decided { requests, .. } => {
                 self.latest.decided_requests += *requests as u64;
                 self.gathering.decided(*requests);
+                self.is_outdated = true;
                 tracing::debug!("{event}");
             }
             Event::Refused { .. } => tracing::debug!("{event}"),

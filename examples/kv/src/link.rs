@@ -33,11 +33,19 @@ pub struct Queue {
     bytes_max: usize,
     arrived: Notify,
     connected: AtomicBool,
+    /// The other side was heard of.
+    alive: Notify,
 }
 
 impl Queue {
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), bytes_max, arrived: Notify::new(), connected: AtomicBool::new(false) })
+        Arc::new(Self {
+            waiting: Mutex::default(),
+            bytes_max,
+            arrived: Notify::new(),
+            connected: AtomicBool::new(false),
+            alive: Notify::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -53,6 +61,13 @@ impl Queue {
         self.connected.store(connected, Ordering::Relaxed);
         if !connected {
             *self.lock() = Waiting::default();
+        }
+    }
+
+    /// The other side has just called: it can be called.
+    pub fn hurry(&self) {
+        if !self.is_connected() {
+            self.alive.notify_one();
         }
     }
 
@@ -180,13 +195,49 @@ impl Call {
 
     /// Calls, and calls again, for ever.
     pub async fn keep(&self, queue: &Queue, mut on_frame: impl FnMut(Frame), mut on_end: impl FnMut(&io::Error)) {
-        let mut pause = Duration::from_millis(50);
+        const SHORTEST: Duration = Duration::from_millis(50);
+        let mut pause = SHORTEST;
         loop {
             let begun = tokio::time::Instant::now();
             on_end(&self.run(queue, &mut on_frame).await);
-            pause =
-                if begun.elapsed() > Duration::from_secs(5) { Duration::from_millis(50) } else { (pause * 2).min(Duration::from_secs(1)) };
-            tokio::time::sleep(pause).await;
+            pause = if begun.elapsed() > Duration::from_secs(5) { SHORTEST } else { (pause * 2).min(Duration::from_secs(1)) };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // However often it calls, it is not called more often.
+                () = async { tokio::join!(queue.alive.notified(), tokio::time::sleep(SHORTEST)); } => pause = SHORTEST,
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    /// Who was called in vain for a while is called seldom; but at once when it has called itself.
+    #[tokio::test]
+    async fn who_has_called_is_called_back_at_once() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let address = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).expect("a port that is free again");
+        let door = key.verifying_key();
+        let ping = Duration::from_secs(1);
+        let call =
+            Call { address: address.to_string(), cluster: Digest::new([0; 32]), role: Role::Node, key, door, ping, frame_bytes_max: 1024 };
+        let queue = Queue::new(1024);
+        let (sender, mut ends) = mpsc::unbounded_channel();
+        let calling = tokio::spawn({
+            let queue = queue.clone();
+            async move { call.keep(&queue, |_| {}, |_| sender.send(()).expect("listened to")).await }
+        });
+        // The pauses: 100, 200, 400, 800, 1000 ms.
+        for _ in 0..5 {
+            timeout(Duration::from_secs(5), ends.recv()).await.expect("called in vain");
+        }
+        let listener = TcpListener::bind(address).await.expect("there again");
+        queue.hurry();
+        timeout(Duration::from_millis(500), listener.accept()).await.expect("at once").expect("called");
+        calling.abort();
     }
 }

@@ -157,7 +157,7 @@ async fn run(path: &Path, form: &Form<'_>, member: &Member) -> Result<()> {
             }
             None => {
                 bar.abandon();
-                return Err(remote.why_not(patience));
+                return Err(remote.why_not(patience).await);
             }
         }
     }

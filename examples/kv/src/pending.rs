@@ -49,7 +49,7 @@ impl Pending {
                 fault(format!("{}: another process uses this client's key now; wait for it, or use another client", path.display()))
             }
             error => fault(format!(
-                "{}: {error}; it holds the number of this client's next request. If it is lost, `kv recover` asks the nodes for it",
+                "{}: {error}; it holds the number of this client's next request. If it is lost, or damaged and moved away, `kv recover` asks the nodes for it",
                 path.display()
             )),
         })?;
@@ -131,6 +131,24 @@ impl Pending {
     /// The disk's.
     pub fn flush(&mut self) -> Result<()> {
         if self.gone_below < self.first() { self.store(self.next, None) } else { Ok(()) }
+    }
+
+    /// Requests of this key up to `last` are executed, whoever sent them: goes on behind them. What was pending under such numbers is given up, and so is each mark
+    /// then, since it may count what was not executed. Gives how many operations that were.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn skip(&mut self, last: u64) -> Result<usize> {
+        let kept = self.operations.split_off(&last.saturating_add(1));
+        let given_up = std::mem::replace(&mut self.operations, kept).len();
+        self.next = self.next.max(last.saturating_add(1));
+        if let Some(database) = self.database.as_ref().filter(|_| given_up > 0) {
+            let transaction = database.begin_write()?;
+            transaction.open_table(NUMBERS)?.retain(|name, _| name == NEXT)?;
+            transaction.commit()?;
+        }
+        self.store(self.next, None)?;
+        Ok(given_up)
     }
 
     /// A mark that was stored with operations; 0 if none was.

@@ -1,6 +1,7 @@
 //! A client's connections to all nodes, and its machine: operations in, answers out that f+1 nodes agree on.
 
 use crate::config::Membership;
+use crate::desk::LAST_REQUEST;
 use crate::error::{Result, fault};
 use crate::frames::{Frame, Kind};
 use crate::handshake::Role;
@@ -278,7 +279,7 @@ impl Remote {
         }
         while self.room() == 0 {
             if self.next(deadline).await?.is_none() {
-                return Err(self.why_not(patience));
+                return Err(self.why_not(patience).await);
             }
         }
         let number = self.submit(std::slice::from_ref(operation), None)?;
@@ -289,13 +290,14 @@ impl Remote {
                     return Ok(done);
                 }
                 Some(done) => tracing::info!("request {}, which was pending from before, is executed", done.number),
-                None => return Err(self.why_not(patience)),
+                None => return Err(self.why_not(patience).await),
             }
         }
     }
 
     /// Why nothing was answered in time.
-    pub fn why_not(&self, patience: Duration) -> crate::error::Fault {
+    pub async fn why_not(&mut self, patience: Duration) -> crate::error::Fault {
+        let executed = self.last_number(Duration::from_millis(500)).await;
         let cluster = &self.membership.cluster;
         let reached: Vec<_> = self.routes.iter().filter(|(_, queue)| queue.is_connected()).map(|(replica, _)| *replica).collect();
         let mut text = format!(
@@ -317,7 +319,23 @@ impl Remote {
             "\nretry in {:?}: the next command of this client sends it again under the same number, so that it is executed at most once (`kv resume` does only that)",
             self.retry_after
         ));
+        let first = self.pending.first();
+        if executed.is_some_and(|executed| executed >= first) {
+            text.push_str(&format!(
+                "\nbut a request {first} of this key is executed already. If it was another one – of `kv bench`, of a copy of this key, of another state file – its number is used up: \
+                 `kv recover` goes on behind it"
+            ));
+        }
         fault(text)
+    }
+
+    /// The number of this client's last executed request, as far as a quorum answers: the highest that a node which doesn't lie stands behind.
+    pub async fn last_number(&mut self, patience: Duration) -> Option<u64> {
+        let (quorum, faulty) = (self.membership.cluster.quorum() as usize, self.membership.cluster.fault_threshold() as usize);
+        let replies = self.ask(None, vec![LAST_REQUEST], patience).await.ok()?;
+        let mut numbers: Vec<u64> = replies.values().filter_map(|reply| Some(u64::from_le_bytes(reply[..].try_into().ok()?))).collect();
+        numbers.sort_unstable_by(|left, right| right.cmp(left));
+        numbers.get(faulty).copied().filter(|_| numbers.len() >= quorum)
     }
 
     /// Asks single nodes, by their own word.

@@ -140,8 +140,6 @@ pub fn serve(options: Options) -> Result<()> {
     let state = Shared::default();
     let desk = Desk { membership: membership.clone(), state: state.clone(), picture: picture.clone() };
     let answers = Box::new(move |from, question: &[u8]| desk.answer(from, question));
-    let door = Arc::new(Door::new(membership.clone(), key.clone(), options.quotas.clone(), mailbox.clone(), answers));
-
     let mut routes = BTreeMap::new();
     for (other, address) in membership.addresses.iter().filter(|(other, _)| **other != id) {
         let Some(door_key) = membership.cluster.replica_key(*other) else { continue };
@@ -161,6 +159,7 @@ pub fn serve(options: Options) -> Result<()> {
             call.keep(&queue, |_| {}, |error| tracing::debug!("node {other} at {}: {error}", call.address)).await;
         });
     }
+    let door = Arc::new(Door::new(membership.clone(), key.clone(), options.quotas.clone(), mailbox.clone(), answers, routes.clone()));
     let thread = {
         let (membership, mailbox, door, picture) = (membership.clone(), mailbox.clone(), door.clone(), picture.clone());
         let tongue_key = key.clone();
@@ -194,6 +193,7 @@ pub fn serve(options: Options) -> Result<()> {
                 told: BTreeMap::new(),
                 gathering: Gathering::default(),
                 is_primary: false,
+                is_outdated: false,
             };
             host.run()
         })?

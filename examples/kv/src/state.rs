@@ -100,13 +100,13 @@ impl Shared {
         (present.number, answer)
     }
 
-    /// Where the state is, and a digest of all pairs there: equal states have equal digests. Costs what changed since the last checkpoint.
-    pub fn digest(&self, part_bytes_max: usize) -> (SequenceNumber, Digest) {
-        let (number, buckets) = {
+    /// Where the state is, the log's digest there, and one of all pairs: equal states have equal digests. Costs what changed since the last checkpoint.
+    pub fn digests(&self, part_bytes_max: usize) -> (SequenceNumber, Digest, Digest) {
+        let (number, log_digest, buckets) = {
             let present = self.read();
-            (present.number, present.pairs.buckets())
+            (present.number, present.log_digest, present.pairs.buckets())
         };
-        (number, pairs::digest(&buckets, part_bytes_max))
+        (number, log_digest, pairs::digest(&buckets, part_bytes_max))
     }
 
     /// The number of a client's last executed request here.

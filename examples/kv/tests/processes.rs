@@ -313,6 +313,47 @@ fn only_enrolled_keys_get_in() {
     assert_eq!(answer.len(), 2);
 }
 
+/// A key is used with two state files: the one that is behind says so, and what to do; then it goes on, and nothing is executed under a wrong number.
+#[test]
+fn a_key_whose_numbers_were_used_elsewhere_says_so_and_recovers() {
+    let mut cluster = Cluster::new(1, &[]);
+    cluster.start_all();
+    assert!(cluster.run(&["put", "first", "1"]).status.success());
+    let fine = cluster.run(&["recover"]);
+    assert!(fine.status.success() && String::from_utf8_lossy(&fine.stdout).contains("nothing to recover"), "{fine:?}");
+    // Elsewhere: with a state file of its own.
+    std::fs::copy(cluster.path("client0.state"), cluster.path("kept.state")).expect("copied");
+    for value in ["2", "3", "4"] {
+        assert!(cluster.run(&["put", "elsewhere", value]).status.success());
+    }
+    std::fs::rename(cluster.path("kept.state"), cluster.path("client0.state")).expect("an old copy");
+    let refused = cluster.run(&["put", "second", "2", "--timeout", "2"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("not confirmed") && said.contains("`kv recover`"), "{said}");
+    let recovered = cluster.run(&["recover"]);
+    let said = String::from_utf8_lossy(&recovered.stdout);
+    assert!(recovered.status.success() && said.contains("up to 4 are used; 1 operations"), "{recovered:?}");
+    let get = cluster.run(&["get", "second"]);
+    assert!(String::from_utf8_lossy(&get.stderr).contains("no such key"), "it was given up: {get:?}");
+    assert!(cluster.run(&["put", "second", "5"]).status.success());
+    assert_eq!(String::from_utf8_lossy(&cluster.run(&["get", "second"]).stdout).trim(), "5");
+}
+
+/// What `status` says in one row is of one moment: what is executed is decided.
+#[test]
+fn status_shows_at_once_what_was_acknowledged() {
+    let mut cluster = Cluster::new(1, &[]);
+    cluster.start_all();
+    for turn in 1..6 {
+        assert!(cluster.run(&["put", "key", "value"]).status.success());
+        let status = String::from_utf8(cluster.run(&["status"]).stdout).expect("text");
+        let rows: Vec<Vec<&str>> = status.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+        let up_to_date = rows.iter().filter(|row| row[5] == turn.to_string()).count();
+        assert!(up_to_date >= 2, "f + 1 have answered:\n{status}");
+        assert!(rows.iter().all(|row| row[3] == row[5]), "nothing is under way:\n{status}");
+    }
+}
+
 /// A table is loaded while a node is killed again and again, the loader too; it goes on, and every row is there.
 #[test]
 fn a_table_is_loaded_while_a_node_and_the_loader_are_killed() {

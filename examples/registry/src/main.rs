@@ -14,12 +14,15 @@ use registry::Registry;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 type AnyError = Box<dyn std::error::Error>;
 const REPLICAS: usize = 4;
+/// A file that says that a replica is new: made once, when it is set up, and gone before it has sent anything. A folder that is empty is not new, it is lost.
+const NEW: &str = "new";
 
 /// Where bytes go: to the replicas and, last, to the client.
 #[derive(Clone)]
@@ -43,6 +46,16 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
+/// Makes all folders, or none: the operator's part, done once.
+fn set_up(folder: &Path) -> Result<(), AnyError> {
+    let unfinished = folder.with_extension("unfinished");
+    for index in 0..REPLICAS {
+        fs::create_dir_all(unfinished.join(format!("replica-{index}")))?;
+        fs::write(unfinished.join(format!("replica-{index}")).join(NEW), [])?;
+    }
+    Ok(fs::rename(unfinished, folder)?)
+}
+
 fn serve(
     mut node: Node<wal::FileWal, Snapshots<Registry, store::FileStore>, SigningKey>,
     inbox: &Receiver<(PeerLink, Bytes)>,
@@ -52,6 +65,7 @@ fn serve(
     let (start, index) = (Instant::now(), node.status().replica.get() as usize);
     let now = || Time(start.elapsed().as_micros() as u64);
     let mut measured = None::<Instant>;
+    let mut is_new = fs::exists(folder.join(NEW))?;
     loop {
         let wait = node.deadline().map_or(Duration::MAX, |deadline| deadline.since(now()));
         for (link, bytes) in inbox.recv_timeout(wait).into_iter().chain(inbox.try_iter().take(1000)) {
@@ -59,7 +73,13 @@ fn serve(
                 eprintln!("R{index}: {link:?}: {error}");
             }
         }
-        node.run(now())?.iter().for_each(|envelope| network.send(index, envelope));
+        let envelopes = node.run(now())?;
+        // Its first record is durable, and nothing was sent: the moment to write down that it is not new any more.
+        if std::mem::take(&mut is_new) {
+            fs::remove_file(folder.join(NEW))?;
+            fs::File::open(folder)?.sync_all()?;
+        }
+        envelopes.iter().for_each(|envelope| network.send(index, envelope));
         node.events().iter().for_each(|event| eprintln!("R{index}: {event}"));
         // For Prometheus' node exporter, which reads such files; it takes a second to have some.
         if measured.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
@@ -71,7 +91,17 @@ fn serve(
     }
 }
 
-fn main() -> Result<(), AnyError> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("registry: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), AnyError> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments
         .next()
@@ -83,13 +113,23 @@ fn main() -> Result<(), AnyError> {
 
     let (network, mut inboxes): (Vec<_>, Vec<_>) = (0..=REPLICAS).map(|_| channel()).unzip();
     let (network, answers) = (Network(network), inboxes.pop().ok_or("an inbox for the client")?);
-    // Said once, when a replica is set up: that it is new. A folder that is empty later has lost its log.
-    let is_new = !fs::exists(folder)?;
+    if !fs::exists(folder)? {
+        set_up(folder)?;
+    }
     for (index, inbox) in inboxes.into_iter().enumerate() {
         let own = folder.join(format!("replica-{index}"));
-        let app = Snapshots::new(Registry::default(), store::FileStore::open(&own.join("snapshots"))?);
-        let (log, start) = (wal::FileWal::open(&own.join("log"))?, if is_new { Start::New } else { Start::Recovering });
-        let node = Node::open(cluster.clone(), ReplicaId::new(index as u32), Tuning::default(), start, log, app, key(index as u8 + 1))?;
+        let open = |start| -> Result<_, AnyError> {
+            let app = Snapshots::new(Registry::default(), store::FileStore::open(&own.join("snapshots"))?);
+            let (log, id) = (wal::FileWal::open(&own.join("log"))?, ReplicaId::new(index as u32));
+            Ok(Node::open(cluster.clone(), id, Tuning::default(), start, log, app, key(index as u8 + 1)))
+        };
+        let start = if fs::exists(own.join(NEW))? { Start::New } else { Start::Recovering };
+        let node = match open(start)? {
+            // Killed behind its first record, while it was still marked as new.
+            Err(NodeError::Recover(RecoverError::NotEmpty { .. })) => open(Start::Recovering)?,
+            node => node,
+        }
+        .map_err(|error| format!("R{index}: {error}"))?;
         let network = network.clone();
         std::thread::spawn(move || {
             if let Err(error) = serve(node, &inbox, &network, &own) {
