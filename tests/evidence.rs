@@ -222,6 +222,38 @@ fn e_an_own_checkpoint_vote_of_which_nothing_is_known_any_more_is_no_lie() {
 }
 
 #[test]
+fn e_an_own_checkpoint_vote_on_another_state_is_reported_and_the_same_one_is_not() {
+    for (other, reported) in [(true, 1), (false, 0)] {
+        let mut solo = backup();
+        for block in solo.blocks(2) {
+            let certificate = solo.certificate(&[0, 1, 3], Commit, 0, (block.sequence_number(), block.digest()));
+            let chain = solo.forge.chain(Some(&certificate), &[block]);
+            solo.feed(&chain);
+        }
+        let manifest = solo.take_checkpoint(b"the state").expect("ordered");
+        let mut checkpoint = solo.forge.checkpoint_of(&manifest);
+        if other {
+            checkpoint.state = digest(9);
+        }
+        let bytes = solo.forge.checkpoint(solo.as_traitor(2), checkpoint);
+        assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
+        assert_eq!(solo.events.iter().filter(|event| matches!(event, Event::Impersonated { .. })).count(), reported);
+    }
+}
+
+#[test]
+fn e_an_own_vote_or_view_change_that_comes_back_is_no_lie_when_it_is_not_known_any_more() {
+    let mut solo = backup();
+    let bytes = solo.forge.vote(solo.as_traitor(2), Prepare, view(0), (at(1), digest(1)));
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
+    let change = solo.forge.view_change(solo.as_traitor(2), view(3), None);
+    let bytes = solo.forge.view_change_message(&change);
+    assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
+    assert!(!solo.events.iter().any(|event| matches!(event, Event::Impersonated { .. })));
+    assert_eq!(solo.replica.status().wish, view(0), "nor does it wish for what another says in its name");
+}
+
+#[test]
 fn e_what_comes_under_the_own_name_is_reported_and_the_key_counts_as_one_that_lies() {
     let mut solo = backup();
     let block = solo.block(1, solo.genesis().1, 1);

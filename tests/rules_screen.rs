@@ -276,6 +276,9 @@ fn spec_3_6_a_chain_is_needed_for_what_it_proves_or_holds() {
     };
     assert_eq!(needs(&solo, &chain(&solo, None, &blocks[..1], &blocks[0])), Err(Screened::NotNeeded), "nobody asked for it");
     assert_eq!(needs(&solo, &chain(&solo, Some(0), &[], &blocks[1])), Ok(()));
+    assert_eq!(needs(&solo, &chain(&solo, Some(0), &blocks[3..], &blocks[1])), Err(Screened::NotNeeded), "it proves other blocks");
+    let prepared = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    assert_eq!(needs(&solo, &solo.forge.chain(Some(&prepared), &blocks[..1])), Ok(()), "higher than high, in this view");
     let certificate = chain(&solo, Some(0), &[], &blocks[1]);
     solo.feed(&certificate);
     assert_eq!(needs(&solo, &chain(&solo, None, &blocks[1..2], &blocks[1])), Ok(()), "it is missing");
@@ -307,7 +310,17 @@ fn spec_3_6_behind_a_vote_only_the_primarys_proposal_is_needed_and_once() {
     solo.feed(&proposed);
     assert_eq!(solo.replica.status().head, at(2));
     assert_eq!(needs(&solo, &proposed), Err(Screened::NotNeeded), "it is known, and held");
-    assert_eq!(needs(&solo, &chain(&solo, 0, &junk, std::slice::from_ref(&junk))), Ok(()), "E: it is a proof");
+    let other = solo.block_saying(2, blocks[0].digest(), 2, b"other");
+    let second = chain(&solo, 0, &other, std::slice::from_ref(&other));
+    assert_eq!(needs(&solo, &second), Ok(()), "E: it is a proof");
+    solo.feed(&second);
+    assert_eq!(needs(&solo, &second), Err(Screened::NotNeeded), "there is proof already");
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(2), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().decided, at(2));
+    assert_eq!(needs(&solo, &chain(&solo, 0, &blocks[1], &[])), Err(Screened::NotNeeded), "decided");
+    let early = solo.forge.voted_chain(solo.as_traitor(1), view(1), (at(3), junk.digest()), &[]);
+    assert_eq!(needs(&solo, &early), Err(Screened::NotNeeded), "of another view");
 }
 
 #[test]

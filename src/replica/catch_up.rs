@@ -297,7 +297,7 @@ impl Replica {
                 .and_then(|slot| slot.vote_of(VoteKind::Prepare, primary))
                 .map(|(digest, signature)| Vote { view, sequence_number: head.number, digest, replica: primary, signature });
             if vote.is_some_and(|vote| vote.digest == head.digest) {
-                let above = status.head_number.max(status.decided).max(self.chain.decided().min(status.head_number));
+                let above = status.head_number.max(status.decided);
                 let blocks = self.allowed_blocks(peer, head, above);
                 self.send_ready(Recipients::Replica(peer), Message::Chain(Chain { certificate: None, vote, blocks: Bounded(blocks) }));
             }

@@ -1,0 +1,220 @@
+//! T2: what a replica answers to those who ask or say where they stand, and what not; one among forged messages, rule by rule.
+
+mod support;
+
+use logothete::sim::forge::Kind::Commit;
+use logothete::sim::forge::{ForgedBlock, ForgedStatus};
+use logothete::{Cluster, Disposition, Limits, MessageKind, PeerLink, RequestNumber, Tuning, Unverified, Why};
+use std::time::Duration;
+use support::solo::{Solo, T, at, view};
+use support::{builder, client_key};
+
+const MOMENT: Duration = Duration::from_millis(1);
+/// T2's interval while something is outstanding.
+const PACE: Duration = Duration::from_millis(100);
+
+/// K = 2, L = 8, P = 4.
+fn cluster() -> Cluster {
+    builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster")
+}
+
+/// Replica 1 of 4.
+fn solo(tuning: Tuning) -> Solo {
+    Solo::with(cluster(), 1, tuning)
+}
+
+fn decide(solo: &mut Solo, block: &ForgedBlock) {
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+    solo.feed(&chain);
+}
+
+/// What R3's status draws, in words.
+fn draws(solo: &mut Solo, status: &ForgedStatus) -> Vec<String> {
+    solo.sent.clear();
+    let bytes = solo.forge.status_of(solo.as_traitor(3), status);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    solo.words().into_iter().filter(|words| words.starts_with("to R3: ")).collect()
+}
+
+/// What it draws in three turns of those asked, of which f + 1 are this replica's.
+fn draws_in_turns(solo: &mut Solo, first: u64, status: &ForgedStatus) -> Vec<String> {
+    (first..first + 3).flat_map(|ordinal| draws(solo, &ForgedStatus { ordinal, ..*status })).collect()
+}
+
+#[test]
+fn t2_who_was_sent_its_fill_of_blocks_is_sent_more_in_the_next_interval() {
+    let mut solo = solo(Tuning { answer_bytes_max: 1, ..Tuning::from_timeout(T) });
+    let blocks = solo.blocks(4);
+    for block in &blocks {
+        decide(&mut solo, block);
+    }
+    let ask = |solo: &mut Solo, ordinal: u64| {
+        let bytes = solo.forge.fetch(solo.as_traitor(3), ordinal, at(0), (at(4), blocks[3].digest()));
+        solo.feed(&bytes)
+    };
+    for interval in 0..3 {
+        assert_eq!(ask(&mut solo, 10 * interval + 1), Disposition::Applied, "{interval}");
+        assert_eq!(ask(&mut solo, 10 * interval + 2), Disposition::Ignored(Why::NotNeeded), "{interval}: one block is more than 16 bytes");
+        solo.pass(PACE - MOMENT);
+        assert_eq!(ask(&mut solo, 10 * interval + 3), Disposition::Ignored(Why::NotNeeded), "{interval}");
+        solo.pass(MOMENT);
+    }
+}
+
+#[test]
+fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
+    let limits = Limits {
+        message_bytes_max: 70_000,
+        batch_bytes_max: 1_000,
+        batch_requests_max: 1,
+        operation_bytes_max: 880,
+        result_bytes_max: 880,
+        ..Limits::default()
+    };
+    let cluster = builder(4, 2).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning { answer_bytes_max: u32::MAX, ..Tuning::from_timeout(T) });
+    let mut parent = solo.forge.genesis();
+    let mut blocks = Vec::new();
+    for number in 1..=90 {
+        let block = solo.block_saying(number, parent, number, &[7; 880]);
+        parent = block.digest();
+        decide(&mut solo, &block);
+        blocks.push(block);
+    }
+    assert_eq!(solo.replica.status().decided, at(90));
+    solo.sent.clear();
+    let bytes = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(90), blocks[89].digest()));
+    solo.feed(&bytes);
+    let answer = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::Chain).expect("an answer");
+    assert!(Unverified::decode(PeerLink(0), &answer.encode(), solo.cluster.limits()).is_ok(), "who gets it can read it");
+}
+
+#[test]
+fn t2_who_is_further_behind_than_the_blocks_reach_is_told_the_certificate_alone() {
+    let mut solo = solo(Tuning { retention: 0, ..Tuning::from_timeout(T) });
+    let blocks = solo.blocks(5);
+    for block in &blocks[..4] {
+        decide(&mut solo, block);
+        if let Some(manifest) = solo.take_checkpoint(b"the state") {
+            let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+            let bytes = solo.forge.stable_message(&stable);
+            solo.feed(&bytes);
+        }
+    }
+    assert_eq!(solo.replica.status().stable, at(4));
+    decide(&mut solo, &blocks[4]);
+    let behind = ForgedStatus { stable: at(4), high: (view(0), at(5)), ..ForgedStatus::default() };
+    let told = draws_in_turns(&mut solo, 1, &ForgedStatus { decided: at(3), ..behind });
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().all(|words| words.contains("Chain 0 blocks") && words.contains("certificate Commit(0, 5")), "{told:?}");
+    let told = draws_in_turns(&mut solo, 4, &ForgedStatus { decided: at(4), ..behind });
+    assert_eq!(told.iter().filter(|words| words.contains("Chain 1 blocks")).count(), 2, "{told:?}");
+}
+
+#[test]
+fn t2_of_a_view_above_the_own_one_nobody_is_told() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), None));
+    let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+    solo.feed(&new_view);
+    let ahead = ForgedStatus { view: view(3), want: view(3), waits: true, ..ForgedStatus::default() };
+    assert_eq!(draws_in_turns(&mut solo, 1, &ahead), [""; 0]);
+}
+
+#[test]
+fn t2_what_was_accepted_is_passed_on_to_those_who_are_in_the_view_too() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let blocks = solo.blocks(3);
+    decide(&mut solo, &blocks[0]);
+    solo.propose(0, &blocks[1]);
+    solo.propose(0, &blocks[2]);
+    assert_eq!((solo.replica.status().decided, solo.replica.status().head), (at(1), at(3)));
+    let same = ForgedStatus { decided: at(1), high: (view(0), at(1)), committed: (view(0), at(1)), ..ForgedStatus::default() };
+    // Head of a peer may be anywhere below: what it has decided it need not be sent.
+    let told = draws_in_turns(&mut solo, 1, &same);
+    assert!(told.len() == 2 && told.iter().all(|words| words.contains("Chain 2 blocks down from n3")), "{told:?}");
+    let told = draws_in_turns(&mut solo, 4, &ForgedStatus { head: (at(2), blocks[1].digest()), ..same });
+    assert!(told.len() == 2 && told.iter().all(|words| words.contains("Chain 1 blocks down from n3")), "{told:?}");
+    assert_eq!(draws_in_turns(&mut solo, 7, &ForgedStatus { head: (at(3), blocks[2].digest()), ..same }), [""; 0]);
+    assert_eq!(draws_in_turns(&mut solo, 10, &ForgedStatus { view: view(1), ..same }), [""; 0], "there it may be no proposal");
+}
+
+#[test]
+fn t2_a_primary_that_restarts_tells_again_how_its_view_begins() {
+    let mut solo = Solo::with(cluster(), 2, Tuning::from_timeout(T));
+    for member in [0, 1, 3] {
+        let change = solo.forge.view_change(solo.as_traitor(member), view(2), None);
+        let bytes = solo.forge.view_change_message(&change);
+        solo.feed(&bytes);
+    }
+    assert_eq!((solo.replica.status().view, solo.replica.status().normal), (view(2), true));
+    // Before its base is certified nothing else leads into the view.
+    solo.restart();
+    assert!(solo.replica.status().normal);
+    let told = draws(&mut solo, &ForgedStatus { ordinal: 1, view: view(2), want: view(2), waits: true, ..ForgedStatus::default() });
+    assert!(told.iter().any(|words| words.contains("NewView v2")), "{told:?}");
+}
+
+#[test]
+fn s2_what_has_no_reply_any_more_is_answered_once_in_an_interval_too() {
+    // The quota holds one reply: the first result is known by its digest alone.
+    let mut solo = solo(Tuning { reply_cache_bytes_max: 0, ..Tuning::from_timeout(T) });
+    let large = vec![5; solo.cluster.limits().result_bytes_max as usize - 10];
+    let mut parent = solo.forge.genesis();
+    for number in 1..=2 {
+        let block = solo.block_saying(number, parent, number, &large);
+        parent = block.digest();
+        decide(&mut solo, &block);
+    }
+    let request = solo.forge.request(&client_key(0), RequestNumber::new(1), &large);
+    let bytes = solo.forge.request_message(&request);
+    let answers = |solo: &mut Solo| {
+        solo.sent.clear();
+        let worth_it = solo.replica.needs(&Unverified::decode(PeerLink(0), &bytes, solo.cluster.limits()).expect("decodes"));
+        solo.feed(&bytes);
+        let kinds: Vec<MessageKind> = solo.sent.iter().map(|envelope| envelope.kind()).collect();
+        (worth_it.is_ok(), kinds)
+    };
+    for _ in 0..2 {
+        assert_eq!(answers(&mut solo), (true, vec![MessageKind::Answered]));
+        assert_eq!(answers(&mut solo), (false, vec![]));
+        solo.pass(PACE);
+    }
+}
+
+#[test]
+fn s2_each_of_the_last_numbers_of_a_window_is_answered_once_in_an_interval() {
+    let limits = Limits { client_window: 2, ..Limits::default() };
+    let cluster = builder(4, 2).limits(limits).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    for block in solo.blocks(4) {
+        decide(&mut solo, &block);
+    }
+    let ask = |number: u64| solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(number), b"order"));
+    let [third, fourth] = [3, 4].map(ask);
+    let needed = |solo: &Solo, bytes: &[u8]| {
+        solo.replica.needs(&Unverified::decode(PeerLink(0), bytes, solo.cluster.limits()).expect("decodes")).is_ok()
+    };
+    let answers = |solo: &mut Solo, bytes: &[u8]| {
+        solo.sent.clear();
+        solo.feed(bytes);
+        solo.sent.iter().map(|envelope| envelope.kind()).collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&mut solo, &third), [MessageKind::Reply], "with its result, the oldest one too");
+    assert_eq!((needed(&solo, &third), needed(&solo, &fourth)), (false, true));
+    assert_eq!(answers(&mut solo, &fourth), [MessageKind::Reply]);
+    assert_eq!((answers(&mut solo, &third), answers(&mut solo, &fourth)), (vec![], vec![]));
+}
+
+#[test]
+fn t2_what_a_peer_has_decided_is_not_sent_and_what_it_lacks_is_sent_once() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    decide(&mut solo, &block);
+    let status = ForgedStatus { high: (view(0), at(1)), ..ForgedStatus::default() };
+    assert_eq!(draws_in_turns(&mut solo, 1, &status).len(), 3, "the block goes with the certificate, and not with the vote on it again");
+    // Who has fetched the state has decided, and may hold no commit certificate.
+    assert_eq!(draws_in_turns(&mut solo, 4, &ForgedStatus { decided: at(1), ..status }), [""; 0]);
+}
