@@ -160,7 +160,11 @@ fn header(group: &Digest, replica: ReplicaId, index: u64, body: usize, batches: 
     let mut header = [0; HEADER];
     let (fields, checksum) = header.split_at_mut(HEADER - 8);
     let parts: [&[u8]; 6] = [MAGIC, group.as_bytes(), &replica.get().to_le_bytes(), &index.to_le_bytes(), &length(body), &length(batches)];
-    fields.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    parts.iter().fold(&mut *fields, |rest, part| {
+        let (to, rest) = rest.split_at_mut(part.len());
+        to.copy_from_slice(part);
+        rest
+    });
     // Of its own, so that a damaged length is damage, and not a record that was cut off.
     checksum.copy_from_slice(&hash(Domain::Record, fields).as_bytes()[..8]);
     header

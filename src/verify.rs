@@ -183,7 +183,8 @@ impl Verifier {
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, mut unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
         let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); unverified.len()];
-        let (mut checks, mut groups) = (Checks::default(), Vec::new());
+        let mut checks = Checks { list: Vec::with_capacity(unverified.len().min(CHECKS_MAX)), start: 0 };
+        let mut groups = Vec::with_capacity(unverified.len());
         for (index, Unverified { link, message, vouched, .. }) in unverified.iter_mut().enumerate() {
             checks.start = checks.list.len();
             match self.checks(message, vouched.as_deref(), &mut checks) {

@@ -393,10 +393,20 @@ fn p5_nothing_above_the_window_is_asked_for() {
 #[test]
 fn p5_what_is_missing_is_noticed_whatever_makes_it_so() {
     type Cause = (&'static str, fn(&mut Solo));
-    let causes: [Cause; 6] = [
+    let causes: [Cause; 8] = [
         ("a vote of the primary's", |solo| {
             let position = (at(1), solo.blocks(1)[0].digest());
             solo.vote(0, Prepare, 0, position);
+        }),
+        ("a vote of the primary's at the end of the window", |solo| {
+            let position = (at(8), solo.blocks(8)[7].digest());
+            solo.vote(0, Prepare, 0, position);
+        }),
+        ("a vote of the primary's above what is whole", |solo| {
+            let blocks = solo.blocks(2);
+            solo.propose(0, &blocks[0]);
+            solo.pass(MOMENT);
+            solo.vote(0, Prepare, 0, (at(2), blocks[1].digest()));
         }),
         ("a prepared certificate", |solo| {
             let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));

@@ -42,7 +42,7 @@ pub(crate) enum Message {
     NewView(Box<NewView>),
     Status(Box<StatusMessage>),
     Fetch(Fetch),
-    Chain(Chain),
+    Chain(Box<Chain>),
     Evidence(Box<Evidence>),
     Reply(Box<Reply>),
     Answered(Answered),

@@ -50,19 +50,24 @@ struct Missing {
     asked: u32,
 }
 
-/// All that what is missing depends on: while it stays the same, nothing is missing that was not missing before.
+/// All that what is missing depends on, but for the roots: while it stays the same, nothing is missing below a root below which nothing was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Grounds {
     view: View,
     mode: Mode,
     base: Position,
+    stable: SequenceNumber,
+    transfer: Option<SequenceNumber>,
+    gone: u64,
+}
+
+/// The roots that change all the time. Proposals are counted: which of them are new, the votes know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Roots {
     head: Position,
     certified: Option<Position>,
     target: Option<Position>,
-    stable: SequenceNumber,
-    transfer: Option<SequenceNumber>,
     proposals: u64,
-    blocks: u64,
 }
 
 /// Bound: one entry for each member, and one for each missing root: head, the commit target, and proposals in the pipeline.
@@ -71,8 +76,8 @@ pub(super) struct CatchUp {
     pub(super) peers: BTreeMap<ReplicaId, Peer>,
     ordinal: u64,
     missing: BTreeMap<Digest, Missing>,
-    /// Nothing was missing on these.
-    complete: Option<Grounds>,
+    /// Nothing was missing on these grounds, below these roots.
+    complete: Option<(Grounds, Roots)>,
 }
 
 impl CatchUp {
@@ -283,7 +288,7 @@ impl Replica {
             };
             if !known || !blocks.is_empty() {
                 let chain = Chain { certificate: Some(certificate), vote: None, blocks: Bounded(blocks) };
-                self.send_ready(Recipients::Replica(peer), Message::Chain(chain));
+                self.send_ready(Recipients::Replica(peer), Message::Chain(Box::new(chain)));
             }
         }
         let head = self.ordering.head;
@@ -299,7 +304,10 @@ impl Replica {
             if vote.is_some_and(|vote| vote.digest == head.digest) {
                 let above = status.head_number.max(status.decided);
                 let blocks = self.allowed_blocks(peer, head, above);
-                self.send_ready(Recipients::Replica(peer), Message::Chain(Chain { certificate: None, vote, blocks: Bounded(blocks) }));
+                self.send_ready(
+                    Recipients::Replica(peer),
+                    Message::Chain(Box::new(Chain { certificate: None, vote, blocks: Bounded(blocks) })),
+                );
             }
         }
     }
@@ -360,7 +368,7 @@ impl Replica {
                 if blocks.is_empty() {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
-                Message::Chain(Chain { certificate: None, vote: None, blocks: Bounded(blocks) })
+                Message::Chain(Box::new(Chain { certificate: None, vote: None, blocks: Bounded(blocks) }))
             }
             Wanted::Proposal { view, sequence_number, digest } => {
                 let primary = self.cluster.primary(view);
@@ -452,24 +460,47 @@ impl Replica {
             view: self.promises.view(),
             mode: self.promises.mode(),
             base: self.promises.base(),
+            stable: self.stable().number,
+            transfer: self.transfer.target(),
+            gone: self.chain.gone(),
+        }
+    }
+
+    fn roots(&self) -> Roots {
+        Roots {
             head: self.ordering.head,
             certified: self.ordering.certified.as_ref().map(Position::of),
             target: self.ordering.target.as_ref().map(Position::of),
-            stable: self.stable().number,
-            transfer: self.transfer.target(),
             proposals: self.votes.proposals(),
-            blocks: self.chain.changes(),
         }
+    }
+
+    /// Is something missing below one of `now` that is not among `before`, below which nothing was? Blocks that came since make no new gap.
+    fn has_new_gap(&mut self, before: Roots, now: Roots) -> bool {
+        let (window_end, below) = (self.cluster.window_end(self.stable().number), self.fetched_from());
+        let changed = |before: Option<Position>, now: Option<Position>| now.filter(|_| before != now);
+        let roots =
+            [changed(Some(before.head), Some(now.head)), changed(before.certified, now.certified), changed(before.target, now.target)];
+        let (primary, fresh) = (self.primary(), self.votes.fresh().filter(|_| before.proposals != now.proposals));
+        let proposed = fresh
+            .into_iter()
+            .flat_map(|number| self.votes.slots_from(number.max(below.next())))
+            .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }));
+        let mut roots = roots.into_iter().flatten().chain(proposed).filter(|root| root.number <= window_end);
+        roots.any(|root| matches!(self.chain.gap(root), Gap::Missing(position) if position.number > below))
     }
 
     /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
     pub(super) fn fetch_missing(&mut self) {
-        let grounds = Some(self.grounds()).filter(|_| !self.is_rejoining());
-        if grounds.is_some() && self.catch_up.complete == grounds {
+        let (grounds, roots) = (self.grounds(), self.roots());
+        let before = self.catch_up.complete.filter(|(before, _)| *before == grounds && !self.is_rejoining()).map(|(_, roots)| roots);
+        if before == Some(roots) {
             return;
         }
-        let missing = self.missing_roots();
-        self.catch_up.complete = grounds.filter(|_| missing.is_empty());
+        let is_whole = before.is_some_and(|before| !self.has_new_gap(before, roots));
+        let missing = if is_whole { Vec::new() } else { self.missing_roots() };
+        self.votes.looked_at();
+        self.catch_up.complete = Some((grounds, roots)).filter(|_| missing.is_empty());
         if missing.is_empty() {
             return self.catch_up.missing.clear();
         }

@@ -57,8 +57,8 @@ pub(super) struct ChainStore {
     gaps: BTreeMap<Position, Position>,
     open_bytes: u64,
     decided_bytes: u64,
-    /// Counts whenever a block comes, or goes that was not decided.
-    changes: u64,
+    /// Counts whenever blocks go that were not decided.
+    gone: u64,
 }
 
 impl ChainStore {
@@ -73,13 +73,13 @@ impl ChainStore {
             gaps: BTreeMap::new(),
             open_bytes: 0,
             decided_bytes: 0,
-            changes: 0,
+            gone: 0,
         }
     }
 
-    /// Another number whenever what is held above the decided end may be another.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes
+    /// Another number whenever less may be held above the decided end.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
     }
 
     pub(super) fn decided(&self) -> SequenceNumber {
@@ -108,7 +108,6 @@ impl ChainStore {
         if block.header.sequence_number > self.decided() && !self.holds(&block.digest) {
             self.open.insert(Position { number: block.header.sequence_number, digest: block.digest });
             self.open_bytes += held_size(&block);
-            self.changes += 1;
             self.blocks.insert(block.digest, Held { block, recorded: None });
         }
     }
@@ -125,7 +124,6 @@ impl ChainStore {
             self.insert(block);
         } else if number == self.floor && number.get() > 0 && self.log.front() == Some(&digest) {
             self.decided_bytes += held_size(&block);
-            self.changes += 1;
             self.blocks.insert(digest, Held { block, recorded: None });
             self.log.push_front(parent);
             self.floor = number.minus(1);
@@ -261,7 +259,6 @@ impl ChainStore {
     /// Appends to the decided log. What else stood at that position can never be decided, and goes.
     pub(super) fn decide(&mut self, digest: Digest) {
         self.log.push_back(digest);
-        self.changes += 1;
         let decided = self.decided();
         while let Some(other) = self.open.first().copied().filter(|other| other.number <= decided) {
             self.open.remove(&other);
@@ -271,6 +268,7 @@ impl ChainStore {
                 self.decided_bytes += size;
             } else {
                 self.blocks.remove(&other.digest);
+                self.gone += 1;
                 // What led through it is whole no more; what led through the decided block is still.
                 self.whole.clear();
             }
@@ -302,7 +300,7 @@ impl ChainStore {
     }
 
     fn retain_open(&mut self, keeps: impl Fn(&Digest, &Held) -> bool) {
-        self.changes += 1;
+        self.gone += 1;
         self.whole.clear();
         // What was learnt about a root may rest on a block that goes now.
         self.gaps.clear();
@@ -346,7 +344,7 @@ impl ChainStore {
     // C3
     /// The state at `position` was installed: the decided log ends there, whatever it was before.
     pub(super) fn install(&mut self, position: Position) {
-        self.changes += 1;
+        self.gone += 1;
         self.whole.clear();
         self.gaps.clear();
         if self.decided_digest(position.number) == Some(position.digest) {

@@ -62,7 +62,7 @@ impl Replica {
         }
         let decided = self.chain.decided();
         self.forget_settled();
-        while let Some(accepted) = self.ordering.accepted_at.first_entry().filter(|accepted| *accepted.key() <= decided) {
+        while let Some(accepted) = self.ordering.accepted.first_entry().filter(|accepted| *accepted.key() <= decided) {
             accepted.remove();
         }
         self.prune();

@@ -206,7 +206,8 @@ impl Replica {
         replica.ordering.proposed_is_current = replica.ordering.head == replica.decided_end();
         if replica.ordering.head.number > executed.number {
             // T1: what was accepted before the restart is outstanding, from the first time told on.
-            replica.ordering.accepted_at.insert(replica.ordering.head.number, Time::default());
+            let head = replica.ordering.head;
+            replica.ordering.accepted.insert(head.number, (Time::default(), head.digest));
         }
         replica.ordering.certified = high.clone().filter(|high| high.view == replica.promises.view());
         replica.ordering.target = high.filter(|high| high.kind == VoteKind::Commit);

@@ -294,7 +294,7 @@ impl Replica {
             Message::NewView(new_view) => self.on_new_view(*new_view),
             Message::Status(status) => self.on_status(*status),
             Message::Fetch(fetch) => self.on_fetch(&fetch),
-            Message::Chain(chain) => self.on_chain(chain),
+            Message::Chain(chain) => self.on_chain(*chain),
             Message::Evidence(evidence) => self.on_evidence(*evidence),
             Message::Checkpoint(vote) => self.on_other_checkpoint_vote(&vote),
             Message::Stable(certificate) => self.on_stable(certificate),

@@ -6,7 +6,7 @@ use super::votes::Counted;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::certificate::Certificate;
 use crate::event::Event;
-use crate::ids::{ClientId, RequestNumber, SequenceNumber, View};
+use crate::ids::{ClientId, Digest, RequestNumber, SequenceNumber, View};
 use crate::message::{Block, Message, PrePrepare, Request, Vote, VoteKind};
 use crate::outbox::{Output, Recipients};
 use crate::time::Time;
@@ -22,8 +22,8 @@ pub(super) struct Ordering {
     pub(super) certified: Option<Certificate>,
     /// The highest commit certificate of any view: where the log is decided to, held or not.
     pub(super) target: Option<Certificate>,
-    /// When each position above the decided end was accepted. (T1)
-    pub(super) accepted_at: BTreeMap<SequenceNumber, Time>,
+    /// When each position of head's chain above the decided end was accepted (T1), and its digest.
+    pub(super) accepted: BTreeMap<SequenceNumber, (Time, Digest)>,
     /// Each client's last request between the decided end and head; rebuilt when head has jumped.
     pub(super) proposed: BTreeMap<ClientId, RequestNumber>,
     pub(super) proposed_is_current: bool,
@@ -42,7 +42,7 @@ impl Ordering {
             head,
             certified: None,
             target: None,
-            accepted_at: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             proposed: BTreeMap::new(),
             proposed_is_current: true,
             early: Vec::new(),
@@ -216,8 +216,8 @@ impl Replica {
                 return Err(Broken("I2: two certificates at one position of one view: more than f replicas are faulty"));
             }
             if self.is_highest(certificate) {
-                let accepted = self.ordering.accepted_at.get(&certificate.sequence_number).filter(|_| self.promises.is_normal());
-                accepted.into_iter().for_each(|since| self.pace.round(self.now.since(*since)));
+                let accepted = self.ordering.accepted.get(&certificate.sequence_number).filter(|_| self.promises.is_normal());
+                accepted.into_iter().for_each(|(since, _)| self.pace.round(self.now.since(*since)));
                 let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
                 self.forget_settled();
                 self.follow(Position::of(certificate))?;
@@ -274,6 +274,10 @@ impl Replica {
     // V5, and P1's "at or below a certificate of v"
     /// Brings head onto the chain of a certified position of the own view.
     fn follow(&mut self, certified: Position) -> Result<(), Broken> {
+        // The common case: it is of head's chain, and head was led there block by block.
+        if self.ordering.accepted.get(&certified.number).is_some_and(|(_, digest)| *digest == certified.digest) {
+            return Ok(());
+        }
         let head = self.ordering.head;
         if certified.number > head.number {
             let path = self.chain.path(head, certified);
@@ -299,15 +303,15 @@ impl Replica {
     pub(super) fn jump_to(&mut self, base: Position) {
         self.ordering.head = base;
         self.ordering.proposed_is_current = false;
-        self.ordering.accepted_at.clear();
+        self.ordering.accepted.clear();
         if base.number > self.chain.decided() {
-            self.ordering.accepted_at.insert(base.number, self.now);
+            self.ordering.accepted.insert(base.number, (self.now, base.digest));
         }
     }
 
     fn accept(&mut self, block: &Arc<Block>) {
         self.ordering.head = Position { number: block.header.sequence_number, digest: block.digest };
-        self.ordering.accepted_at.insert(block.header.sequence_number, self.now);
+        self.ordering.accepted.insert(block.header.sequence_number, (self.now, block.digest));
         if self.ordering.proposed_is_current {
             self.note_proposed(block);
         }
@@ -369,6 +373,9 @@ impl Replica {
         let end = self.pipeline_end()?;
         // C3: below the stable checkpoint nobody votes any more; on the decided chain head is brought by certificates of this view.
         if head.number >= end || head.number < self.stable().number {
+            return None;
+        }
+        if self.votes.last().is_none_or(|last| last <= head.number) {
             return None;
         }
         let primary = self.primary();

@@ -108,7 +108,7 @@ impl Replica {
         let stable = self.stable().number;
         let settled = self.ordering.target.as_ref().map_or(stable, |target| target.sequence_number.max(stable));
         // Positions are accepted one after the other: the lowest has waited longest.
-        let position = self.ordering.accepted_at.range(settled.next()..).next().map(|(_, since)| *since);
+        let position = self.ordering.accepted.range(settled.next()..).next().map(|(_, (since, _))| *since);
         request.into_iter().chain(position).min()
     }
 
@@ -156,7 +156,9 @@ impl Replica {
         self.ask_to_rejoin();
         self.transfer_state();
         self.fetch_missing();
-        if self.status_at().is_some_and(|due| due <= self.now) {
+        // Most steps end here: looking further costs more.
+        let earliest = self.timers.last_status.after(self.tuning.status_interval.min(self.tuning.idle_status_interval));
+        if (self.timers.status_due || earliest <= self.now) && self.status_at().is_some_and(|due| due <= self.now) {
             self.timers.status_due = false;
             self.timers.last_status = self.now;
             self.send_status();

@@ -83,13 +83,15 @@ pub(super) struct Votes {
     primary: ReplicaId,
     /// Counts the primary's Prepares.
     proposals: u64,
+    /// The lowest position of those that came since somebody looked.
+    fresh: Option<SequenceNumber>,
     /// Shared with screens: a slot is copied only if it changes while a picture of it is in use.
     slots: BTreeMap<SequenceNumber, Arc<Slot>>,
 }
 
 impl Votes {
     pub(super) fn new(view: View, primary: ReplicaId) -> Self {
-        Self { view, primary, proposals: 0, slots: BTreeMap::new() }
+        Self { view, primary, proposals: 0, fresh: None, slots: BTreeMap::new() }
     }
 
     pub(super) fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
@@ -102,6 +104,11 @@ impl Votes {
 
     pub(super) fn slots(&self) -> impl DoubleEndedIterator<Item = (SequenceNumber, &Slot)> {
         self.slots.iter().map(|(number, slot)| (*number, &**slot))
+    }
+
+    /// The highest position that anything is held of.
+    pub(super) fn last(&self) -> Option<SequenceNumber> {
+        self.slots.last_key_value().map(|(number, _)| *number)
     }
 
     /// Those from this position on.
@@ -127,7 +134,10 @@ impl Votes {
             Some((digest, signature)) => return Counted::Contradiction(*digest, *signature),
             None => ballots.insert(vote.replica, (vote.digest, vote.signature), quorum),
         }
-        self.proposals += u64::from(kind == VoteKind::Prepare && vote.replica == self.primary);
+        if kind == VoteKind::Prepare && vote.replica == self.primary {
+            self.proposals += 1;
+            self.fresh = Some(self.fresh.map_or(vote.sequence_number, |lowest| lowest.min(vote.sequence_number)));
+        }
         if slot.certified(kind) == Some(vote.digest) {
             return Counted::Added(None);
         }
@@ -158,6 +168,15 @@ impl Votes {
     /// Another number whenever the primary may have voted for something new, in one view.
     pub(super) fn proposals(&self) -> u64 {
         self.proposals
+    }
+
+    /// From here on the primary has voted since [`looked_at`](Self::looked_at).
+    pub(super) fn fresh(&self) -> Option<SequenceNumber> {
+        self.fresh
+    }
+
+    pub(super) fn looked_at(&mut self) {
+        self.fresh = None;
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -254,11 +254,11 @@ impl Forge {
 
     /// An answer with these blocks, highest first.
     pub fn chain(&self, certificate: Option<&ForgedCertificate>, blocks: &[ForgedBlock]) -> Vec<u8> {
-        wire::encode(&Message::Chain(Chain {
+        wire::encode(&Message::Chain(Box::new(Chain {
             certificate: certificate.map(|certificate| certificate.0.clone()),
             vote: None,
             blocks: Bounded(blocks.iter().map(|block| block.0.clone()).collect()),
-        }))
+        })))
     }
 
     /// Blocks behind a Prepare of whomever.
@@ -266,7 +266,7 @@ impl Forge {
         let signature = self.sign(traitor.1, &Statement::vote(VoteKind::Prepare, view, position.0, position.1).payload(&self.cluster.id()));
         let vote = Vote { view, sequence_number: position.0, digest: position.1, replica: traitor.0, signature };
         let blocks = Bounded(blocks.iter().map(|block| block.0.clone()).collect());
-        wire::encode(&Message::Chain(Chain { certificate: None, vote: Some(vote), blocks }))
+        wire::encode(&Message::Chain(Box::new(Chain { certificate: None, vote: Some(vote), blocks })))
     }
 
     /// Evidence of two votes of one kind, true or false.
