@@ -11,6 +11,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 /// Why an application can't go on; what it says is for the operator.
 pub type AppError = Box<dyn core::error::Error + Send + Sync>;
@@ -135,7 +136,10 @@ fn manifest_name(number: SequenceNumber) -> String {
 }
 
 fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {
-    manifest.chunk(index).map(|digest| format!("part-{digest}")).ok_or_else(|| format!("a snapshot has no part {index}").into())
+    let digest = manifest.chunk(index).ok_or_else(|| format!("a snapshot has no part {index}"))?;
+    let mut name = String::with_capacity(5 + 64);
+    write!(name, "part-{digest}")?;
+    Ok(name)
 }
 
 fn part_names(manifest: &Manifest) -> Vec<String> {

@@ -101,7 +101,7 @@ fn head(bytes: &[u8; 32]) -> u64 {
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    let digit = |half: u8| b"0123456789abcdef".get(usize::from(half)).copied().unwrap_or_default();
+    let digit = |half: u8| half.wrapping_add(if half < 10 { b'0' } else { b'a' - 10 });
     // In one piece: files are named so.
     let mut digits = [0; 64];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {

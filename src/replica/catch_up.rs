@@ -94,6 +94,11 @@ impl CatchUp {
         self.peers.get(&replica).map_or(View::default(), |peer| peer.want)
     }
 
+    /// The highest view that any other replica wishes for.
+    pub(super) fn highest_want(&self) -> View {
+        self.peers.values().map(|peer| peer.want).max().unwrap_or_default()
+    }
+
     pub(super) fn raise_want(&mut self, replica: ReplicaId, view: View) {
         if let Some(peer) = self.peers.get_mut(&replica) {
             peer.want = peer.want.max(view);
@@ -493,10 +498,14 @@ impl Replica {
     /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
     pub(super) fn fetch_missing(&mut self) {
         let (grounds, roots) = (self.grounds(), self.roots());
-        let before = self.catch_up.complete.filter(|(before, _)| *before == grounds && !self.is_rejoining()).map(|(_, roots)| roots);
-        if before == Some(roots) {
+        let before = match &self.catch_up.complete {
+            Some((same, before)) if *same == grounds && !self.is_rejoining() => Some(before),
+            _ => None,
+        };
+        if before == Some(&roots) {
             return;
         }
+        let before = before.copied();
         let is_whole = before.is_some_and(|before| !self.has_new_gap(before, roots));
         let missing = if is_whole { Vec::new() } else { self.missing_roots() };
         self.votes.looked_at();

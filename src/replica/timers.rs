@@ -150,7 +150,9 @@ impl Replica {
             self.consider_wishes()?;
         }
         self.judge_pace()?;
-        if self.relay_at().is_some_and(|due| due <= self.now) {
+        // None is due before the oldest has waited that long.
+        let waits = self.pool.oldest().is_some_and(|since| since.after(self.tuning.request_timeout / 2) <= self.now);
+        if waits && self.relay_at().is_some_and(|due| due <= self.now) {
             self.relay_requests();
         }
         self.ask_to_rejoin();

@@ -43,6 +43,10 @@ impl Replica {
             // I18: wants stay known, and each status brings them up again.
             return Ok(());
         }
+        // The common case.
+        if self.promises.want().max(self.catch_up.highest_want()) <= self.promises.view() {
+            return Ok(());
+        }
         self.wish_for(self.kth_want(self.cluster.weak_quorum() as usize), "f+1 replicas wish for it")?;
         let wanted = self.kth_want(self.quorum());
         if wanted > self.promises.view() && !self.is_rejoining() {

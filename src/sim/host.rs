@@ -265,6 +265,7 @@ impl Net {
                 Output::Event(event) => self.note(at, event),
             }
         }
+        self.spare.push(outbox);
         self.serve_due(at);
     }
 

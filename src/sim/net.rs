@@ -105,6 +105,8 @@ pub struct Net {
     pub tuning: Tuning,
     pub(super) service: Option<Box<dyn Fn() -> Box<dyn Service>>>,
     pub(super) reels: Option<Reels>,
+    /// Empty, to be used again: a step needs one, and steps come by the million.
+    pub(super) spare: Vec<Outbox>,
 }
 
 impl Net {
@@ -208,6 +210,7 @@ impl Net {
             tuning,
             service,
             reels,
+            spare: Vec::new(),
             cluster,
         };
         for index in 0..net.cluster.size() as usize {
@@ -349,7 +352,7 @@ impl Net {
             Input::Timer if self.trace.is_some() => format!("{:?} R{to} <- timer", self.now),
             _ => String::new(),
         };
-        let mut outbox = Outbox::new();
+        let mut outbox = self.spare.pop().unwrap_or_default();
         let told = self.hosts[to].clock.read(self.now);
         self.hosts[to].steps(self.glance);
         let disposition = self.hosts[to].replica.step(told, input, &mut outbox);
