@@ -2,8 +2,8 @@
 
 mod support;
 
-use logothete::sim::forge::Kind::Commit;
-use logothete::sim::forge::{ForgedBlock, ForgedStatus};
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::{ForgedBlock, ForgedStatus, Seen};
 use logothete::{Cluster, Disposition, Limits, MessageKind, PeerLink, RequestNumber, Tuning, Unverified, Why};
 use std::time::Duration;
 use support::solo::{Solo, T, at, view};
@@ -138,6 +138,25 @@ fn t2_what_was_accepted_is_passed_on_to_those_who_are_in_the_view_too() {
     assert!(told.len() == 2 && told.iter().all(|words| words.contains("Chain 1 blocks down from n3")), "{told:?}");
     assert_eq!(draws_in_turns(&mut solo, 7, &ForgedStatus { head: (at(3), blocks[2].digest()), ..same }), [""; 0]);
     assert_eq!(draws_in_turns(&mut solo, 10, &ForgedStatus { view: view(1), ..same }), [""; 0], "there it may be no proposal");
+}
+
+#[test]
+fn t2_who_waits_for_a_view_says_its_view_change_again_and_who_is_in_it_does_not() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let says = |solo: &mut Solo| {
+        solo.sent.clear();
+        solo.pass(T * 4);
+        let statuses = solo.sent.iter().filter_map(|envelope| match solo.forge.read(&envelope.encode()) {
+            Ok(Seen::Status { said, .. }) => Some(said.iter().any(|said| matches!(said, Seen::ViewChange(_)))),
+            _ => None,
+        });
+        statuses.collect::<Vec<_>>()
+    };
+    solo.wants(&[0, 2, 3], 2);
+    assert_eq!(says(&mut solo), [true]);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
+    solo.feed_certificate(&certificate);
+    assert_eq!(says(&mut solo), [false]);
 }
 
 #[test]

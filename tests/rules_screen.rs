@@ -337,3 +337,52 @@ fn spec_3_6_a_vote_on_a_checkpoint_is_needed_once_and_within_the_window() {
     assert_eq!(needs(&solo, &first), Err(Screened::Duplicate));
     assert_eq!(needs(&solo, &vote(&solo, 128, 2)), Ok(()), "E: it is a proof");
 }
+
+#[test]
+fn spec_3_6_what_is_stable_is_not_looked_at_again_unless_it_proves_something() {
+    let mut solo = Solo::new(4, 1);
+    let checkpoint =
+        |number: u64, state: u8| ForgedCheckpoint { position: (at(number), Digest::new([1; 32])), state: Digest::new([state; 32]) };
+    let stable = |solo: &Solo, number: u64| solo.forge.stable_message(&solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint(number, 1)));
+    let first = stable(&solo, 256);
+    assert_eq!(admits(&solo, &first), Ok(()));
+    solo.feed(&first);
+    assert_eq!([128, 256, 384].map(|number| admits(&solo, &stable(&solo, number)).is_ok()), [false, false, true]);
+    let vote = |solo: &Solo, number: u64, state: u8| admits(solo, &solo.forge.checkpoint(solo.as_traitor(2), checkpoint(number, state)));
+    assert_eq!((vote(&solo, 128, 2), vote(&solo, 256, 1)), (Err(Screened::Stale), Err(Screened::Stale)));
+    assert_eq!((vote(&solo, 256, 2), vote(&solo, 384, 2)), (Ok(()), Ok(())), "E: it signed another state there");
+}
+
+#[test]
+fn spec_3_6_a_second_proposal_is_a_proof_once_also_where_all_is_decided() {
+    let mut solo = Solo::new(4, 1);
+    let (blocks, genesis) = (solo.blocks(2), solo.genesis().1);
+    let other = |solo: &Solo, words: &[u8]| solo.block_saying(1, genesis, 1, words);
+    for block in &blocks {
+        solo.propose(0, block);
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+        solo.feed_certificate(&certificate);
+    }
+    assert_eq!(solo.replica.status().decided, at(2));
+    let second = proposal(&solo, 0, &other(&solo, b"second"));
+    assert_eq!(admits(&solo, &second), Ok(()), "E");
+    solo.feed(&second);
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &other(&solo, b"third"))), Err(Screened::NotNeeded), "there is proof");
+    // Of a position of which nothing is known any more.
+    let mut solo = Solo::new(4, 1);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(2), blocks[1].digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &blocks[0])), Err(Screened::Stale));
+}
+
+#[test]
+fn spec_3_6_own_votes_that_come_back_are_not_looked_at() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.blocks(1).remove(0);
+    assert_eq!(admits(&solo, &prepare(&solo, 1, 0, off(1))), Err(Screened::Own), "nothing was said there");
+    solo.propose(0, &block);
+    assert_eq!(admits(&solo, &prepare(&solo, 1, 0, (at(1), block.digest()))), Err(Screened::Own));
+    assert_eq!(admits(&solo, &prepare(&solo, 1, 1, off(1))), Err(Screened::Own), "in another view it may be another");
+    assert_eq!(admits(&solo, &prepare(&solo, 1, 0, off(1))), Ok(()), "E: somebody else has the key");
+}
