@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
+use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty), $tag:literal) => {
@@ -111,6 +113,22 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     f.write_str(core::str::from_utf8(digits).unwrap_or_default())
 }
 
+/// Why a text is no [`ClientId`] or [`Digest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not 64 hexadecimal digits")]
+pub struct ParseHexError;
+
+fn read_hex(text: &str) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = *pair else { return None };
+        *byte = (digit(high)? << 4) | digit(low)?;
+    }
+    Some(bytes)
+}
+
 macro_rules! name32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -164,6 +182,14 @@ macro_rules! name32 {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write_hex(f, &self.0)
+            }
+        }
+
+        /// Reads what `Display` writes, 64 hexadecimal digits, and capital ones too.
+        impl FromStr for $name {
+            type Err = ParseHexError;
+            fn from_str(text: &str) -> Result<Self, ParseHexError> {
+                read_hex(text).map(Self).ok_or(ParseHexError)
             }
         }
     };
@@ -272,5 +298,33 @@ impl<'de> Deserialize<'de> for Bytes {
             }
         }
         deserializer.deserialize_bytes(Borrowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::ToString;
+
+    #[test]
+    fn what_display_writes_is_read_and_nothing_else_is() {
+        let id = ClientId::new(core::array::from_fn(|place| u8::try_from(place).unwrap_or_default().wrapping_mul(37)));
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text.to_uppercase().parse(), Ok(id));
+        assert_eq!(Digest::new(*id.as_bytes()).to_string().parse(), Ok(Digest::new(*id.as_bytes())));
+        let beginning = text.get(..62).unwrap_or_default();
+        for wrong in [
+            "",
+            beginning,
+            &format!("{text}00"),
+            &format!("{beginning}+1"),
+            &format!("{beginning}g0"),
+            &format!("{beginning}\u{e9}"),
+            &format!(" {text}"),
+        ] {
+            assert_eq!(wrong.parse::<ClientId>(), Err(ParseHexError), "{wrong}");
+        }
     }
 }

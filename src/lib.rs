@@ -161,7 +161,7 @@ pub use evidence::Evidence;
 pub use execution_receipt::ExecutionReceipt;
 #[cfg(feature = "std")]
 pub use frames::Frames;
-pub use ids::{Bytes, ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
+pub use ids::{Bytes, ClientId, Digest, ParseHexError, ReplicaId, RequestNumber, SequenceNumber, View};
 pub use inbox::{Inbox, Overflow};
 pub use manifest::{CheckpointOrder, Manifest, chunk_digest};
 pub use message::{MessageKind, Request};

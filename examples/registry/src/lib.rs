@@ -1,6 +1,6 @@
 //! A registry of names: who registers a name first owns it, and may hand it on. This is all that is this service's own.
 
-use logothete::{AppError, Bytes, ClientId, Decision, Request, Service};
+use logothete::{AppError, Bytes, ClientId, Decision, ParseHexError, Request, Service};
 use std::collections::BTreeMap;
 
 /// Who owns what. Sorted, so that equal states are equal bytes on every replica.
@@ -17,24 +17,18 @@ impl Registry {
                 self.0.insert(name.to_owned(), client);
                 "registered".to_owned()
             }
-            ["transfer", name, to] => match (self.0.get_mut(name), parsed(to)) {
-                (Some(owner), Some(to)) if *owner == client => {
+            ["transfer", name, to] => match (self.0.get_mut(name), to.parse()) {
+                (Some(owner), Ok(to)) if *owner == client => {
                     *owner = to;
                     "transferred".to_owned()
                 }
-                (_, None) => "refused: an owner is 64 hex digits".to_owned(),
+                (_, Err(ParseHexError)) => "refused: an owner is 64 hex digits".to_owned(),
                 _ => "refused: not yours".to_owned(),
             },
             ["lookup", name] => self.0.get(name).map_or_else(|| "free".to_owned(), |owner| format!("{owner}")),
             _ => "refused: register NAME, transfer NAME OWNER or lookup NAME".to_owned(),
         }
     }
-}
-
-fn parsed(hex: &str) -> Option<ClientId> {
-    let byte = |at: usize| hex.get(2 * at..2 * at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    let bytes: Vec<u8> = (0..hex.len() / 2).map(byte).collect::<Option<_>>()?;
-    Some(ClientId::new(bytes.try_into().ok()?))
 }
 
 impl Service for Registry {
@@ -47,7 +41,7 @@ impl Service for Registry {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError> {
-        let entry = |line: &str| line.split_once(' ').and_then(|(name, owner)| Some((name.to_owned(), parsed(owner)?)));
+        let entry = |line: &str| line.split_once(' ').and_then(|(name, owner)| Some((name.to_owned(), owner.parse().ok()?)));
         self.0 = std::str::from_utf8(snapshot)?.lines().map(entry).collect::<Option<_>>().ok_or("a line that is no name and owner")?;
         Ok(())
     }
