@@ -4,7 +4,7 @@
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
-use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Rank, Vote, VoteKind, header_digest};
+use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Rank, ViewChange, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,8 @@ pub(crate) struct Picture {
     pub(crate) held: Vec<Digest>,
     /// Certificates that a view change may be proved with: `high`'s, and those of the view changes held for views that have not begun here.
     pub(crate) certificates: Vec<Certificate>,
+    /// For which view each member has left, where that is above the own.
+    pub(crate) left_for: BTreeMap<ReplicaId, View>,
 }
 
 /// Messages sorted by whether they are needed now, in the order in which they came.
@@ -112,7 +114,9 @@ impl Screen {
             Message::Commit(vote) => picture.admit_vote(VoteKind::Commit, vote),
             Message::PrePrepare(proposal) => picture.admit_proposal(proposal),
             Message::NewView(new_view) if new_view.view < picture.view => Err(Screened::Stale),
-            Message::ViewChange(view_change) if view_change.view < picture.view => Err(Screened::Stale),
+            Message::ViewChange(view_change) if view_change.view < picture.view || picture.has_left_since(view_change) => {
+                Err(Screened::Stale)
+            }
             Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
             Message::Fetch(fetch) if fetch.replica == picture.me => Err(Screened::Own),
             Message::Checkpoint(vote) => picture.admit_checkpoint(vote),
@@ -139,6 +143,7 @@ impl Screen {
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
         let mut claimed: BTreeMap<(VoteKind, Rank, Digest), usize> = BTreeMap::new();
+        let leaves = if times == 0 { highest_views(&messages) } else { BTreeMap::new() };
         for mut unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -177,6 +182,13 @@ impl Screen {
                 }
                 count.0 += 1;
             }
+            // Once its last is held, what a member left before is stale.
+            if let Message::ViewChange(view_change) = &unverified.message {
+                if leaves.get(&view_change.replica).is_some_and(|highest| view_change.view < *highest) {
+                    triage.spare.push(unverified);
+                    continue;
+                }
+            }
             // When the first of them is held, its certificate proves the others' claims too.
             if let Some(claim) = self.shared.vouch(&mut unverified) {
                 let alike = claimed.entry(claim).or_default();
@@ -190,6 +202,18 @@ impl Screen {
         }
         triage
     }
+}
+
+/// For which view each member leaves last, as these messages say.
+fn highest_views(messages: &[Unverified]) -> BTreeMap<ReplicaId, View> {
+    let mut highest: BTreeMap<ReplicaId, View> = BTreeMap::new();
+    for unverified in messages {
+        if let Message::ViewChange(view_change) = &unverified.message {
+            let view = highest.entry(view_change.replica).or_default();
+            *view = view_change.view.max(*view);
+        }
+    }
+    highest
 }
 
 /// The certificate of the view change that this is or has with it.
@@ -211,6 +235,11 @@ impl Picture {
         *own = held.clone();
         unverified.vouched = Some(self.cluster.clone());
         None
+    }
+
+    /// Of the views above the own nothing is known of a member but for which one it left last: its ViewChange for a lower one proves nothing.
+    fn has_left_since(&self, view_change: &ViewChange) -> bool {
+        view_change.view > self.view && self.left_for.get(&view_change.replica).is_some_and(|last| view_change.view < *last)
     }
 
     fn stable_number(&self) -> SequenceNumber {

@@ -219,6 +219,33 @@ fn spec_3_6_of_a_load_of_view_changes_one_with_each_claim_is_verified_first() {
     assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (5, 0));
 }
 
+#[test]
+fn spec_3_6_of_the_view_changes_of_one_member_the_last_is_verified_first() {
+    let mut solo = Solo::new(4, 1);
+    let leaves = |solo: &Solo, from: usize, to: u64| {
+        let view_change = solo.forge.view_change(solo.as_traitor(from), view(to), None);
+        solo.forge.view_change_message(&view_change)
+    };
+    let messages: Vec<Vec<u8>> = [1, 2, 5, 3].iter().map(|to| leaves(&solo, 3, *to)).chain([leaves(&solo, 2, 1)]).collect();
+    let load = |solo: &Solo| messages.iter().map(|bytes| unverified(solo, bytes)).collect();
+    let look = |solo: &Solo, messages: Vec<Unverified>, times| solo.replica.screen().triage_again(messages, times);
+    let count = |triage: &Triage| (triage.needed.len(), triage.spare.len(), triage.dropped);
+    let first = look(&solo, load(&solo), 0);
+    assert_eq!(count(&first), (2, 3, 0));
+    assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (3, 0, 0), "if that one was bad");
+    solo.feed(&messages[2]);
+    assert_eq!(count(&look(&solo, first.spare.clone(), 1)), (0, 0, 3));
+    assert_eq!(admits(&solo, &messages[2]), Ok(()), "another for the same view would prove something");
+    assert_eq!(admits(&solo, &leaves(&solo, 3, 6)), Ok(()));
+    assert_eq!(admits(&solo, &messages[4]), Ok(()));
+    // In the view that it waits for, claims are compared with those of the new view.
+    solo.wants(&[0, 2], 2);
+    assert_eq!((solo.replica.status().view, solo.replica.status().normal), (view(2), false));
+    assert_eq!(admits(&solo, &leaves(&solo, 3, 1)), Err(Screened::Stale));
+    assert_eq!(admits(&solo, &leaves(&solo, 3, 2)), Ok(()));
+    assert_eq!(admits(&solo, &leaves(&solo, 3, 3)), Err(Screened::Stale));
+}
+
 fn needs(solo: &Solo, bytes: &[u8]) -> Result<(), Screened> {
     solo.replica.needs(&unverified(solo, bytes))
 }

@@ -368,6 +368,7 @@ impl Replica {
             early_room: self.early_max().saturating_sub(self.ordering.early.len()),
             held,
             certificates: self.certificates(),
+            left_for: self.left_for(),
         })
     }
 
@@ -382,6 +383,11 @@ impl Replica {
             }
         }
         certificates
+    }
+
+    fn left_for(&self) -> BTreeMap<ReplicaId, View> {
+        let view = self.promises.view();
+        self.view_changes.iter().filter(|(_, held)| held.view > view).map(|(member, held)| (*member, held.view)).collect()
     }
 
     /// It found its own state broken and takes no input any more.
