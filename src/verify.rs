@@ -452,14 +452,13 @@ fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: 
     if checks.clone().any(|check| check.scheme != Scheme::Ed25519) {
         return checks.all(Check::is_valid);
     }
+    let factors = Factors::of(checks.clone());
     let mut batch = ed25519_zebra::batch::Verifier::new();
-    let mut content = Hasher::new(Domain::Factors);
     for check in checks {
         let key = ed25519_zebra::VerificationKeyBytes::from(*check.key);
-        content = content.bytes(key.as_ref()).bytes(&check.signature.0).u64(check.payload.len() as u64).bytes(&check.payload);
         batch.queue((key, ed25519_zebra::Signature::from_bytes(&check.signature.0), &check.payload[..]));
     }
-    batch.verify(Factors { seed: content.finish(), count: 0, rest: None }).is_ok()
+    batch.verify(factors).is_ok()
 }
 
 /// The factors of a batch, derived from all of its content: who chooses signatures has thereby chosen the factors,
@@ -469,6 +468,16 @@ struct Factors {
     count: u64,
     /// The half of the last digest that was not used.
     rest: Option<[u8; 16]>,
+}
+
+impl Factors {
+    fn of<'a>(checks: impl Iterator<Item = &'a Check<'a>>) -> Self {
+        let content = checks.fold(Hasher::new(Domain::Factors), |content, check| {
+            let key = ed25519_zebra::VerificationKeyBytes::from(*check.key);
+            content.bytes(key.as_ref()).bytes(&check.signature.0).u64(check.payload.len() as u64).bytes(&check.payload)
+        });
+        Self { seed: content.finish(), count: 0, rest: None }
+    }
 }
 
 impl rand_core::TryRng for Factors {

@@ -2,11 +2,12 @@
 //!
 //! Here and not in an integration test, since no cluster takes keys like these.
 
-use super::{Check, Group, PeerLink, Signatory, batch_is_valid, judge};
+use super::{Check, Factors, Group, PeerLink, Signatory, batch_is_valid, judge};
 use crate::ids::{Bytes, RawSignature, ReplicaId};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use rand_core::Rng;
 
 /// Message, key, signature, ZIP-215's verdict.
 const CASES: [(&str, &str, &str, bool); 12] = [
@@ -173,4 +174,53 @@ fn spec_3_5_bad_keys_of_the_edge_cases_are_no_members() {
         assert_eq!(crate::Cluster::builder(vec![key], Vec::new()).build().is_ok(), good, "{case}");
         assert_eq!(crate::Cluster::builder(vec![crate::SigningKey::from_bytes(&[1; 32]).verifying_key()], vec![key]).build().is_ok(), good);
     }
+}
+
+/// The first factors of a batch, of 16 bytes each.
+fn factors(checks: &[Check<'static>]) -> Vec<[u8; 16]> {
+    let mut factors = Factors::of(checks.iter());
+    let draw = |_| {
+        let mut bytes = [0; 16];
+        factors.fill_bytes(&mut bytes);
+        bytes
+    };
+    (0..8).map(draw).collect()
+}
+
+#[test]
+fn spec_3_5_the_factors_of_a_batch_follow_from_all_of_its_content() {
+    let batch = || vec![check(0), check(1)];
+    let base = factors(&batch());
+    assert_eq!(factors(&batch()), base, "the core has no randomness");
+    // Who could change one of these and keep the factors could choose bad signatures whose errors cancel each other.
+    let changes: [fn(&mut Vec<Check<'static>>); 6] = [
+        |checks| checks[1].signature.0[63] ^= 1,
+        |checks| checks[0].signature.0[0] ^= 1,
+        |checks| checks[0].key = check(2).key,
+        |checks| checks[1].payload = Bytes::from(vec![0; 32]),
+        |checks| checks.swap(0, 1),
+        |checks| checks.push(check(2)),
+    ];
+    for (change, apply) in changes.iter().enumerate() {
+        let mut changed = batch();
+        apply(&mut changed);
+        let changed = factors(&changed);
+        assert!(base.iter().zip(&changed).all(|(before, after)| before != after), "{change}");
+    }
+    // And where one payload ends and the next check begins is part of it.
+    let mut longer = batch();
+    longer[1].payload = Bytes::from([&longer[1].payload[..], &[0]].concat());
+    assert!(base.iter().zip(&factors(&longer)).all(|(before, after)| before != after));
+}
+
+#[test]
+fn spec_3_5_no_two_factors_of_a_batch_are_alike() {
+    let mut seen: Vec<[u8; 16]> = factors(&[check(0)]);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 8);
+    let mut factors = Factors::of([check(0)].iter());
+    let (first, second) = (factors.next_u64(), factors.next_u64());
+    assert!(first != second && ![first, second].contains(&0));
+    assert_ne!(factors.next_u32(), factors.next_u32());
 }

@@ -4,7 +4,10 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedStatus, Seen};
-use logothete::{Cluster, Disposition, Limits, MessageKind, PeerLink, RequestNumber, Tuning, Unverified, Why};
+use logothete::{
+    AppCommand, Bytes, Cluster, Digest, Disposition, Event, Input, Limits, Manifest, MessageKind, PeerLink, RequestNumber, Tuning,
+    Unverified, Why, chunk_digest,
+};
 use std::time::Duration;
 use support::solo::{Solo, T, at, view};
 use support::{builder, client_key};
@@ -236,4 +239,86 @@ fn t2_what_a_peer_has_decided_is_not_sent_and_what_it_lacks_is_sent_once() {
     assert_eq!(draws_in_turns(&mut solo, 1, &status).len(), 3, "the block goes with the certificate, and not with the vote on it again");
     // Who has fetched the state has decided, and may hold no commit certificate.
     assert_eq!(draws_in_turns(&mut solo, 4, &ForgedStatus { decided: at(1), ..status }), [""; 0]);
+}
+
+/// A replica with a snapshot at 2 that is stable, whose service has these parts.
+fn with_snapshot(parts: &[&[u8]]) -> (Solo, Manifest, Vec<ForgedBlock>) {
+    // Of blocks and parts it may send 16 bytes in an interval, or one more.
+    let mut solo = solo(Tuning { answer_bytes_max: 1, ..Tuning::from_timeout(T) });
+    let blocks = solo.blocks(6);
+    for block in &blocks[..2] {
+        decide(&mut solo, block);
+    }
+    let at = solo.commands.iter().position(|command| matches!(command, AppCommand::TakeCheckpoint(_))).expect("ordered");
+    let AppCommand::TakeCheckpoint(order) = solo.commands.remove(at) else { unreachable!() };
+    let manifest = order.manifest(parts.iter().map(|part| chunk_digest(part)));
+    solo.step(Input::CheckpointTaken(manifest.clone()));
+    make_stable(&mut solo, &manifest);
+    solo.sent.clear();
+    (solo, manifest, blocks)
+}
+
+fn make_stable(solo: &mut Solo, manifest: &Manifest) {
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+}
+
+fn ask_for_part(solo: &mut Solo, ordinal: u64, index: u32, part: &[u8]) -> Disposition {
+    let bytes = solo.forge.fetch_chunk(solo.as_traitor(3), ordinal, at(2), index, chunk_digest(part));
+    solo.feed(&bytes)
+}
+
+/// The service has read it; is it sent?
+fn is_sent(solo: &mut Solo, index: u32, part: &[u8]) -> bool {
+    solo.sent.clear();
+    solo.step(Input::ChunkRead { sequence_number: at(2), index, bytes: Some(Bytes::from(part.to_vec())) });
+    solo.sent.iter().any(|envelope| envelope.kind() == MessageKind::Chunk)
+}
+
+#[test]
+fn t2_parts_of_a_snapshot_are_counted_as_blocks_are() {
+    let (one, other): (&[u8], &[u8]) = (&[1; 20], &[2; 20]);
+    let (mut solo, manifest, _) = with_snapshot(&[one, other]);
+    let first = manifest.chunk_count() - 2;
+    for interval in 0..2 {
+        assert_eq!(ask_for_part(&mut solo, 10 * interval + 1, first, one), Disposition::Applied);
+        assert_eq!(ask_for_part(&mut solo, 10 * interval + 2, first + 1, other), Disposition::Applied, "nothing is sent yet");
+        assert_eq!((is_sent(&mut solo, first, one), is_sent(&mut solo, first + 1, other)), (true, false), "it has had its fill");
+        assert_eq!(ask_for_part(&mut solo, 10 * interval + 3, first, one), Disposition::Ignored(Why::NotNeeded));
+        solo.pass(PACE);
+    }
+}
+
+#[test]
+fn t2_a_part_of_a_snapshot_that_went_meanwhile_is_neither_sent_nor_called_damaged() {
+    let (mut solo, manifest, blocks) = with_snapshot(&[b"the state"]);
+    let index = manifest.chunk_count() - 1;
+    assert_eq!(ask_for_part(&mut solo, 1, index, b"the state"), Disposition::Applied);
+    for block in &blocks[2..] {
+        decide(&mut solo, block);
+        if let Some(manifest) = solo.take_checkpoint(b"the state") {
+            make_stable(&mut solo, &manifest);
+        }
+    }
+    assert_eq!(solo.replica.status().stable, at(6));
+    assert!(!is_sent(&mut solo, index, b"the state"));
+    assert!(!solo.events.iter().any(|event| matches!(event, Event::SnapshotDamaged { .. })));
+}
+
+#[test]
+fn t2_of_one_peer_64_questions_for_a_manifest_are_looked_at_in_an_interval() {
+    let (mut solo, manifest, _) = with_snapshot(&[]);
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    for ordinal in 1..=64 {
+        let wrong = solo.forge.fetch_manifest(solo.as_traitor(3), ordinal, at(2), Digest::new([9; 32]));
+        assert_eq!(solo.feed(&wrong), Disposition::Ignored(Why::NotNeeded));
+    }
+    let right = |solo: &mut Solo, ordinal: u64| {
+        let bytes = solo.forge.fetch_manifest(solo.as_traitor(3), ordinal, at(2), checkpoint.state);
+        solo.feed(&bytes)
+    };
+    assert_eq!(right(&mut solo, 65), Disposition::Ignored(Why::NotNeeded), "wrong ones count too");
+    solo.pass(PACE);
+    assert_eq!(right(&mut solo, 66), Disposition::Applied);
 }

@@ -115,3 +115,17 @@ fn e_a_new_view_is_shown_to_those_who_ask_why_this_base_was_voted_for() {
         assert_eq!(words.iter().any(|words| words.starts_with("to R3: NewView v1")), shown, "{ordinal}: {words:?}");
     }
 }
+
+#[test]
+fn e_who_votes_for_another_base_of_the_view_is_asked_why() {
+    let mut solo = backup();
+    let blocks = solo.blocks(1);
+    let certificate = prepared(&mut solo, &blocks);
+    begin(&mut solo, 1, &certificate);
+    for (member, digest, asked) in [(0, blocks[0].digest(), false), (3, Digest::new([9; 32]), true)] {
+        solo.sent.clear();
+        solo.vote(member, Commit, 1, (at(1), digest));
+        let words = solo.words();
+        assert_eq!(words.iter().any(|words| words.contains(": Fetch")), asked, "{words:?}");
+    }
+}

@@ -76,6 +76,16 @@ fn p3_commits_on_a_certificate_even_without_the_block() {
 }
 
 #[test]
+fn p3_commits_below_the_highest_certificate_too() {
+    let mut solo = Solo::new(4, 1);
+    for number in [2, 1] {
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(number), solo.blocks(number)[number as usize - 1].digest()));
+        solo.feed_certificate(&certificate);
+        assert_eq!(solo.votes().iter().filter(|vote| vote.0 == Commit).collect::<Vec<_>>(), [&(Commit, 0, number)]);
+    }
+}
+
+#[test]
 fn p3_one_vote_short_of_a_quorum_is_nothing() {
     for n in [4, 5, 6, 7] {
         let mut solo = Solo::new(n, 1);

@@ -287,3 +287,19 @@ fn e_the_replicas_are_told_of_two_roots_that_only_a_client_can_see() {
     assert_eq!(*to, Recipients::AllReplicas);
     assert_eq!(host.verified(proof).kind(), MessageKind::Evidence);
 }
+
+#[test]
+fn e_of_each_replica_the_last_64_statements_are_kept_and_no_more() {
+    // It signs the results of so many batches, and then another result of one of them.
+    for (batches, again, proved) in [(64, 1, true), (65, 1, false), (65, 2, true), (65, 65, true)] {
+        let mut host = Host::new(4);
+        let request = host.request(1, b"op");
+        for number in 1..=batches {
+            let reply = host.reply(0, number, &request, b"result");
+            let _ = host.deliver(&reply);
+        }
+        let reply = host.reply(0, again, &request, b"another");
+        let _ = host.deliver(&reply);
+        assert_eq!(host.events().iter().any(|event| matches!(event, ClientEvent::Evidence(_))), proved, "{batches}, {again}");
+    }
+}

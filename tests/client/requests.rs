@@ -149,3 +149,23 @@ fn s1_numbers_and_times_at_their_ends_stop_without_harm() {
     assert_eq!(host.step(ClientInput::Timer), ClientDisposition::Applied);
     assert_eq!(host.step(ClientInput::Timer), ignored(ClientIgnored::NotDue));
 }
+
+#[test]
+fn s1_the_earliest_timer_is_the_deadline() {
+    let mut host = Host::new(4);
+    host.now = Time(0);
+    let _ = host.submit(b"first");
+    let due = host.client.deadline();
+    host.now = Time(100 * MS);
+    let _ = host.submit(b"second");
+    assert_eq!(host.client.deadline(), due);
+}
+
+#[test]
+fn s1_a_timeout_of_zero_counts_as_a_microsecond() {
+    let tuning = ClientTuning { retransmit_timeout: Duration::ZERO, ..ClientTuning::default() };
+    let mut host = Host::with(cluster(4, Limits::default()), tuning);
+    host.now = Time(0);
+    let _ = host.submit(b"op");
+    assert_eq!(host.client.deadline(), Some(Time(1)));
+}
