@@ -152,6 +152,17 @@ fn show(answer: &Answer) {
     }
 }
 
+fn described(answer: &Answer) -> String {
+    match answer {
+        Answer::Put(count) => format!("{count} put"),
+        Answer::Value(value) => value.as_deref().map_or("no such key".to_owned(), |value| format!("the value `{}`", text(value))),
+        Answer::Deleted(was_there) => if *was_there { "deleted" } else { "no such key" }.to_owned(),
+        Answer::Compared { set, .. } => if *set { "set" } else { "not set" }.to_owned(),
+        Answer::List { pairs, .. } => format!("{} pairs", pairs.len()),
+        Answer::Refused(why) => format!("refused: {why}"),
+    }
+}
+
 fn finish(done: Done, receipt: Option<&Path>, show: impl Fn(&Answer)) -> Result<()> {
     match &done.answer {
         None => {
@@ -316,6 +327,6 @@ fn verify(path: &Path, put: Option<String>, value: Option<String>, cluster: &Pat
         receipt.sequence_number(),
         receipt.signers().map(|signer| signer.get()).collect::<Vec<_>>()
     );
-    println!("its result: {}", Answer::decode(receipt.result()).map_or("of another version".to_owned(), |answer| format!("{answer:?}")));
+    println!("its result: {}", Answer::decode(receipt.result()).map_or("of another version".to_owned(), |answer| described(&answer)));
     Ok(())
 }
