@@ -242,8 +242,21 @@ fn p1_a_closed_window_is_told_once() {
         ask(&mut solo, 0, number);
         solo.step(Input::Timer);
     }
-    assert_eq!(solo.replica.status().head, at(4));
-    assert_eq!(solo.events.iter().filter(|event| matches!(event, Event::WindowClosed { .. })).count(), 1);
+    let told = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::WindowClosed { .. })).count();
+    assert_eq!((solo.replica.status().head, told(&solo)), (at(4), 1));
+    // A stable checkpoint opens it, and it closes again.
+    let second = proposed(&mut solo).remove(1);
+    let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (at(2), second.digest()));
+    solo.feed_certificate(&certificate);
+    let manifest = solo.take_checkpoint(b"the state").expect("ordered");
+    let stable = solo.forge.stable(&solo.members(&[1, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    for number in 9..=10 {
+        ask(&mut solo, 0, number);
+        solo.step(Input::Timer);
+    }
+    assert_eq!((solo.replica.status().head, told(&solo)), (at(6), 2));
 }
 
 #[test]

@@ -428,6 +428,24 @@ fn c4_a_snapshot_that_is_not_the_quorums_is_found_at_the_start_too() {
 }
 
 #[test]
+fn c1_a_snapshot_without_a_vote_is_voted_on_after_a_restart() {
+    let mut solo = solo();
+    let mut blocks = solo.blocks(2);
+    let position = (at(2), blocks[1].digest());
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, position);
+    blocks.reverse();
+    let chain = solo.forge.chain(Some(&certificate), &blocks);
+    solo.feed(&chain);
+    // It crashed when the service had it, and before it said so.
+    let manifest = solo.forge.manifest(position, &[], &[chunk_digest(&[1])]);
+    let app = AppState { last_executed: at(2), log_digest: position.1, snapshots: vec![manifest], ..AppState::default() };
+    let (mut replica, mut outbox) = recovered(&solo, app);
+    replica.step(solo.now, Input::Timer, &mut outbox);
+    let votes = outbox.writes().iter().filter(|write| write.to_string().contains("Checkpoint")).count();
+    assert_eq!(votes, 1);
+}
+
+#[test]
 fn p5_a_new_view_whose_claim_is_a_commit_decides() {
     let mut solo = solo();
     let block = solo.blocks(1).remove(0);

@@ -5,7 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStatus, Position};
 use logothete::{
-    Digest, Disposition, Input, Limits, MessageKind, PeerLink, RequestNumber, Screened, Triage, Tuning, Unverified, Verifier, Why,
+    Bytes, Digest, Disposition, Input, Limits, MessageKind, Outbox, PeerLink, RequestNumber, Screened, Triage, Tuning, Unverified,
+    Verifier, Why,
 };
 use support::solo::{Solo, T, at, view};
 use support::{builder, client_key};
@@ -412,4 +413,21 @@ fn spec_3_6_own_votes_that_come_back_are_not_looked_at() {
     assert_eq!(admits(&solo, &prepare(&solo, 1, 0, (at(1), block.digest()))), Err(Screened::Own));
     assert_eq!(admits(&solo, &prepare(&solo, 1, 1, off(1))), Err(Screened::Own), "in another view it may be another");
     assert_eq!(admits(&solo, &prepare(&solo, 1, 0, off(1))), Ok(()), "E: somebody else has the key");
+}
+
+#[test]
+fn d1_an_old_request_is_not_needed_while_its_reply_waits_for_a_record() {
+    let mut solo = Solo::new(4, 1);
+    let block = solo.blocks(1).remove(0);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[block]);
+    let mut outbox = Outbox::new();
+    solo.feed_into(&chain, &mut outbox);
+    let results = vec![Bytes::from(b"result".to_vec())];
+    solo.replica.step(solo.now, Input::Executed { sequence_number: at(1), results }, &mut outbox);
+    let request = solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(1), b"order"));
+    assert_eq!(needs(&solo, &request), Err(Screened::Stale));
+    let writes = outbox.writes();
+    solo.make_durable(writes, &mut outbox);
+    assert_eq!(needs(&solo, &request), Ok(()));
 }

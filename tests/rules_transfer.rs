@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::Commit;
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
 use logothete::{
-    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Limits, Manifest, RequestNumber, SessionEntry, SessionTable, Tuning,
-    Why, chunk_digest,
+    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Limits, Manifest, Outbox, RequestNumber, SessionEntry, SessionTable,
+    Tuning, Why, chunk_digest,
 };
 use std::time::Duration;
 use support::solo::{Solo, T, at};
@@ -376,4 +376,36 @@ fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_po
     assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![3], 0), "executed again, and there may be another root under its name");
     decide(&mut solo, &blocks[3]);
     assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![4], 1));
+}
+
+#[test]
+fn c4_replies_that_wait_for_their_records_do_not_leave_when_their_state_turns_out_wrong() {
+    for wrong in [false, true] {
+        let mut solo = solo();
+        let blocks = solo.blocks(3);
+        decide(&mut solo, &blocks[0]);
+        decide(&mut solo, &blocks[1]);
+        let own = solo.take_checkpoint(b"a defect").expect("ordered");
+        // Batch 3 is executed; the disk has not got what it rests on.
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+        let chain = solo.forge.chain(Some(&certificate), &blocks[2..]);
+        let mut outbox = Outbox::new();
+        solo.feed_into(&chain, &mut outbox);
+        let results = vec![Bytes::from(b"result".to_vec())];
+        solo.replica.step(solo.now, Input::Executed { sequence_number: at(3), results }, &mut outbox);
+        let writes = outbox.writes();
+        let mut checkpoint = solo.forge.checkpoint_of(&own);
+        if wrong {
+            checkpoint.state = Digest::new([9; 32]);
+        }
+        let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+        let bytes = solo.forge.stable_message(&stable);
+        solo.feed_into(&bytes, &mut outbox);
+        assert_eq!(solo.replica.status().diverged.is_some(), wrong);
+        solo.make_durable(writes, &mut outbox);
+        let later = outbox.writes();
+        solo.make_durable(later, &mut outbox);
+        let replies = outbox.drain().filter(|output| output.to_string().contains("Reply by R1")).count();
+        assert_eq!(replies, usize::from(!wrong));
+    }
 }

@@ -80,6 +80,17 @@ fn v2_what_was_prepared_is_kept_and_what_was_only_proposed_goes() {
 }
 
 #[test]
+fn i18_what_goes_with_a_view_is_counted_no_more() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(2);
+    // Its parent is not held: there is no vote on it, and no record.
+    solo.propose(0, &blocks[1]);
+    assert!(solo.replica.status().usage.undecided.bytes > 0);
+    solo.wants(&[0, 2, 3], 2);
+    assert_eq!((solo.replica.status().blocks, solo.replica.status().usage.undecided.bytes), (0, 0));
+}
+
+#[test]
 fn v3_the_new_primary_takes_the_highest_claim_of_a_quorum() {
     let mut solo = Solo::new(4, 1);
     let blocks = solo.blocks(2);
