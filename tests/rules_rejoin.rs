@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::ForgedStatus;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{AppCommand, Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why};
+use logothete::{AppCommand, Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why, chunk_digest};
 use std::time::Duration;
 use support::builder;
 use support::solo::{Solo, T, view};
@@ -82,6 +82,45 @@ fn d2_liars_with_high_wants_do_not_keep_a_replica_out() {
     assert!(solo.replica.status().rejoining, "of five answers the highest counts");
     welcome(&mut solo, 5, [7; 32], 2);
     assert!(!solo.replica.status().rejoining, "of six the five lowest do");
+}
+
+#[test]
+fn d2_the_bound_is_the_highest_of_a_quorums_answers_whoever_gave_it() {
+    for highest in [0, 2, 3] {
+        let mut solo = rejoining();
+        for from in [0, 2, 3] {
+            welcome(&mut solo, from, [7; 32], if from == highest { 9 } else { 3 });
+        }
+        enter(&mut solo, 9);
+        assert!(solo.replica.status().rejoining, "R{highest} may have heard it in view 9");
+        enter(&mut solo, 10);
+        assert!(!solo.replica.status().rejoining);
+    }
+}
+
+#[test]
+fn d2_an_answer_under_the_own_name_is_no_answer() {
+    let mut solo = rejoining();
+    assert_eq!(welcome(&mut solo, 1, [7; 32], 0), Disposition::Ignored(Why::NotNeeded));
+    for from in [0, 2] {
+        assert_eq!(welcome(&mut solo, from, [7; 32], 0), Disposition::Applied);
+    }
+    enter(&mut solo, 1);
+    assert!(solo.replica.status().rejoining, "two are no quorum");
+}
+
+#[test]
+fn d2_who_asks_still_when_the_others_have_gone_on_is_helped_into_a_view_above_theirs() {
+    let mut solo = Solo::with(cluster(4), 1, Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) });
+    let lost = |solo: &mut Solo| {
+        let bytes = solo.forge.rejoin(solo.as_traitor(3), [1; 32]);
+        solo.feed(&bytes);
+        solo.replica.status().wish
+    };
+    assert_eq!(lost(&mut solo), view(1));
+    enter(&mut solo, 5);
+    solo.pass(10 * T);
+    assert_eq!(lost(&mut solo), view(6));
 }
 
 #[test]
@@ -193,6 +232,34 @@ fn d2_who_has_lost_its_own_log_answers_nobody_that_has_lost_one() {
     let bytes = solo.forge.rejoin(solo.as_traitor(3), [3; 32]);
     assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotNeeded));
     assert_eq!(said(&mut solo, "Welcome"), [""; 0]);
+}
+
+#[test]
+fn d2_a_rejoining_replica_speaks_when_a_snapshot_at_the_stable_checkpoint_is_durable() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 0);
+    }
+    let blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (blocks[1].sequence_number(), blocks[1].digest()));
+    let chain = solo.forge.chain(Some(&certificate), &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    let order = solo.commands.iter().find_map(|command| match command {
+        AppCommand::TakeCheckpoint(order) => Some(order.clone()),
+        _ => None,
+    });
+    let manifest = order.expect("ordered").manifest([chunk_digest(b"the state")]);
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 5, (blocks[2].sequence_number(), blocks[2].digest()));
+    let chain = solo.forge.chain(Some(&certificate), &blocks[2..]);
+    solo.feed(&chain);
+    let status = solo.replica.status();
+    assert_eq!((status.view, status.decided, status.stable), (view(5), SequenceNumber::new(2), SequenceNumber::new(2)));
+    assert!(status.rejoining, "it has executed what others hold it to, and a crash would lose that");
+    solo.step(Input::CheckpointTaken(manifest));
+    assert!(!solo.replica.status().rejoining);
 }
 
 #[test]
