@@ -8,6 +8,7 @@ use logothete::{
     AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Replica, ReplicaId, Signer, Start, Tuning, Wal,
     chunk_digest, persist,
 };
+use std::time::Duration;
 use support::builder;
 use support::solo::{Solo, T, at, view};
 
@@ -443,6 +444,56 @@ fn c1_a_snapshot_without_a_vote_is_voted_on_after_a_restart() {
     replica.step(solo.now, Input::Timer, &mut outbox);
     let votes = outbox.writes().iter().filter(|write| write.to_string().contains("Checkpoint")).count();
     assert_eq!(votes, 1);
+}
+
+#[test]
+fn p4_a_claim_that_its_view_change_alone_records_is_read_back() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        solo.wants(&[0, 2, 3], 2);
+        // Of a view that was left: no vote rests on it.
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
+        solo.feed_certificate(&certificate);
+        solo.wants(&[0, 2, 3], 3);
+        restart(&mut solo, times);
+        solo.wants(&[0, 2, 3], 4);
+        let told = solo.view_changes();
+        assert!(told.iter().any(|words| words.contains("ViewChange v4 by R1 claim (0,1)")), "{told:?}");
+    }
+}
+
+#[test]
+fn v4_nothing_above_the_base_is_accepted_after_a_restart_before_a_certificate_of_the_view() {
+    for times in RESTARTS {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        solo.propose(0, &blocks[0]);
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+        let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
+        let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
+        solo.feed(&new_view);
+        assert_eq!(solo.votes().last(), Some(&(Prepare, 2, 1)));
+        restart(&mut solo, times);
+        solo.propose(2, &blocks[1]);
+        assert_eq!(solo.replica.status().head, at(1), "its highest certificate is of view 0");
+        assert!(!solo.votes().iter().any(|(_, _, number)| *number > 1));
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(1), blocks[0].digest()));
+        solo.feed_certificate(&certificate);
+        assert!(solo.votes().contains(&(Prepare, 2, 2)));
+    }
+}
+
+#[test]
+fn t1_what_was_accepted_before_a_restart_is_to_be_decided_in_time_after_it() {
+    let mut solo = solo();
+    let block = solo.blocks(1).remove(0);
+    solo.propose(0, &block);
+    solo.restart();
+    solo.pass(Duration::ZERO);
+    solo.pass(T - Duration::from_millis(1));
+    assert_eq!(solo.replica.status().wish, view(0));
+    solo.pass(Duration::from_millis(1));
+    assert_eq!(solo.replica.status().wish, view(1));
 }
 
 #[test]
