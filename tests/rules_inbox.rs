@@ -54,6 +54,33 @@ fn spec_3_7_where_there_is_no_room_the_connection_with_most_waiting_loses() {
 }
 
 #[test]
+fn spec_3_7_of_several_connections_with_enough_waiting_only_the_largest_loses() {
+    let solo = Solo::new(4, 1);
+    let size = vote(LIAR, &solo).size();
+    let mut inbox = Inbox::new(&Tuning { inbox_bytes_max: 100 * size as u64, ..tuning() });
+    let third = PeerLink(3);
+    (0..20).for_each(|_| inbox.push(vote(third, &solo)));
+    (0..80).for_each(|_| inbox.push(vote(LIAR, &solo)));
+    inbox.push(vote(OTHER, &solo));
+    assert_eq!((inbox.bytes(), inbox.overflow().overflowed), (91 * size, 10), "an eighth of 80");
+    let taken = inbox.take(Time(0));
+    let of = |link: PeerLink| taken.iter().filter(|unverified| unverified.link() == link).count();
+    assert_eq!((of(LIAR), of(OTHER), of(third)), (70, 1, 20));
+}
+
+#[test]
+fn spec_3_7_for_a_large_message_as_much_room_is_made_as_it_takes() {
+    let solo = Solo::new(4, 1);
+    let size = vote(LIAR, &solo).size();
+    let mut inbox = Inbox::new(&Tuning { inbox_bytes_max: 100 * size as u64, ..tuning() });
+    (0..100).for_each(|_| inbox.push(vote(LIAR, &solo)));
+    inbox.push(request(OTHER, &solo, 30 * size));
+    assert!(inbox.bytes() <= 100 * size);
+    let (liars, others) = taken(&mut inbox, Time(0));
+    assert!(others == 1 && (60..70).contains(&liars), "{liars}, {others}");
+}
+
+#[test]
 fn spec_3_7_of_each_connection_about_a_mib_is_taken_at_a_turn() {
     let solo = Solo::new(4, 1);
     let mut inbox = Inbox::new(&tuning());
@@ -69,7 +96,7 @@ fn spec_3_7_of_each_connection_about_a_mib_is_taken_at_a_turn() {
 fn spec_3_7_repairs_are_let_through_up_to_a_number_in_an_interval() {
     let solo = Solo::new(4, 1);
     let mut inbox = Inbox::new(&Tuning { link_repairs_max: 5, ..tuning() });
-    for start in [0, 1] {
+    for start in [0, 1, 2] {
         (0..9).for_each(|_| inbox.push(status(LIAR, &solo)));
         (0..9).for_each(|_| inbox.push(vote(LIAR, &solo)));
         let now = Time::default().after(INTERVAL * (start + 1));

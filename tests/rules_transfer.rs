@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::Commit;
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
 use logothete::{
-    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Input, Limits, Manifest, Outbox, RequestNumber, SessionEntry, SessionTable,
-    Tuning, Why, chunk_digest,
+    AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Event, Input, Limits, Manifest, Outbox, RequestNumber, SessionEntry,
+    SessionTable, Tuning, Why, chunk_digest,
 };
 use std::time::Duration;
 use support::solo::{Solo, T, at};
@@ -95,6 +95,8 @@ fn c3_within_a_window_the_chain_is_fetched_and_beyond_it_the_state() {
     assert_eq!(fetches(&mut solo), [""; 0], "decided + L = 8");
     others_are_at(&mut solo, 10);
     assert_eq!(fetches(&mut solo).len(), 1);
+    let started = |event: &&Event| matches!(event, Event::TransferStarted { sequence_number } if *sequence_number == at(10));
+    assert_eq!(solo.events.iter().filter(started).count(), 1);
 }
 
 #[test]
