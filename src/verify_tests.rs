@@ -2,7 +2,7 @@
 //!
 //! Here and not in an integration test, since no cluster takes keys like these.
 
-use super::{Check, Factors, Group, PeerLink, Signatory, batch_is_valid, judge};
+use super::{Check, Factors, Group, PeerLink, Signatory, batch_is_valid, distinct, judge};
 use crate::ids::{Bytes, RawSignature, ReplicaId};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -163,6 +163,21 @@ fn zip_215_the_edge_cases_keep_their_verdicts_in_each_others_company() {
             assert_eq!(judged(messages), wanted);
         }
     }
+}
+
+#[test]
+fn spec_3_5_of_equal_signatures_in_a_row_on_one_statement_one_is_judged() {
+    let count = |list: &[Check<'static>]| distinct(list.iter()).count();
+    assert_eq!(count(&[check(2), check(2), check(3), check(3), check(3), check(2)]), 3);
+    // Good where it stands; on another statement, with another signature, or under another key it is judged by itself.
+    let statement = || Check { payload: Bytes::from(&b"another"[..]), ..check(2) };
+    let signature = || Check { signature: check(3).signature, ..check(2) };
+    let signer = || Check { key: check(3).key, ..check(2) };
+    for other in [statement(), signature(), signer()] {
+        let list = [check(2), other];
+        assert_eq!((count(&list), batch_is_valid(&list)), (2, false));
+    }
+    assert_eq!(judged([vec![check(2)], vec![check(2)], vec![statement()], vec![statement()]]), [true, true, false, false]);
 }
 
 #[test]

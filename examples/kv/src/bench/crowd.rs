@@ -223,6 +223,8 @@ impl Crowd {
                 waiting.extend(Unverified::decode(PeerLink(index as u64), &frame.body, limits).ok());
             }
         }
+        // A node signs its answers to a batch once: side by side, they are verified once.
+        waiting.sort_by_key(Unverified::claimed_sender);
         let whose: Vec<usize> = waiting.iter().map(|message| message.link().0 as usize).collect();
         for (index, verdict) in whose.into_iter().zip(self.verifier.verify_all(waiting)) {
             let verified = verdict.map_err(|error| fault(format!("a node sent what nobody signed: {error}")))?;
