@@ -139,7 +139,8 @@ impl Screen {
     pub fn triage_again(&self, messages: Vec<Unverified>, times: u32) -> Triage {
         let quorum = self.shared.cluster.quorum() as usize;
         let factor = 1_usize.checked_shl(times).unwrap_or(usize::MAX);
-        let mut triage = Triage { needed: Vec::with_capacity(messages.len()), ..Triage::default() };
+        // I18: as many as an honest load has. Of a flood most is spare or dropped, and room for all of it twice would be beyond the bound.
+        let mut triage = Triage { needed: Vec::with_capacity(messages.len().min(64)), ..Triage::default() };
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
         let mut claimed: BTreeMap<(VoteKind, Rank, Digest), usize> = BTreeMap::new();

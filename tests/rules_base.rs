@@ -79,6 +79,22 @@ fn c3_a_base_off_the_stable_checkpoints_chain_is_not_prepared() {
 }
 
 #[test]
+fn p2_a_base_off_the_log_is_not_held_whole_because_what_it_lacked_is_decided() {
+    let mut solo = backup();
+    let blocks = solo.blocks(2);
+    let beside = solo.block_saying(2, blocks[0].digest(), 2, b"other");
+    let base = solo.block_saying(3, beside.digest(), 3, b"other");
+    // Of the base's chain the first block is missing; it comes with the one that was decided at 2, which is another than the base's.
+    let certificate = prepared(&mut solo, &[beside, base]);
+    assert_eq!(begin(&mut solo, 1, &certificate), Disposition::Applied);
+    stable_at(&mut solo, 2, blocks[1].digest());
+    let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
+    solo.feed(&chain);
+    assert_eq!((solo.replica.status().decided, solo.replica.status().halted), (at(2), false));
+    assert_eq!(solo.votes(), [], "its second block is not the log's");
+}
+
+#[test]
 fn i7_a_base_off_the_log_halts_where_a_lower_view_decided_and_nowhere_else() {
     for (number, outcome) in [(1, Disposition::Halted), (2, Disposition::Applied)] {
         let mut solo = backup();

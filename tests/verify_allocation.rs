@@ -3,9 +3,12 @@
 #[path = "support/heap.rs"]
 mod heap;
 
-use logothete::sim::forge::Forge;
+use logothete::sim::forge::{Forge, Kind};
 use logothete::sim::{builder, client_key, replica_key};
-use logothete::{Cluster, Limits, PeerLink, Request, RequestNumber, SequenceNumber, Unverified, Verifier, View};
+use logothete::{
+    AppState, Cluster, Limits, Outbox, PeerLink, Replica, ReplicaId, Request, RequestNumber, SequenceNumber, Start, Tuning, Unverified,
+    Verifier, View,
+};
 use std::sync::Arc;
 
 #[global_allocator]
@@ -70,5 +73,27 @@ fn spec_3_5_a_load_of_many_messages_takes_no_more_than_they_do_and_the_same_cons
         let (verdicts, peak) = heap::peak_of(|| bench.verifier.verify_all(load));
         assert!(verdicts.iter().all(Result::is_ok));
         assert!(peak <= 2 * held + WORKSPACE, "{count} messages of {held} bytes took {peak}");
+    }
+}
+
+#[test]
+fn i18_a_load_that_is_sorted_takes_room_for_each_message_once_more() {
+    let bench = Bench::new();
+    let (id, tuning, app) = (ReplicaId::new(1), Tuning::default(), AppState::default());
+    let replica = Replica::recover(bench.cluster.clone(), id, tuning, Start::New, app, Vec::new(), &mut Outbox::new()).expect("starts");
+    for count in [10, 1000, 6000] {
+        // Of one vote, of which a quorum is verified and the others are looked at again.
+        let vote = bench.forge.vote(
+            (ReplicaId::new(3), &replica_key(3)),
+            Kind::Prepare,
+            View::new(0),
+            (SequenceNumber::new(1), bench.forge.genesis()),
+        );
+        let load: Vec<_> = (0..count).map(|_| bench.decode(&vote)).collect();
+        let held = load.len() * size_of::<Unverified>();
+        let screen = replica.screen();
+        let (triage, peak) = heap::peak_of(|| screen.triage(load));
+        assert_eq!(triage.needed.len() + triage.spare.len(), count);
+        assert!(peak <= 2 * held + 64 * size_of::<Unverified>(), "{count} messages of {held} bytes took {peak}");
     }
 }

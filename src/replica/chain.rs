@@ -276,8 +276,9 @@ impl ChainStore {
         while self.whole.first().is_some_and(|whole| whole.number <= decided) {
             self.whole.pop_first();
         }
-        // I18: nobody asks for these any more; a replica that lags through a long view would gather them.
-        self.gaps.retain(|root, _| root.number > decided);
+        // I18: nobody asks for these any more; a replica that lags through a long view would gather them. And what was missing at or below the end says
+        // nothing of the blocks above it, on the way down from its root: that may leave the log there.
+        self.gaps.retain(|root, missing| root.number > decided && missing.number > decided);
     }
 
     /// Is nothing held above the decided end but the chain that ends at `root`?
