@@ -245,7 +245,7 @@ impl Siege {
         storm.end(net, dice);
         // Primaries that hear and say nothing, or that nobody hears proposals of, until there were views enough.
         let mut is_down = true;
-        for _ in 0..40 {
+        for round in 0..40 {
             let left = view(net);
             if left >= VIEWS || !self.has("primaries") {
                 break;
@@ -254,7 +254,8 @@ impl Siege {
             net.down = (0..net.hosts.len()).filter(|at| is_down && net.hosts[*at].id == primary).collect();
             net.mute = if is_down { BTreeSet::new() } else { BTreeSet::from([MessageKind::PrePrepare, MessageKind::Chain]) };
             submit(net, dice);
-            for _ in 0..8 {
+            // Where a traitor proposes whatever is mute, what its clients send again must reach the others while it is down, and be overdue there.
+            for _ in 0..if round < 10 { 8 } else { 24 } {
                 net.run_for(timeout / 4);
                 if view(net) > left {
                     break;
