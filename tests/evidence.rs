@@ -269,6 +269,22 @@ fn e_what_comes_under_the_own_name_is_reported_and_the_key_counts_as_one_that_li
 }
 
 #[test]
+fn e_another_view_change_under_the_own_name_is_reported_and_the_own_one_is_not() {
+    let mut solo = backup();
+    let impersonated = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::Impersonated { .. })).count();
+    solo.wants(&[0, 1, 3], 3);
+    assert_eq!((solo.replica.status().view, solo.replica.status().normal), (view(3), false));
+    let own = solo.forge.view_change(solo.as_traitor(2), view(3), None);
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(1), digest(1)));
+    let other = solo.forge.view_change(solo.as_traitor(2), view(3), Some(&certificate));
+    for (view_change, times) in [(own, 0), (other, 1)] {
+        let bytes = solo.forge.view_change_message(&view_change);
+        assert_eq!(solo.feed(&bytes), Disposition::Ignored(Why::NotMine));
+        assert_eq!(impersonated(&solo), times);
+    }
+}
+
+#[test]
 fn v1_a_primary_that_is_proved_to_lie_is_gone_before_any_timeout() {
     let mut net = support::Net::new(4, 1, 41);
     let key = support::replica_key(0);

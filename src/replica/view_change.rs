@@ -95,6 +95,11 @@ impl Replica {
     pub(super) fn on_view_change(&mut self, view_change: ViewChange) -> Step {
         let member = view_change.replica;
         if member == self.me {
+            // E
+            let said = self.claimed(member, view_change.view);
+            if said.is_some_and(|(said, _)| said.contradicts(&view_change.statement())) {
+                self.report_impersonation();
+            }
             return Ok(Disposition::Ignored(Why::NotMine));
         }
         // E: what it said is its claim; with which certificate it proves that is its own affair.
