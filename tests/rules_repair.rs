@@ -231,6 +231,7 @@ fn t2_votes_in_a_status_are_taken() {
 #[test]
 fn t2_who_is_behind_says_so_at_the_pace_and_who_has_nothing_to_say_when_idle() {
     let mut solo = solo();
+    hear(&mut solo, &[0, 2], 0);
     solo.pass(T * 4 - MOMENT);
     assert_eq!(statuses(&solo.sent), 0);
     solo.pass(MOMENT);
@@ -244,9 +245,54 @@ fn t2_who_is_behind_says_so_at_the_pace_and_who_has_nothing_to_say_when_idle() {
     assert_eq!(statuses(&solo.sent), 3);
 }
 
+/// A Status of each of these, who have decided so much.
+fn hear(solo: &mut Solo, members: &[usize], decided: u64) {
+    for member in members {
+        let status = ForgedStatus { ordinal: 1 + decided, decided: at(decided), ..ForgedStatus::default() };
+        let bytes = solo.forge.status_of(solo.as_traitor(*member), &status);
+        solo.feed(&bytes);
+    }
+    solo.sent.clear();
+}
+
+#[test]
+fn t2_who_has_just_started_asks_at_the_pace_until_f_plus_1_others_are_heard_of() {
+    let said = |solo: &mut Solo| {
+        solo.sent.clear();
+        for _ in 0..3 {
+            solo.pass(PACE);
+        }
+        statuses(&solo.sent)
+    };
+    for recovers in [false, true] {
+        let mut solo = solo();
+        if recovers {
+            solo.restart();
+        }
+        assert_eq!(said(&mut solo), 3, "what it asks may be lost");
+        hear(&mut solo, &[2], 0);
+        assert_eq!(said(&mut solo), 3, "of one: it may be a liar");
+        hear(&mut solo, &[3], 0);
+        assert_eq!(said(&mut solo), 0);
+        hear(&mut solo, &[0], 5);
+        assert_eq!(said(&mut solo), 0, "one says that it is behind");
+        hear(&mut solo, &[2], 1);
+        assert_eq!(said(&mut solo), 3, "f+1 do");
+        let block = solo.blocks(1).remove(0);
+        decide(&mut solo, 0, &block);
+        assert_eq!(said(&mut solo), 0, "and of these one is no more ahead");
+    }
+    let cluster = builder(2, 1).build().expect("a valid cluster");
+    let mut two = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    assert_eq!(said(&mut two), 3);
+    hear(&mut two, &[0], 0);
+    assert_eq!(said(&mut two), 0, "there are no more");
+}
+
 #[test]
 fn c2_an_own_vote_on_a_checkpoint_is_said_again_until_that_is_stable() {
     let mut solo = solo();
+    hear(&mut solo, &[0, 2], 0);
     for block in solo.blocks(2) {
         decide(&mut solo, 0, &block);
     }

@@ -25,6 +25,8 @@ pub(super) struct Peer {
     want: View,
     /// Above this position it holds the decided blocks, as its last status said.
     pub(super) floor: Option<SequenceNumber>,
+    /// The end of its decided log, as its last status said; none if none was heard since the start.
+    decided: Option<SequenceNumber>,
     /// It has lost its log, it says.
     loss: Option<Loss>,
     /// Bytes of blocks and parts of snapshots sent to it in the present interval, which began then.
@@ -134,6 +136,17 @@ impl CatchUp {
         self.missing.contains_key(digest)
     }
 
+    // T2
+    /// Has this replica yet to hear of f+1 others since it started, or do f+1 say that they have decided more? What it asked may be lost, or the answers.
+    pub(super) fn has_to_ask(&self, cluster: &Cluster, decided: SequenceNumber) -> bool {
+        let (heard, ahead) = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.decided)
+            .fold((0, 0), |(heard, ahead), said| (heard + 1, ahead + u32::from(said > decided)));
+        heard < cluster.weak_quorum().min(cluster.size() - 1) || ahead >= cluster.weak_quorum()
+    }
+
     pub(super) fn forget_missing(&mut self) {
         self.missing.clear();
     }
@@ -223,6 +236,7 @@ impl Replica {
         self.catch_up.raise_want(peer, status.want.max(status.view));
         if let Some(peer) = self.catch_up.peers.get_mut(&peer) {
             peer.floor = Some(status.floor);
+            peer.decided = Some(status.decided);
         }
         if let Some(vote) = &status.prepare {
             self.on_vote(VoteKind::Prepare, vote)?;

@@ -136,7 +136,8 @@ impl Replica {
         let behind = self.decided_target().is_some_and(|target| target.number > self.chain.decided());
         // C1: votes on a checkpoint may have been lost, and the window hangs on them.
         let unstable = !self.promises.checkpoints.is_empty();
-        if behind || unstable || self.is_rejoining() || self.promises.want() > self.promises.view() {
+        let asks = self.catch_up.has_to_ask(&self.cluster, self.chain.decided());
+        if behind || asks || unstable || self.is_rejoining() || self.promises.want() > self.promises.view() {
             return Some(pace);
         }
         Some(self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle)))
