@@ -144,7 +144,7 @@ impl Screen {
         let mut taken: BTreeMap<(VoteKind, SequenceNumber, Digest), (usize, usize)> = BTreeMap::new();
         let mut asked: BTreeMap<(ClientId, RequestNumber), usize> = BTreeMap::new();
         let mut claimed: BTreeMap<(VoteKind, Rank, Digest), usize> = BTreeMap::new();
-        let leaves = if times == 0 { highest_views(&messages) } else { BTreeMap::new() };
+        let leaves = if times == 0 { self.highest_views(&messages) } else { BTreeMap::new() };
         for mut unverified in messages {
             match self.admit(&unverified) {
                 // What comes with it may open its view.
@@ -203,18 +203,19 @@ impl Screen {
         }
         triage
     }
-}
 
-/// For which view each member leaves last, as these messages say.
-fn highest_views(messages: &[Unverified]) -> BTreeMap<ReplicaId, View> {
-    let mut highest: BTreeMap<ReplicaId, View> = BTreeMap::new();
-    for unverified in messages {
-        if let Message::ViewChange(view_change) = &unverified.message {
-            let view = highest.entry(view_change.replica).or_default();
-            *view = view_change.view.max(*view);
+    /// For which view each member leaves last, as these messages say, of those that are worth verifying.
+    fn highest_views(&self, messages: &[Unverified]) -> BTreeMap<ReplicaId, View> {
+        let mut highest: BTreeMap<ReplicaId, View> = BTreeMap::new();
+        for unverified in messages {
+            let Message::ViewChange(view_change) = &unverified.message else { continue };
+            if self.admit(unverified).is_ok() {
+                let view = highest.entry(view_change.replica).or_default();
+                *view = view_change.view.max(*view);
+            }
         }
+        highest
     }
-    highest
 }
 
 /// The certificate of the view change that this is or has with it.

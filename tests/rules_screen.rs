@@ -245,6 +245,8 @@ fn spec_3_6_of_the_view_changes_of_one_member_the_last_is_verified_first() {
     assert_eq!(admits(&solo, &leaves(&solo, 3, 1)), Err(Screened::Stale));
     assert_eq!(admits(&solo, &leaves(&solo, 3, 2)), Ok(()));
     assert_eq!(admits(&solo, &leaves(&solo, 3, 3)), Err(Screened::Stale));
+    let own = [leaves(&solo, 3, 2), leaves(&solo, 3, 3)].iter().map(|bytes| unverified(&solo, bytes)).collect();
+    assert_eq!(count(&look(&solo, own, 0)), (1, 0, 1), "what is dropped itself has overtaken nothing");
 }
 
 fn needs(solo: &Solo, bytes: &[u8]) -> Result<(), Screened> {
