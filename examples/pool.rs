@@ -61,9 +61,14 @@ fn run(cluster: &Arc<Cluster>, wire: &[Bytes], threads: usize) -> Result<Duratio
     while executed < wire.len() {
         let load = loads.next().unwrap_or_default();
         let decoded = load.iter().enumerate().map(|(link, bytes)| Unverified::decode(PeerLink(link as u64), bytes, cluster.limits()));
-        let needed = replica.screen().triage(decoded.collect::<Result<_, _>>()?).needed;
-        for verdict in verify(&verifier, needed, threads) {
-            replica.step(now(), Input::Message(verdict?), &mut out);
+        let (mut waiting, mut looks): (Vec<Unverified>, u32) = (decoded.collect::<Result<_, _>>()?, 0);
+        while !waiting.is_empty() {
+            let triage = replica.screen().triage_again(waiting, looks);
+            // What is spare is looked at again, as long as that makes something of it needed.
+            (waiting, looks) = (if triage.needed.is_empty() { Vec::new() } else { triage.spare }, looks + 1);
+            for verdict in verify(&verifier, triage.needed, threads) {
+                replica.step(now(), Input::Message(verdict?), &mut out);
+            }
         }
         replica.step(now(), Input::Timer, &mut out);
         while !out.is_empty() {
