@@ -1,7 +1,7 @@
 //! Networks that are slow, torn and healed over and over, or one-way, for a whole cluster.
 
 use logothete::sim::{Net, builder};
-use logothete::{Event, MessageKind, Tuning};
+use logothete::{Event, MessageKind, Start, Tuning};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -73,6 +73,28 @@ fn t2_a_replica_that_only_hears_or_only_speaks_holds_nobody_up_and_catches_up() 
         assert_eq!([0, 1, 3].map(|at| net.hosts[at].replica.standing().view.get()), [0; 3]);
         net.cut.clear();
         net.settle(TIMEOUT * 100, &ALL);
+    }
+}
+
+/// Its connections are made a moment too late, and nobody has anything to say that would tell it how far the others are.
+#[test]
+fn t2_a_replica_whose_first_question_is_lost_asks_again_at_the_pace() {
+    for seed in 0..10 {
+        let mut net = net(seed);
+        net.submit(0, b"before");
+        net.settle(TIMEOUT * 4, &ALL);
+        net.crash(3);
+        for order in 0..20_u8 {
+            net.submit(0, &[order]);
+            net.settle(TIMEOUT * 4, &[0, 1, 2]);
+        }
+        net.run_for(TIMEOUT * 10);
+        cut(&mut net, &[3]);
+        net.restart(3, Start::Recovering).expect("its log is whole");
+        net.run_for(TIMEOUT / 20);
+        net.cut.clear();
+        // Two intervals of T / 8, and the way there and back; idle replicas say something every 4 T.
+        net.settle(TIMEOUT / 2, &ALL);
     }
 }
 
