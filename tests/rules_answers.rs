@@ -2,7 +2,7 @@
 
 mod support;
 
-use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::sim::forge::Kind::Prepare;
 use logothete::sim::forge::{ForgedBlock, ForgedStatus, Seen};
 use logothete::{
     AppCommand, Bytes, Cluster, Digest, Disposition, Event, Input, Limits, Manifest, MessageKind, PeerLink, RequestNumber, Tuning,
@@ -26,23 +26,9 @@ fn solo(tuning: Tuning) -> Solo {
     Solo::with(cluster(), 1, tuning)
 }
 
-fn decide(solo: &mut Solo, block: &ForgedBlock) {
-    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
-    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
-    solo.feed(&chain);
-}
-
-/// What R3's status draws, in words.
-fn draws(solo: &mut Solo, status: &ForgedStatus) -> Vec<String> {
-    solo.sent.clear();
-    let bytes = solo.forge.status_of(solo.as_traitor(3), status);
-    assert_eq!(solo.feed(&bytes), Disposition::Applied);
-    solo.words().into_iter().filter(|words| words.starts_with("to R3: ")).collect()
-}
-
 /// What it draws in three turns of those asked, of which f + 1 are this replica's.
 fn draws_in_turns(solo: &mut Solo, first: u64, status: &ForgedStatus) -> Vec<String> {
-    (first..first + 3).flat_map(|ordinal| draws(solo, &ForgedStatus { ordinal, ..*status })).collect()
+    (first..first + 3).flat_map(|ordinal| solo.draws(&ForgedStatus { ordinal, ..*status })).collect()
 }
 
 #[test]
@@ -50,7 +36,7 @@ fn t2_who_was_sent_its_fill_of_blocks_is_sent_more_in_the_next_interval() {
     let mut solo = solo(Tuning { answer_bytes_max: 1, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(4);
     for block in &blocks {
-        decide(&mut solo, block);
+        solo.decide(0, block);
     }
     let ask = |solo: &mut Solo, ordinal: u64| {
         let bytes = solo.forge.fetch(solo.as_traitor(3), ordinal, at(0), (at(4), blocks[3].digest()));
@@ -82,7 +68,7 @@ fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
     for number in 1..=90 {
         let block = solo.block_saying(number, parent, number, &[7; 880]);
         parent = block.digest();
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
         blocks.push(block);
     }
     assert_eq!(solo.replica.status().decided, at(90));
@@ -98,7 +84,7 @@ fn t2_who_is_further_behind_than_the_blocks_reach_is_told_the_certificate_alone(
     let mut solo = solo(Tuning { retention: 0, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(5);
     for block in &blocks[..4] {
-        decide(&mut solo, block);
+        solo.decide(0, block);
         if let Some(manifest) = solo.take_checkpoint(b"the state") {
             let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
             let bytes = solo.forge.stable_message(&stable);
@@ -106,7 +92,7 @@ fn t2_who_is_further_behind_than_the_blocks_reach_is_told_the_certificate_alone(
         }
     }
     assert_eq!(solo.replica.status().stable, at(4));
-    decide(&mut solo, &blocks[4]);
+    solo.decide(0, &blocks[4]);
     let behind = ForgedStatus { stable: at(4), high: (view(0), at(5)), ..ForgedStatus::default() };
     let told = draws_in_turns(&mut solo, 1, &ForgedStatus { decided: at(3), ..behind });
     assert_eq!(told.len(), 3, "{told:?}");
@@ -129,7 +115,7 @@ fn t2_of_a_view_above_the_own_one_nobody_is_told() {
 fn t2_what_was_accepted_is_passed_on_to_those_who_are_in_the_view_too() {
     let mut solo = solo(Tuning::from_timeout(T));
     let blocks = solo.blocks(3);
-    decide(&mut solo, &blocks[0]);
+    solo.decide(0, &blocks[0]);
     solo.propose(0, &blocks[1]);
     solo.propose(0, &blocks[2]);
     assert_eq!((solo.replica.status().decided, solo.replica.status().head), (at(1), at(3)));
@@ -174,7 +160,7 @@ fn t2_a_primary_that_restarts_tells_again_how_its_view_begins() {
     // Before its base is certified nothing else leads into the view.
     solo.restart();
     assert!(solo.replica.status().normal);
-    let told = draws(&mut solo, &ForgedStatus { ordinal: 1, view: view(2), want: view(2), waits: true, ..ForgedStatus::default() });
+    let told = solo.draws(&ForgedStatus { ordinal: 1, view: view(2), want: view(2), waits: true, ..ForgedStatus::default() });
     assert!(told.iter().any(|words| words.contains("NewView v2")), "{told:?}");
 }
 
@@ -187,7 +173,7 @@ fn s2_what_has_no_reply_any_more_is_answered_once_in_an_interval_too() {
     for number in 1..=2 {
         let block = solo.block_saying(number, parent, number, &large);
         parent = block.digest();
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
     }
     let request = solo.forge.request(&client_key(0), RequestNumber::new(1), &large);
     let bytes = solo.forge.request_message(&request);
@@ -211,7 +197,7 @@ fn s2_each_of_the_last_numbers_of_a_window_is_answered_once_in_an_interval() {
     let cluster = builder(4, 2).limits(limits).pipeline(4).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
     for block in solo.blocks(4) {
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
     }
     let ask = |number: u64| solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(number), b"order"));
     let [third, fourth] = [3, 4].map(ask);
@@ -234,7 +220,7 @@ fn t2_what_a_peer_has_decided_is_not_sent_and_what_it_lacks_is_sent_once() {
     let mut solo = solo(Tuning::from_timeout(T));
     let block = solo.blocks(1).remove(0);
     solo.propose(0, &block);
-    decide(&mut solo, &block);
+    solo.decide(0, &block);
     let status = ForgedStatus { high: (view(0), at(1)), ..ForgedStatus::default() };
     assert_eq!(draws_in_turns(&mut solo, 1, &status).len(), 3, "the block goes with the certificate, and not with the vote on it again");
     // Who has fetched the state has decided, and may hold no commit certificate.
@@ -247,7 +233,7 @@ fn with_snapshot(parts: &[&[u8]]) -> (Solo, Manifest, Vec<ForgedBlock>) {
     let mut solo = solo(Tuning { answer_bytes_max: 1, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(6);
     for block in &blocks[..2] {
-        decide(&mut solo, block);
+        solo.decide(0, block);
     }
     let at = solo.commands.iter().position(|command| matches!(command, AppCommand::TakeCheckpoint(_))).expect("ordered");
     let AppCommand::TakeCheckpoint(order) = solo.commands.remove(at) else { unreachable!() };
@@ -296,7 +282,7 @@ fn t2_a_part_of_a_snapshot_that_went_meanwhile_is_neither_sent_nor_called_damage
     let index = manifest.chunk_count() - 1;
     assert_eq!(ask_for_part(&mut solo, 1, index, b"the state"), Disposition::Applied);
     for block in &blocks[2..] {
-        decide(&mut solo, block);
+        solo.decide(0, block);
         if let Some(manifest) = solo.take_checkpoint(b"the state") {
             make_stable(&mut solo, &manifest);
         }

@@ -2,8 +2,8 @@
 
 mod support;
 
+use logothete::sim::forge::ForgedCheckpoint;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint};
 use logothete::{AppCommand, AppState, Bytes, Cluster, Digest, Disposition, Event, Input, Manifest, Tuning, Why, chunk_digest};
 use std::time::Duration;
 use support::builder;
@@ -18,13 +18,6 @@ fn cluster(replicas: usize) -> Cluster {
 
 fn backup() -> Solo {
     Solo::with(cluster(4), 1, Tuning { retention: 2, ..Tuning::from_timeout(T) })
-}
-
-/// A quorum decides this block, and the service executes it.
-fn decide(solo: &mut Solo, block: &ForgedBlock) {
-    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
-    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
-    solo.feed(&chain);
 }
 
 fn stable_at(solo: &mut Solo, checkpoint: ForgedCheckpoint) -> Disposition {
@@ -45,7 +38,7 @@ fn said(solo: &mut Solo, what: &str) -> Vec<String> {
 fn c1_a_checkpoint_is_voted_on_when_its_snapshot_is_durable_and_execution_waits_for_the_order() {
     let mut solo = backup();
     for block in solo.blocks(4) {
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
     }
     // Batch 3 is given out only behind the order for the snapshot of batch 2.
     let executed: Vec<u64> = solo.decisions.iter().map(|decision| decision.sequence_number().get()).collect();
@@ -73,7 +66,7 @@ fn c1_a_checkpoint_is_voted_on_when_its_snapshot_is_durable_and_execution_waits_
 fn c1_a_manifest_of_another_snapshot_halts() {
     let mut solo = backup();
     let blocks = solo.blocks(2);
-    blocks.iter().for_each(|block| decide(&mut solo, block));
+    blocks.iter().for_each(|block| solo.decide(0, block));
     let other = solo.forge.manifest((at(2), blocks[1].digest()), &[], &[chunk_digest(PART)]);
     assert_eq!(solo.step(Input::CheckpointTaken(other)), Disposition::Halted, "the session table is missing in it");
 }
@@ -82,7 +75,7 @@ fn c1_a_manifest_of_another_snapshot_halts() {
 fn c2_a_quorum_of_equal_votes_and_nothing_less_moves_the_window() {
     let mut solo = backup();
     let blocks = solo.blocks(4);
-    blocks.iter().for_each(|block| decide(&mut solo, block));
+    blocks.iter().for_each(|block| solo.decide(0, block));
     let manifest = solo.take_checkpoint(PART).expect("ordered");
     let true_one = solo.forge.checkpoint_of(&manifest);
     let false_one = ForgedCheckpoint { state: Digest::new([9; 32]), ..true_one };
@@ -123,7 +116,7 @@ fn i11_nothing_is_prepared_above_the_window_before_it_moves_on() {
     }
     let prepared = said(&mut solo, "to all: Prepare");
     assert_eq!(prepared.len(), 8, "L is 8: {prepared:?}");
-    blocks[..2].iter().for_each(|block| decide(&mut solo, block));
+    blocks[..2].iter().for_each(|block| solo.decide(0, block));
     let manifest = solo.take_checkpoint(PART).expect("ordered");
     let checkpoint = solo.forge.checkpoint_of(&manifest);
     stable_at(&mut solo, checkpoint);
@@ -152,7 +145,7 @@ fn e_two_checkpoints_of_one_replica_are_evidence() {
 #[test]
 fn c2_votes_that_can_not_agree_any_more_are_told_of() {
     let mut solo = backup();
-    solo.blocks(2).iter().for_each(|block| decide(&mut solo, block));
+    solo.blocks(2).iter().for_each(|block| solo.decide(0, block));
     solo.take_checkpoint(PART).expect("ordered");
     // With the own one: after the third no quorum is left, and after the fourth that is nothing new.
     for (member, state, times) in [(0, 1, 0), (2, 2, 1), (3, 3, 1)] {
@@ -175,7 +168,7 @@ fn c2_a_second_stable_checkpoint_at_one_position_halts() {
 fn c2_a_stable_checkpoint_against_the_decided_log_halts() {
     let mut solo = backup();
     let blocks = solo.blocks(2);
-    blocks.iter().for_each(|block| decide(&mut solo, block));
+    blocks.iter().for_each(|block| solo.decide(0, block));
     assert_eq!(stable_at(&mut solo, elsewhere(2, 1, 1)), Disposition::Halted);
 }
 
@@ -185,7 +178,7 @@ fn c2_the_log_is_let_go_of_up_to_what_is_still_held() {
     let blocks = solo.blocks(6);
     for block in &blocks {
         solo.propose(0, block);
-        decide(&mut solo, block);
+        solo.decide(0, block);
         if let Some(manifest) = solo.take_checkpoint(PART) {
             let checkpoint = solo.forge.checkpoint_of(&manifest);
             stable_at(&mut solo, checkpoint);
@@ -308,8 +301,8 @@ fn c3_a_service_that_installs_something_else_halts_its_replica() {
 fn c4_a_state_that_is_not_the_quorums_neither_votes_nor_answers_and_is_replaced() {
     let mut solo = backup();
     let blocks = solo.blocks(4);
-    decide(&mut solo, &blocks[0]);
-    decide(&mut solo, &blocks[1]);
+    solo.decide(0, &blocks[0]);
+    solo.decide(0, &blocks[1]);
     let own = solo.take_checkpoint(b"a defect").expect("ordered");
     let order = solo.forge.manifest((at(2), blocks[1].digest()), &[], &[]);
     assert_ne!(own, order);
@@ -322,7 +315,7 @@ fn c4_a_state_that_is_not_the_quorums_neither_votes_nor_answers_and_is_replaced(
     assert!(solo.events.iter().any(|event| matches!(event, Event::Diverged { .. })));
     solo.words();
     solo.propose(0, &blocks[2]);
-    decide(&mut solo, &blocks[2]);
+    solo.decide(0, &blocks[2]);
     let request = solo.forge.request(&support::client_key(0), logothete::RequestNumber::new(1), b"order");
     let bytes = solo.forge.request_message(&request);
     solo.feed(&bytes);
@@ -412,8 +405,8 @@ fn p2_a_base_above_the_window_waits_for_the_checkpoint_that_opens_it() {
     solo.feed(&new_view);
     assert_eq!((solo.replica.status().view, solo.replica.status().head), (view(1), at(9)));
     assert!(!solo.votes().iter().any(|(_, in_view, _)| *in_view == 1));
-    decide(&mut solo, &blocks[0]);
-    decide(&mut solo, &blocks[1]);
+    solo.decide(0, &blocks[0]);
+    solo.decide(0, &blocks[1]);
     let manifest = solo.take_checkpoint(PART).expect("ordered");
     let checkpoint = solo.forge.checkpoint_of(&manifest);
     stable_at(&mut solo, checkpoint);
@@ -424,7 +417,7 @@ fn p2_a_base_above_the_window_waits_for_the_checkpoint_that_opens_it() {
 fn i7_a_new_view_against_a_decision_halts() {
     let mut solo = Solo::with(cluster(4), 2, Tuning::from_timeout(T));
     let blocks = solo.blocks(1);
-    decide(&mut solo, &blocks[0]);
+    solo.decide(0, &blocks[0]);
     let other = solo.block_saying(1, solo.genesis().1, 1, b"other");
     let certificate = solo.certificate(&[0, 1, 3], Prepare, 1, (at(1), other.digest()));
     let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(2), Some(&certificate)));
@@ -464,7 +457,7 @@ fn c2_stable_only_rises_and_the_snapshot_before_it_stays_for_those_who_fetch_it(
     let mut solo = backup();
     let mut checkpoints = Vec::new();
     for block in solo.blocks(4) {
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
         if let Some(manifest) = solo.take_checkpoint(PART) {
             checkpoints.push(solo.forge.checkpoint_of(&manifest));
             stable_at(&mut solo, checkpoints[checkpoints.len() - 1]);
@@ -486,7 +479,7 @@ fn c2_what_is_held_for_laggards_is_bounded_in_batches_and_in_bytes() {
     for (retention, retention_bytes_max, floor) in [(3, u64::MAX, 1), (0, u64::MAX, 4), (3, 0, 4)] {
         let mut solo = Solo::with(cluster(4), 1, Tuning { retention, retention_bytes_max, ..Tuning::from_timeout(T) });
         for block in solo.blocks(6) {
-            decide(&mut solo, &block);
+            solo.decide(0, &block);
             if let Some(manifest) = solo.take_checkpoint(PART).filter(|_| block.sequence_number() < at(6)) {
                 let checkpoint = solo.forge.checkpoint_of(&manifest);
                 stable_at(&mut solo, checkpoint);
@@ -502,8 +495,8 @@ fn c2_what_is_held_for_laggards_is_bounded_in_batches_and_in_bytes() {
 fn c4_results_of_a_wrong_state_that_come_late_are_not_answered() {
     let mut solo = backup();
     let blocks = solo.blocks(3);
-    decide(&mut solo, &blocks[0]);
-    decide(&mut solo, &blocks[1]);
+    solo.decide(0, &blocks[0]);
+    solo.decide(0, &blocks[1]);
     let own = solo.take_checkpoint(b"a defect").expect("ordered");
     // The service is busy with batch 3 when it turns out that its state at 2 was not the others'.
     let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
@@ -565,7 +558,7 @@ fn c2_what_lower_views_left_goes_with_the_first_certificate() {
 fn c2_a_snapshot_of_what_the_window_has_passed_is_for_nothing() {
     let mut solo = backup();
     let blocks = solo.blocks(4);
-    blocks.iter().for_each(|block| decide(&mut solo, block));
+    blocks.iter().for_each(|block| solo.decide(0, block));
     let orders: Vec<_> = solo
         .commands
         .iter()
@@ -584,7 +577,7 @@ fn c1_at_the_stable_checkpoint_itself_a_snapshot_is_taken() {
     let mut solo = backup();
     let blocks = solo.blocks(2);
     stable_at(&mut solo, ForgedCheckpoint { position: (at(2), blocks[1].digest()), state: Digest::new([1; 32]) });
-    blocks.iter().for_each(|block| decide(&mut solo, block));
+    blocks.iter().for_each(|block| solo.decide(0, block));
     assert!(solo.take_checkpoint(PART).is_some(), "who is a little late may serve it too, or find out that its state is another");
     assert_eq!(solo.replica.status().diverged, Some(at(2)));
 }

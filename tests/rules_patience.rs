@@ -4,10 +4,10 @@ mod support;
 
 use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Disposition, Limits, MessageKind, RequestNumber, Tuning, Why};
+use logothete::{Disposition, Limits, MessageKind, Tuning, Why};
 use std::time::Duration;
+use support::builder;
 use support::solo::{Solo, T, at, view};
-use support::{builder, client_key};
 
 const MOMENT: Duration = Duration::from_millis(1);
 /// What a primary may let wait at least where the others are quick.
@@ -27,12 +27,6 @@ fn backoff(solo: &Solo) -> u32 {
     solo.replica.status().backoff
 }
 
-fn decide(solo: &mut Solo, in_view: u64, block: &ForgedBlock) {
-    let certificate = solo.certificate(&[0, 2, 3], Commit, in_view, (block.sequence_number(), block.digest()));
-    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
-    solo.feed(&chain);
-}
-
 /// The others take so long for these.
 fn take(solo: &mut Solo, in_view: u64, blocks: &[ForgedBlock], each: Duration) {
     for block in blocks {
@@ -42,12 +36,6 @@ fn take(solo: &mut Solo, in_view: u64, blocks: &[ForgedBlock], each: Duration) {
         solo.feed_certificate(&certificate);
     }
     solo.sent.clear();
-}
-
-fn ask(solo: &mut Solo, client: usize, number: u64) -> Disposition {
-    let request = solo.forge.request(&client_key(client), RequestNumber::new(number), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes)
 }
 
 #[test]
@@ -64,7 +52,7 @@ fn t1_a_view_change_has_a_timeout_of_its_own() {
     entered.wants(&[0, 2, 3], 2);
     let certificate = entered.certificate(&[0, 2, 3], Prepare, 2, entered.genesis());
     entered.feed_certificate(&certificate);
-    ask(&mut entered, 0, 1);
+    entered.ask(0, 1);
     entered.pass(T * 2 - MOMENT);
     assert_eq!(wished(&entered), 2);
     entered.pass(MOMENT);
@@ -75,7 +63,7 @@ fn t1_a_view_change_has_a_timeout_of_its_own() {
 fn t1_a_first_view_that_decided_costs_no_patience() {
     let mut solo = solo(Tuning::from_timeout(T));
     let block = solo.blocks(1).remove(0);
-    decide(&mut solo, 0, &block);
+    solo.decide(0, &block);
     solo.wants(&[0, 2, 3], 1);
     assert_eq!((solo.replica.status().view, backoff(&solo)), (view(1), 0));
 }
@@ -91,7 +79,7 @@ fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
     let seen: Vec<u32> = blocks
         .iter()
         .map(|block| {
-            decide(&mut solo, 4, block);
+            solo.decide(4, block);
             backoff(&solo)
         })
         .collect();
@@ -104,15 +92,15 @@ fn t1_as_many_requests_wait_as_were_decided_in_half_a_timeout() {
     let cluster = builder(4, 2).limits(limits).pipeline(4).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
     for block in solo.blocks(5) {
-        decide(&mut solo, 0, &block);
+        solo.decide(0, &block);
         if block.sequence_number() < at(5) {
             solo.pass(Duration::from_millis(10));
         }
     }
     // Five in 40 ms are 50 in 400 ms.
-    let taken = (6..100).take_while(|number| ask(&mut solo, 0, *number) == Disposition::Applied).count();
+    let taken = (6..100).take_while(|number| solo.ask(0, *number) == Disposition::Applied).count();
     assert_eq!(taken, 50);
-    assert!(matches!(ask(&mut solo, 0, 56), Disposition::Ignored(Why::Busy { .. })));
+    assert!(matches!(solo.ask(0, 56), Disposition::Ignored(Why::Busy { .. })));
 }
 
 #[test]
@@ -123,7 +111,7 @@ fn t1_the_others_pace_is_that_of_their_last_16_rounds() {
         // The first one was slow.
         take(&mut solo, 0, &blocks[..1], T / 2);
         take(&mut solo, 0, &blocks[1..], Duration::from_millis(10));
-        ask(&mut solo, 1, 1);
+        solo.ask(1, 1);
         for _ in 0..7 {
             solo.pass(EIGHTH);
         }
@@ -136,7 +124,7 @@ fn t1_the_pace_is_not_looked_at_where_that_is_turned_off() {
     let mut solo = solo(Tuning { pace_factor: 0, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(16);
     take(&mut solo, 0, &blocks, Duration::from_millis(10));
-    ask(&mut solo, 1, 1);
+    solo.ask(1, 1);
     for _ in 0..7 {
         solo.pass(EIGHTH);
     }
@@ -150,7 +138,7 @@ fn t1_what_was_passed_on_by_the_pace_is_not_passed_on_with_each_look() {
     let mut solo = solo(Tuning::from_timeout(T));
     let blocks = solo.blocks(16);
     take(&mut solo, 0, &blocks, Duration::from_millis(10));
-    ask(&mut solo, 1, 1);
+    solo.ask(1, 1);
     let passed_on = |solo: &Solo| solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
     let seen: Vec<usize> = (0..6)
         .map(|_| {
@@ -167,7 +155,7 @@ fn t1_a_wrong_judgement_by_the_pace_is_forgiven_after_a_checkpoint_interval() {
         let mut solo = solo(Tuning::from_timeout(T));
         let blocks = solo.blocks(20);
         take(&mut solo, 0, &blocks[..16], Duration::from_millis(10));
-        ask(&mut solo, 1, 1);
+        solo.ask(1, 1);
         solo.pass(EIGHTH / 2);
         solo.pass(EIGHTH);
         assert_eq!(wished(&solo), 1);

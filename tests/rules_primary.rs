@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, Seen};
-use logothete::{Disposition, Event, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, View};
+use logothete::{Event, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, View};
 use support::solo::{Solo, T, at};
 use support::{builder, client_key};
 
@@ -13,12 +13,6 @@ fn primary(pipeline: u64, batch_requests_max: u32) -> Solo {
     let limits = Limits { batch_requests_max, ..Limits::default() };
     let cluster = builder(4, 2).pipeline(pipeline).limits(limits).build().expect("a valid cluster");
     Solo::with(cluster, 0, Tuning::from_timeout(T))
-}
-
-fn ask(solo: &mut Solo, client: usize, number: u64) -> Disposition {
-    let request = solo.forge.request(&client_key(client), RequestNumber::new(number), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes)
 }
 
 /// What was proposed since the last look.
@@ -47,7 +41,7 @@ fn certify(solo: &mut Solo, block: &ForgedBlock) {
 fn p1_a_primary_proposes_a_pipeline_and_each_request_once() {
     let mut solo = primary(4, 1000);
     for number in 1..=9 {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
         // Each in a load of its own.
         solo.step(Input::Timer);
     }
@@ -106,7 +100,7 @@ fn p1_a_batch_holds_what_it_may_and_takes_clients_in_turn() {
     let mut solo = primary(1, 3);
     for client in [0, 1] {
         for number in 1..=3 {
-            ask(&mut solo, client, number);
+            solo.ask(client, number);
         }
     }
     let mut batches = Vec::new();
@@ -137,7 +131,7 @@ fn p1_a_batch_is_as_long_as_it_may_be_and_no_longer() {
 fn s1_what_is_decided_leaves_the_pool_and_nothing_else_does() {
     let mut solo = Solo::new(4, 1);
     for number in [1, 2, 4] {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
     }
     let block = solo.blocks(1).remove(0);
     let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), block.digest()));
@@ -150,7 +144,7 @@ fn s1_what_is_decided_leaves_the_pool_and_nothing_else_does() {
 fn p1_a_new_primary_proposes_nothing_that_is_on_its_views_chain_already() {
     let mut solo = Solo::new(4, 1);
     for number in 1..=3 {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
     }
     let blocks = solo.blocks(2);
     for block in &blocks {
@@ -174,7 +168,7 @@ fn p1_a_new_primary_proposes_nothing_that_is_on_its_views_chain_already() {
 #[test]
 fn p1_what_could_not_be_proposed_is_proposed_when_it_can() {
     let mut solo = primary(4, 1000);
-    ask(&mut solo, 0, 2);
+    solo.ask(0, 2);
     assert_eq!(proposed(&mut solo).len(), 0, "1 comes first");
     let block = solo.blocks(1).remove(0);
     let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (at(1), block.digest()));
@@ -191,7 +185,7 @@ fn p1_a_primary_proposes_nothing_above_a_gap() {
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 1, (at(2), blocks[1].digest()));
     solo.feed_certificate(&certificate);
     for number in 1..=3 {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
     }
     assert_eq!((solo.replica.status().head, proposed(&mut solo).len()), (at(2), 0), "what is below it may hold anything");
     let chain = solo.forge.chain(None, &[blocks[1].clone(), blocks[0].clone()]);
@@ -212,7 +206,7 @@ fn c3_a_primary_below_the_stable_checkpoint_proposes_nothing() {
     let chain = solo.forge.chain(None, &blocks);
     solo.feed(&chain);
     assert_eq!((solo.replica.status().decided, solo.replica.status().head), (at(4), at(0)));
-    ask(&mut solo, 0, 5);
+    solo.ask(0, 5);
     assert_eq!(proposed(&mut solo).len(), 0, "its view's chain has not led it there");
     let certificate = solo.certificate(&[1, 2, 3], Prepare, 0, (at(4), blocks[0].digest()));
     solo.feed_certificate(&certificate);
@@ -225,9 +219,9 @@ fn t1_each_request_is_passed_on_in_its_own_time() {
     let mut solo = Solo::with(builder(4, 2).build().expect("a valid cluster"), 1, Tuning::from_timeout(T));
     let passed_on =
         |solo: &mut Solo| std::mem::take(&mut solo.sent).iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
-    ask(&mut solo, 0, 1);
+    solo.ask(0, 1);
     solo.pass(T / 4);
-    ask(&mut solo, 1, 1);
+    solo.ask(1, 1);
     solo.pass(T / 4);
     assert_eq!(passed_on(&mut solo), 1, "the first one, after half a timeout");
     solo.pass(T / 4);
@@ -239,7 +233,7 @@ fn p1_a_closed_window_is_told_once() {
     let cluster = builder(4, 2).checkpoint_interval(2).log_window(4).pipeline(4).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(T));
     for number in 1..=8 {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
         solo.step(Input::Timer);
     }
     let told = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::WindowClosed { .. })).count();
@@ -253,7 +247,7 @@ fn p1_a_closed_window_is_told_once() {
     let bytes = solo.forge.stable_message(&stable);
     solo.feed(&bytes);
     for number in 9..=10 {
-        ask(&mut solo, 0, number);
+        solo.ask(0, number);
         solo.step(Input::Timer);
     }
     assert_eq!((solo.replica.status().head, told(&solo)), (at(6), 2));
@@ -262,13 +256,13 @@ fn p1_a_closed_window_is_told_once() {
 #[test]
 fn p1_a_primary_that_starts_again_proposes_nothing_twice() {
     let mut solo = primary(4, 1000);
-    ask(&mut solo, 0, 1);
+    solo.ask(0, 1);
     solo.step(Input::Timer);
     assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 1)]]);
     solo.restart();
     solo.sent.clear();
-    ask(&mut solo, 0, 1);
-    ask(&mut solo, 0, 2);
+    solo.ask(0, 1);
+    solo.ask(0, 2);
     solo.step(Input::Timer);
     let blocks = proposed(&mut solo);
     let new: Vec<_> = blocks.iter().filter(|block| block.sequence_number() > at(1)).map(requests).collect();

@@ -24,26 +24,6 @@ fn wished(solo: &Solo) -> u64 {
     solo.replica.status().wish.get()
 }
 
-fn decide(solo: &mut Solo, in_view: u64, block: &ForgedBlock) {
-    let certificate = solo.certificate(&[0, 2, 3], Commit, in_view, (block.sequence_number(), block.digest()));
-    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
-    solo.feed(&chain);
-}
-
-fn ask(solo: &mut Solo, number: u64) {
-    let request = solo.forge.request(&client_key(0), RequestNumber::new(number), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes);
-}
-
-/// What R3's status draws, in words.
-fn draws(solo: &mut Solo, status: &ForgedStatus) -> Vec<String> {
-    solo.sent.clear();
-    let bytes = solo.forge.status_of(solo.as_traitor(3), status);
-    assert_eq!(solo.feed(&bytes), Disposition::Applied);
-    solo.words().into_iter().filter(|words| words.starts_with("to R3: ")).collect()
-}
-
 fn statuses(sent: &[Envelope]) -> usize {
     sent.iter().filter(|envelope| envelope.kind() == MessageKind::Status).count()
 }
@@ -68,19 +48,19 @@ fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_dec
     solo.wants(&[0, 2, 3], 2);
     solo.wants(&[0, 2, 3], 3);
     assert_eq!(solo.replica.status().backoff, 2);
-    decide(&mut solo, 3, &blocks[0]);
+    solo.decide(3, &blocks[0]);
     assert_eq!(solo.replica.status().backoff, 2);
-    decide(&mut solo, 3, &blocks[1]);
+    solo.decide(3, &blocks[1]);
     assert_eq!(solo.replica.status().backoff, 1, "once in K positions");
     solo.wants(&[0, 2, 3], 4);
     assert_eq!(solo.replica.status().backoff, 1, "view 3 has decided");
     solo.wants(&[0, 2, 3], 5);
     assert_eq!(solo.replica.status().backoff, 2, "view 4 has not");
     // A view decides what a lower one proposed, or hears late that the lower one did: that took longer than patience.
-    decide(&mut solo, 5, &blocks[2]);
+    solo.decide(5, &blocks[2]);
     solo.wants(&[0, 2, 3], 6);
     assert_eq!(solo.replica.status().backoff, 3, "view 5 has decided its base");
-    decide(&mut solo, 5, &blocks[3]);
+    solo.decide(5, &blocks[3]);
     solo.wants(&[0, 2, 3], 7);
     assert_eq!(solo.replica.status().backoff, 4, "view 6 has not begun");
 }
@@ -88,7 +68,7 @@ fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_dec
 #[test]
 fn t1_a_new_primary_is_given_all_of_its_time() {
     let mut solo = solo();
-    ask(&mut solo, 1);
+    solo.ask(0, 1);
     solo.wants(&[0, 2, 3], 2);
     // Twice T, after a view that decided nothing.
     solo.pass(T * 2 - MOMENT);
@@ -115,10 +95,10 @@ fn t1_a_view_that_does_not_begin_is_given_up() {
 fn t1_nobody_is_blamed_while_the_window_is_closed() {
     let mut solo = solo();
     for block in solo.blocks(8) {
-        decide(&mut solo, 0, &block);
+        solo.decide(0, &block);
     }
     assert_eq!((solo.replica.status().head, solo.replica.status().stable), (at(8), at(0)));
-    ask(&mut solo, 9);
+    solo.ask(0, 9);
     solo.pass(T * 10);
     assert_eq!(wished(&solo), 0);
 }
@@ -127,16 +107,16 @@ fn t1_nobody_is_blamed_while_the_window_is_closed() {
 fn t2_who_lacks_the_stable_checkpoint_is_told_it() {
     let mut solo = solo();
     for block in solo.blocks(2) {
-        decide(&mut solo, 0, &block);
+        solo.decide(0, &block);
     }
     let manifest = solo.take_checkpoint(b"the state").expect("ordered");
     let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
     let bytes = solo.forge.stable_message(&stable);
     solo.feed(&bytes);
     let knows = ForgedStatus { ordinal: 1, decided: at(2), committed: (view(0), at(2)), high: (view(0), at(2)), ..ForgedStatus::default() };
-    let told = draws(&mut solo, &knows);
+    let told = solo.draws(&knows);
     assert!(matches!(&told[..], [one] if one.contains("Stable n2")), "{told:?}");
-    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 2, stable: at(2), ..knows }), [""; 0]);
+    assert_eq!(solo.draws(&ForgedStatus { ordinal: 2, stable: at(2), ..knows }), [""; 0]);
 }
 
 #[test]
@@ -146,14 +126,14 @@ fn t2_who_lacks_the_view_is_told_it() {
     let new_view = solo.forge.new_view(&solo.keys[2], view(2), &claims, None);
     solo.feed(&new_view);
     for (ordinal, in_view, waits) in [(1, 0, false), (2, 2, true)] {
-        let told = draws(&mut solo, &ForgedStatus { ordinal, view: view(in_view), waits, ..ForgedStatus::default() });
+        let told = solo.draws(&ForgedStatus { ordinal, view: view(in_view), waits, ..ForgedStatus::default() });
         assert!(matches!(&told[..], [one] if one.contains("NewView v2")), "{told:?}");
     }
-    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 3, view: view(2), ..ForgedStatus::default() }), [""; 0]);
+    assert_eq!(solo.draws(&ForgedStatus { ordinal: 3, view: view(2), ..ForgedStatus::default() }), [""; 0]);
     // Once there is a certificate, that is the better entry.
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
     solo.feed_certificate(&certificate);
-    let told = draws(&mut solo, &ForgedStatus { ordinal: 4, view: view(2), waits: true, ..ForgedStatus::default() });
+    let told = solo.draws(&ForgedStatus { ordinal: 4, view: view(2), waits: true, ..ForgedStatus::default() });
     assert!(matches!(&told[..], [one] if one.contains("Certificate Prepare(2, 0")), "{told:?}");
 }
 
@@ -162,9 +142,9 @@ fn t2_who_has_a_lower_high_is_told_it() {
     let mut solo = solo();
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
     solo.feed_certificate(&certificate);
-    let told = draws(&mut solo, &ForgedStatus { ordinal: 1, ..ForgedStatus::default() });
+    let told = solo.draws(&ForgedStatus { ordinal: 1, ..ForgedStatus::default() });
     assert!(matches!(&told[..], [one] if one.contains("Certificate Prepare(0, 1")), "{told:?}");
-    assert_eq!(draws(&mut solo, &ForgedStatus { ordinal: 2, high: (view(0), at(1)), ..ForgedStatus::default() }), [""; 0]);
+    assert_eq!(solo.draws(&ForgedStatus { ordinal: 2, high: (view(0), at(1)), ..ForgedStatus::default() }), [""; 0]);
 }
 
 #[test]
@@ -172,20 +152,20 @@ fn t2_f_plus_one_of_those_asked_answer_with_blocks_in_turn() {
     let mut solo = solo();
     let blocks = solo.blocks(2);
     for block in &blocks {
-        decide(&mut solo, 0, block);
+        solo.decide(0, block);
     }
     let mut with_blocks = 0;
     for ordinal in 1..=3 {
-        let told = draws(&mut solo, &ForgedStatus { ordinal, high: (view(0), at(2)), ..ForgedStatus::default() });
+        let told = solo.draws(&ForgedStatus { ordinal, high: (view(0), at(2)), ..ForgedStatus::default() });
         assert!(matches!(&told[..], [one] if one.contains("Chain") && one.contains("certificate Commit(0, 2")), "{told:?}");
         with_blocks += usize::from(told[0].contains("Chain 2 blocks down from n2"));
     }
     assert_eq!(with_blocks, 2, "of the three others' turns, f + 1 are this one's");
     // Who has part of it gets the rest; who has all of it gets nothing.
-    let told = draws(&mut solo, &ForgedStatus { ordinal: 4, decided: at(1), high: (view(0), at(2)), ..ForgedStatus::default() });
+    let told = solo.draws(&ForgedStatus { ordinal: 4, decided: at(1), high: (view(0), at(2)), ..ForgedStatus::default() });
     assert!(!told[0].contains("2 blocks"), "{told:?}");
     let all = ForgedStatus { ordinal: 5, decided: at(2), high: (view(0), at(2)), committed: (view(0), at(2)), ..ForgedStatus::default() };
-    assert_eq!(draws(&mut solo, &all), [""; 0]);
+    assert_eq!(solo.draws(&all), [""; 0]);
 }
 
 #[test]
@@ -194,7 +174,7 @@ fn t2_of_one_peer_64_statuses_are_answered_in_an_interval() {
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), solo.blocks(1)[0].digest()));
     solo.feed_certificate(&certificate);
     let count = |solo: &mut Solo, ordinals: std::ops::Range<u64>| -> usize {
-        ordinals.map(|ordinal| draws(solo, &ForgedStatus { ordinal, ..ForgedStatus::default() }).len()).sum()
+        ordinals.map(|ordinal| solo.draws(&ForgedStatus { ordinal, ..ForgedStatus::default() }).len()).sum()
     };
     assert_eq!(count(&mut solo, 1..100), 64);
     solo.pass(PACE);
@@ -222,7 +202,7 @@ fn t2_votes_in_a_status_are_taken() {
     let position = (at(1), block.digest());
     solo.propose(0, &block);
     let both = ForgedStatus { ordinal: 1, votes: [Some(position); 2], ..ForgedStatus::default() };
-    draws(&mut solo, &both);
+    solo.draws(&both);
     assert_eq!(solo.replica.status().decided, at(0), "its Prepare was the third one, and its Commit the second");
     solo.vote(2, Commit, 0, position);
     assert_eq!(solo.replica.status().decided, at(1));
@@ -279,7 +259,7 @@ fn t2_who_has_just_started_asks_at_the_pace_until_f_plus_1_others_are_heard_of()
         hear(&mut solo, &[2], 1);
         assert_eq!(said(&mut solo), 3, "f+1 do");
         let block = solo.blocks(1).remove(0);
-        decide(&mut solo, 0, &block);
+        solo.decide(0, &block);
         assert_eq!(said(&mut solo), 0, "and of these one is no more ahead");
     }
     let cluster = builder(2, 1).build().expect("a valid cluster");
@@ -294,7 +274,7 @@ fn c2_an_own_vote_on_a_checkpoint_is_said_again_until_that_is_stable() {
     let mut solo = solo();
     hear(&mut solo, &[0, 2], 0);
     for block in solo.blocks(2) {
-        decide(&mut solo, 0, &block);
+        solo.decide(0, &block);
     }
     let manifest = solo.take_checkpoint(b"the state").expect("ordered");
     let own = solo.forge.checkpoint_of(&manifest);
@@ -339,7 +319,7 @@ fn t1_a_clock_that_goes_back_stands_still() {
     solo.pass(T);
     let later = solo.now;
     solo.now = before;
-    ask(&mut solo, 1);
+    solo.ask(0, 1);
     solo.now = later;
     solo.pass(T - MOMENT);
     assert_eq!(wished(&solo), 0, "it came at the latest time that was told");
@@ -531,7 +511,7 @@ fn t1_a_host_that_calls_at_the_deadline_calls_in_time() {
     solo.wants(&[0, 2, 3], 2);
     assert_eq!(solo.replica.deadline(), Some(solo.now.after(T * 2)), "when the view is");
     let mut waits = Solo::new(4, 1);
-    ask(&mut waits, 1);
+    waits.ask(0, 1);
     assert!(waits.replica.deadline() <= Some(waits.now.after(T / 2)), "when the request is to be passed on");
     let mut lacks = Solo::new(4, 1);
     lacks.pass(MOMENT);

@@ -3,7 +3,7 @@
 mod support;
 
 use logothete::sim::forge::Kind::Commit;
-use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
+use logothete::sim::forge::{ForgedCheckpoint, ForgedStatus};
 use logothete::{
     AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Event, Input, Limits, Manifest, Outbox, RequestNumber, SessionEntry,
     SessionTable, Tuning, Why, chunk_digest,
@@ -20,12 +20,6 @@ const PATIENCE: Duration = Duration::from_millis(201);
 fn solo() -> Solo {
     let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
     Solo::with(cluster, 1, Tuning::from_timeout(T))
-}
-
-fn decide(solo: &mut Solo, block: &ForgedBlock) {
-    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
-    let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
-    solo.feed(&chain);
 }
 
 fn manifest_at(solo: &Solo, number: u64) -> Manifest {
@@ -73,12 +67,6 @@ fn install(solo: &mut Solo, manifest: Manifest, sessions: Bytes) {
         snapshots: vec![manifest.clone()],
     };
     assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
-}
-
-fn ask(solo: &mut Solo, number: u64) -> Disposition {
-    let request = solo.forge.request(&client_key(0), RequestNumber::new(number), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes)
 }
 
 fn tell_floor(solo: &mut Solo, member: usize, ordinal: u64, floor: u64) {
@@ -216,7 +204,7 @@ fn c3_a_state_that_late_proposals_lead_to_is_not_fetched_any_more() {
     for block in &blocks {
         solo.propose(0, block);
     }
-    decide(&mut solo, &blocks[1]);
+    solo.decide(0, &blocks[1]);
     assert_eq!((solo.replica.status().decided, solo.replica.status().transfer), (at(2), None));
 }
 
@@ -224,30 +212,30 @@ fn c3_a_state_that_late_proposals_lead_to_is_not_fetched_any_more() {
 fn c3_the_sessions_come_with_the_state_and_replies_of_the_old_one_go() {
     let mut solo = solo();
     let block = solo.blocks(1).remove(0);
-    decide(&mut solo, &block);
+    solo.decide(0, &block);
     let mut table = SessionTable::new(&solo.cluster);
     for number in 1..=3 {
         let client = ClientId::new(client_key(0).verifying_key().to_bytes());
         table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::new([9; 32]) });
     }
-    assert_eq!(ask(&mut solo, 3), Disposition::Applied);
+    assert_eq!(solo.ask(0, 3), Disposition::Applied);
     assert_eq!(solo.replica.status().pool_requests, 1);
     let manifest = others_are_at(&mut solo, 40);
     install(&mut solo, manifest, table.encode());
     assert_eq!(solo.replica.status().pool_requests, 0, "it was executed");
     solo.words();
-    assert_eq!(ask(&mut solo, 1), Disposition::Ignored(Why::Stale));
+    assert_eq!(solo.ask(0, 1), Disposition::Ignored(Why::Stale));
     let answers = solo.words();
     assert!(
         matches!(&answers[..], [one] if one.contains("Answered")),
         "by its digest, not by the reply of a state that is gone: {answers:?}"
     );
-    assert_eq!(ask(&mut solo, 3), Disposition::Ignored(Why::Stale));
-    assert_eq!(ask(&mut solo, 4), Disposition::Applied);
+    assert_eq!(solo.ask(0, 3), Disposition::Ignored(Why::Stale));
+    assert_eq!(solo.ask(0, 4), Disposition::Applied);
     // And what is decided next goes by it too.
     let next = solo.block(41, Digest::new([40; 32]), 4);
     solo.decisions.clear();
-    decide(&mut solo, &next);
+    solo.decide(0, &next);
     assert_eq!(solo.decisions[0].requests().count(), 1);
     assert_eq!(solo.replica.status().pool_requests, 0);
 }
@@ -295,7 +283,7 @@ fn i18_eight_parts_are_asked_for_at_a_time() {
 fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
     let mut solo = solo();
     for block in solo.blocks(2) {
-        decide(&mut solo, &block);
+        solo.decide(0, &block);
     }
     let order = solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
     let manifest = order.expect("ordered").manifest(twenty_parts());
@@ -350,7 +338,7 @@ fn c3_nothing_is_executed_while_a_state_is_being_installed() {
     for block in &blocks {
         solo.propose(0, block);
     }
-    decide(&mut solo, &blocks[5]);
+    solo.decide(0, &blocks[5]);
     assert_eq!((executed(&mut solo), solo.replica.status().decided), (vec![], at(0)));
     let app = AppState { last_executed: at(4), log_digest: blocks[3].digest(), ..AppState::default() };
     solo.step(Input::StateInstalled(app));
@@ -361,10 +349,10 @@ fn c3_nothing_is_executed_while_a_state_is_being_installed() {
 fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_position() {
     let mut solo = solo();
     let blocks = solo.blocks(4);
-    decide(&mut solo, &blocks[0]);
-    decide(&mut solo, &blocks[1]);
+    solo.decide(0, &blocks[0]);
+    solo.decide(0, &blocks[1]);
     let own = solo.take_checkpoint(b"a defect").expect("ordered");
-    decide(&mut solo, &blocks[2]);
+    solo.decide(0, &blocks[2]);
     let replies = |solo: &mut Solo| solo.words().iter().filter(|words| words.contains("Reply by R1")).count();
     assert_eq!(replies(&mut solo), 3);
     // The same sessions, and another state.
@@ -382,7 +370,7 @@ fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_po
     let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), sessions: table.encode(), snapshots: vec![manifest] };
     solo.step(Input::StateInstalled(app));
     assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![3], 0), "executed again, and there may be another root under its name");
-    decide(&mut solo, &blocks[3]);
+    solo.decide(0, &blocks[3]);
     assert_eq!((executed(&mut solo), replies(&mut solo)), (vec![4], 1));
 }
 
@@ -391,8 +379,8 @@ fn c4_replies_that_wait_for_their_records_do_not_leave_when_their_state_turns_ou
     for wrong in [false, true] {
         let mut solo = solo();
         let blocks = solo.blocks(3);
-        decide(&mut solo, &blocks[0]);
-        decide(&mut solo, &blocks[1]);
+        solo.decide(0, &blocks[0]);
+        solo.decide(0, &blocks[1]);
         let own = solo.take_checkpoint(b"a defect").expect("ordered");
         // Batch 3 is executed; the disk has not got what it rests on.
         let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));

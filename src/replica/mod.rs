@@ -385,6 +385,7 @@ impl Replica {
         certificates
     }
 
+    /// The view of each member's ViewChange, where that is above the own.
     fn left_for(&self) -> BTreeMap<ReplicaId, View> {
         let view = self.promises.view();
         self.view_changes.iter().filter(|(_, held)| held.view > view).map(|(member, held)| (*member, held.view)).collect()

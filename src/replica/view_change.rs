@@ -43,7 +43,7 @@ impl Replica {
             // I18: wants stay known, and each status brings them up again.
             return Ok(());
         }
-        // The common case.
+        // The common case: nobody wishes for a higher view, and nothing need be sorted.
         if self.promises.want().max(self.catch_up.highest_want()) <= self.promises.view() {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! One correct replica alone among forged messages: what exactly does it answer?
 
 use super::{builder, client_key, replica_key};
-use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, Kind, Position, Seen, Traitor};
+use logothete::sim::forge::{Forge, ForgedBlock, ForgedCertificate, ForgedStatus, Kind, Position, Seen, Traitor};
 use logothete::{
     AppCommand, AppState, Bytes, Cluster, Decision, Digest, Disposition, Envelope, Event, Input, Manifest, Outbox, Output, PeerLink,
     Replica, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, Time, Tuning, Unverified, Verified, Verifier, View, Write,
@@ -141,6 +141,28 @@ impl Solo {
     pub fn feed_certificate(&mut self, certificate: &ForgedCertificate) -> Disposition {
         let bytes = self.forge.certificate_message(certificate);
         self.feed(&bytes)
+    }
+
+    /// Feeds a commit certificate of the others with its block.
+    pub fn decide(&mut self, in_view: u64, block: &ForgedBlock) {
+        let certificate = self.certificate(&[0, 2, 3], Kind::Commit, in_view, (block.sequence_number(), block.digest()));
+        let chain = self.forge.chain(Some(&certificate), std::slice::from_ref(block));
+        self.feed(&chain);
+    }
+
+    /// Feeds a client's request.
+    pub fn ask(&mut self, client: usize, number: u64) -> Disposition {
+        let request = self.forge.request(&client_key(client), RequestNumber::new(number), b"order");
+        let bytes = self.forge.request_message(&request);
+        self.feed(&bytes)
+    }
+
+    /// What R3's status draws, in words.
+    pub fn draws(&mut self, status: &ForgedStatus) -> Vec<String> {
+        self.sent.clear();
+        let bytes = self.forge.status_of(self.as_traitor(3), status);
+        assert_eq!(self.feed(&bytes), Disposition::Applied);
+        self.words().into_iter().filter(|words| words.starts_with("to R3: ")).collect()
     }
 
     /// Statuses of these members that want `want`.
