@@ -321,6 +321,7 @@ mod tests {
             &format!("{text}00"),
             &format!("{beginning}+1"),
             &format!("{beginning}g0"),
+            &format!("{beginning}0g"),
             &format!("{beginning}\u{e9}"),
             &format!(" {text}"),
         ] {
