@@ -17,6 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+#[cfg(not(target_family = "wasm"))]
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What can be left out of a schedule; the dice fall the same with and without it.
 const FAULTS: [&str; 10] = ["loss", "duplication", "delay", "cuts", "down", "slow", "clocks", "crashes", "traitors", "primaries"];
 const OPTIONS: [&str; 9] = ["--seeds", "--first", "--threads", "--ed25519", "--seed", "--trace", "--picture", "--dump", "--without"];

@@ -64,8 +64,7 @@ impl Net {
 
     fn set_clock(&mut self, at: usize, clock: Clock) {
         self.say(format!("{:?} R{at} has a clock that shows {:?} and goes {:?}", self.now, clock.shown, clock.pace));
-        self.hosts[at].clock = clock;
-        self.hosts[at].note_deadline();
+        self.hosts[at].set_clock(clock);
     }
 }
 

@@ -59,7 +59,9 @@ impl Disk {
     /// Appends a record in the place of what a torn write left.
     pub fn append(&self, index: u64, bytes: Bytes) {
         self.with(|content| {
-            content.log.retain(|(old, _)| *old < index);
+            if content.log.last().is_some_and(|(last, _)| *last >= index) {
+                content.log.retain(|(old, _)| *old < index);
+            }
             content.log.push((index, bytes));
         });
     }

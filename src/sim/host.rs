@@ -46,8 +46,8 @@ pub struct Host {
     pub refused: usize,
     /// By what its replica is told the time.
     pub(super) clock: Clock,
-    /// When its replica wants to be called again, in virtual time.
-    pub(super) deadline: Option<Time>,
+    /// When its replica wants to be called again, in virtual time; none where that was not asked since its last step.
+    deadline: Option<Time>,
     /// A picture for screening, and how many steps were made since it was taken.
     picture: Option<(Screen, u32)>,
     /// Records that the disk has not got yet, and when it will.
@@ -57,6 +57,9 @@ pub struct Host {
     /// Disk and service are being served: what comes meanwhile waits its turn, or records would be written out of order.
     busy: bool,
 }
+
+/// The end of time.
+const NEVER: Time = Time(u64::MAX);
 
 /// What a crash leaves of the record that was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,9 +119,14 @@ impl Host {
     }
 
     /// When it has anything to do, if nothing comes: the end of time stands for never.
-    pub(super) fn wakes(&self) -> Time {
-        let never = Time(u64::MAX);
-        self.deadline.unwrap_or(never).min(self.due().unwrap_or(never))
+    pub(super) fn wakes(&mut self) -> Time {
+        self.deadline().min(self.due().unwrap_or(NEVER))
+    }
+
+    /// When its replica wants to be called again. Asked for when somebody wants to know: most steps are followed by another at once.
+    pub(super) fn deadline(&mut self) -> Time {
+        let ask = || self.replica.deadline().and_then(|deadline| self.clock.moment(deadline)).unwrap_or(NEVER);
+        *self.deadline.get_or_insert_with(ask)
     }
 
     /// A picture of what its replica needs, of at most so many steps ago.
@@ -134,14 +142,15 @@ impl Host {
 
     /// Its replica has made a step.
     pub(super) fn stepped(&mut self) {
-        self.note_deadline();
+        self.deadline = None;
         if let Some((_, steps)) = &mut self.picture {
             *steps += 1;
         }
     }
 
-    pub(super) fn note_deadline(&mut self) {
-        self.deadline = self.replica.deadline().and_then(|deadline| self.clock.moment(deadline));
+    pub(super) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.deadline = None;
     }
 
     /// Everything that it was given is on its disk.

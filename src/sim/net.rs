@@ -455,10 +455,10 @@ impl Net {
             Recipients::Replica(replica) => {
                 let id = replica.get() as usize;
                 let twins = self.cluster.size() as usize..self.hosts.len();
-                for to in
-                    core::iter::once(id).chain(twins).filter(|to| self.hosts.get(*to).is_some_and(|host| host.id == id)).collect::<Vec<_>>()
-                {
-                    self.post(Some(from), to, parcel.clone());
+                for to in core::iter::once(id).chain(twins) {
+                    if self.hosts.get(to).is_some_and(|host| host.id == id) {
+                        self.post(Some(from), to, parcel.clone());
+                    }
                 }
             }
             Recipients::Client(id) => {
@@ -472,13 +472,16 @@ impl Net {
     }
 
     /// Never, if that is at the end of time.
-    fn next_moment(&self) -> Time {
+    fn next_moment(&mut self) -> Time {
         let mail = self.mail.next().into_iter().chain(self.queue.next());
-        let first = mail.fold(self.next_retry.min(self.desks_due), Time::min);
-        self.hosts.iter().enumerate().fold(first, |first, (index, host)| {
-            let wakes = host.wakes();
-            if wakes < first && !self.is_off(index) { wakes } else { first }
-        })
+        let mut first = mail.fold(self.next_retry.min(self.desks_due), Time::min);
+        for index in 0..self.hosts.len() {
+            let wakes = self.hosts[index].wakes();
+            if wakes < first && !self.is_off(index) {
+                first = wakes;
+            }
+        }
+        first
     }
 
     /// Lets one moment happen.
@@ -499,7 +502,7 @@ impl Net {
             if self.hosts[index].due().is_some_and(|due| due <= self.now) {
                 self.serve_due(index);
             }
-            if !self.is_off(index) && self.hosts[index].deadline.is_some_and(|deadline| deadline <= self.now) {
+            if !self.is_off(index) && self.hosts[index].deadline() <= self.now {
                 self.step(index, Input::Timer);
             }
         }
