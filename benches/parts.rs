@@ -12,7 +12,7 @@ mod support;
 #[allow(dead_code, reason = "the example uses more of it")]
 mod wal;
 
-use logothete::sim::forge::{Forge, Kind};
+use logothete::sim::forge::{Forge, Kept, Kind};
 use logothete::{Bytes, Limits, PeerLink, ReplicaId, RequestNumber, SequenceNumber, Unverified, Verifier, View, Wal};
 use ring::Ring;
 use std::hint::black_box;
@@ -153,13 +153,15 @@ fn screen() {
 
 /// Group commit: one write and one sync for a group of records, on the disk that has the temporary folder.
 fn log() {
+    let cluster = Arc::new(builder(4, CLIENTS, Scheme::Ed25519).build().expect("a valid cluster"));
+    let record = Forge::new(cluster).record(ReplicaId::new(0), 0, &Kept::Started).expect("a record");
     let folder = std::env::temp_dir().join(format!("logothete-parts-{}", std::process::id()));
     for group in [1, 8, 64, 512] {
         let mut wal = wal::FileWal::open(&folder).expect("a log").segments_of(64 << 20);
         let (begin, mut index, mut groups) = (Instant::now(), 0, 0_u32);
         while begin.elapsed() < Duration::from_millis(500) {
             for _ in 0..group {
-                wal.append(index, &[7; 200]).expect("appended");
+                wal.append(index, &record).expect("appended");
                 index += 1;
             }
             wal.sync().expect("synced");
@@ -167,7 +169,8 @@ fn log() {
         }
         let seconds = begin.elapsed().as_secs_f64();
         println!(
-            "log     {group:>4} records of 200 bytes a sync: {:>8.2} ms each, {:>10.0} records a second",
+            "log     {group:>4} records of {} bytes a sync: {:>8.2} ms each, {:>10.0} records a second",
+            record.len(),
             seconds * 1e3 / f64::from(groups),
             index as f64 / seconds
         );

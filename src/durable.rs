@@ -150,7 +150,7 @@ pub trait Wal {
     ///
     /// # Errors
     /// The log could not take the record.
-    fn append(&mut self, index: u64, record: &[u8]) -> Result<(), Self::Error>;
+    fn append(&mut self, index: u64, record: &Record) -> Result<(), Self::Error>;
     /// Makes everything appended durable.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ pub fn persist<W: Wal>(wal: &mut W, writes: impl IntoIterator<Item = Write>) -> 
     let mut released = Released { identity: None, indices: Vec::new(), sealed: Vec::new() };
     let mut discard = None;
     for write in writes {
-        wal.append(write.index(), write.record().as_bytes())?;
+        wal.append(write.index(), write.record())?;
         discard = discard.max(write.discards_before());
         // Not released yet: this only gathers; nothing leaves this function before the sync below.
         released.join(write.persisted());

@@ -241,6 +241,12 @@ impl<'de> Deserialize<'de> for RawSignature {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(Arc<[u8]>);
 
+impl Bytes {
+    pub(crate) fn shared(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Deref for Bytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

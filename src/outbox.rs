@@ -51,7 +51,7 @@ impl Envelope {
     }
     /// The bytes for the network. Encode once, send the same bytes to all.
     pub fn encode(&self) -> Bytes {
-        Bytes::from(wire::encode_behind(Vec::with_capacity(self.message.size_hint()), &self.message))
+        wire::encode_shared(&self.message)
     }
     pub(crate) fn message(&self) -> &Message {
         &self.message

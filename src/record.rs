@@ -2,8 +2,8 @@
 
 use crate::certificate::Certificate;
 use crate::hash::{Domain, hash};
-use crate::ids::{Digest, ReplicaId, SequenceNumber, View};
-use crate::message::{Block, Checkpoint, CheckpointCertificate, Header, Mode, NewView, ViewChange, batch_size};
+use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber, View};
+use crate::message::{Block, Checkpoint, CheckpointCertificate, Header, Mode, NewView, ViewChange};
 use crate::wire::{self, Bounded};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,6 +11,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering::{Equal, Greater, Less};
+use core::convert::Infallible;
 use core::fmt;
 use core::ops::Range;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -152,7 +153,10 @@ const MAGIC: &[u8; 8] = b"logothR3";
 /// A record as the host keeps it: framed by the core with group, replica, index, lengths and checksums.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    bytes: Vec<u8>,
+    /// Header ‖ body ‖ checksum.
+    head: Vec<u8>,
+    /// Whose batches follow: they are written from where they lie.
+    blocks: Vec<Arc<Block>>,
 }
 
 fn header(group: &Digest, replica: ReplicaId, index: u64, body: usize, batches: usize) -> [u8; HEADER] {
@@ -186,37 +190,54 @@ impl Record {
     /// Frame: header (68) ‖ body ‖ SHA-256 of all before it (32) ‖ batches. The body names each batch by its digest, so these need no checksum:
     /// they are most of what is written, and have been hashed once.
     pub(crate) fn new(group: &Digest, replica: ReplicaId, index: u64, body: &RecordBody) -> Self {
-        let batches: u64 = body.blocks().iter().map(|block| batch_size(&block.batch) + 8).sum();
-        let mut bytes = Vec::with_capacity(1024 + usize::try_from(batches).unwrap_or_default());
-        bytes.extend_from_slice(&[0; HEADER]);
-        let mut bytes = wire::encode_behind(bytes, body);
-        let body_end = bytes.len();
-        bytes.extend_from_slice(&[0; TRAILER]);
-        let begin = bytes.len();
-        let mut bytes = body.blocks().iter().fold(bytes, |bytes, block| wire::encode_behind(bytes, &block.batch));
-        let header = header(group, replica, index, body_end - HEADER, bytes.len() - begin);
-        bytes[..HEADER].copy_from_slice(&header);
-        let checksum = hash(Domain::Record, &bytes[..body_end]);
-        bytes[body_end..begin].copy_from_slice(checksum.as_bytes());
-        Self { bytes }
+        let mut head = Vec::with_capacity(512);
+        head.extend_from_slice(&[0; HEADER]);
+        let mut head = wire::encode_behind(head, body);
+        let blocks = body.blocks().to_vec();
+        let batches: usize = blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum();
+        let header = header(group, replica, index, head.len() - HEADER, batches);
+        head[..HEADER].copy_from_slice(&header);
+        let checksum = hash(Domain::Record, &head);
+        head.extend_from_slice(checksum.as_bytes());
+        Self { head, blocks }
     }
 
-    /// The bytes to append.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Bytes of the record.
+    #[expect(clippy::len_without_is_empty, reason = "no record is empty")]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum::<usize>()
+    }
+
+    /// Gives the bytes to append to `append`, one part behind the other, without a copy of the whole: an operation of 4 KiB and more as it lies in memory,
+    /// all else in parts of at most 32 KiB. `|part| file.write_all(part)` is what is wanted.
+    ///
+    /// # Errors
+    /// The first that `append` gives; the record is then not whole.
+    pub fn write_to<E>(&self, mut append: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        append(&self.head)?;
+        self.blocks.iter().try_for_each(|block| wire::encode_to(&block.batch, &mut append))
+    }
+
+    /// The bytes to append, in one piece.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(self.len());
+        let Ok(()) = self.write_to(|part| {
+            bytes.extend_from_slice(part);
+            Ok::<(), Infallible>(())
+        });
+        Bytes::from(bytes)
     }
 
     /// What it records, for logs: read back, since most records are never looked at.
     pub(crate) fn what(&self) -> String {
-        let length = usize::try_from(number(&self.bytes, 52..56)).unwrap_or(usize::MAX);
-        let body = self.bytes.get(HEADER..HEADER.saturating_add(length)).unwrap_or_default();
+        let body = self.head.get(HEADER..self.head.len() - TRAILER).unwrap_or_default();
         wire::decode::<RecordBody>(body, u32::MAX).map_or_else(|error| error.to_string(), |body| body.to_string())
     }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record({}, {} bytes)", self.what(), self.bytes.len())
+        write!(f, "Record({}, {} bytes)", self.what(), self.len())
     }
 }
 
@@ -335,7 +356,7 @@ mod tests {
         };
         let body = RecordBody::State(Box::new(state));
         let record = Record::new(&Digest::default(), ReplicaId::new(0), 1, &body);
-        let read = read_frame(&Digest::default(), ReplicaId::new(0), 1, record.as_bytes()).expect("whole");
+        let read = read_frame(&Digest::default(), ReplicaId::new(0), 1, &record.to_bytes()).expect("whole");
         assert!(matches!(read, Framed::Whole(read) if *read == body));
     }
 }

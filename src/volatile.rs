@@ -3,6 +3,7 @@
 use crate::application::{AppError, SnapshotStore};
 use crate::durable::Wal;
 use crate::ids::Bytes;
+use crate::record::Record;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::string::ToString;
@@ -23,8 +24,8 @@ impl Wal for Volatile {
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Infallible>> {
         self.records.iter().map(|(index, record)| Ok((*index, record.clone())))
     }
-    fn append(&mut self, index: u64, record: &[u8]) -> Result<(), Infallible> {
-        self.records.insert(index, Bytes::from(record));
+    fn append(&mut self, index: u64, record: &Record) -> Result<(), Infallible> {
+        self.records.insert(index, record.to_bytes());
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Infallible> {

@@ -5,6 +5,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 use crate::ids::Bytes;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -63,6 +64,78 @@ impl bincode::enc::write::Writer for Appended {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+/// How many bytes the encoding takes.
+pub(crate) fn encoded_length<T: Serialize>(value: &T) -> usize {
+    let mut counted = Counted(0);
+    let _ = bincode::serde::encode_into_writer(value, &mut counted, config());
+    counted.0
+}
+
+struct Counted(usize);
+
+impl bincode::enc::write::Writer for Counted {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(())
+    }
+}
+
+/// The same as [`encode`], to be shared: written where it stays, since what is long is dear to copy.
+pub(crate) fn encode_shared<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes: Arc<[u8]> = core::iter::repeat_n(0, encoded_length(value)).collect();
+    if let Some(place) = Arc::get_mut(&mut bytes) {
+        let _ = bincode::serde::encode_into_slice(value, place, config());
+    }
+    Bytes::shared(bytes)
+}
+
+/// The same, part by part: what is short is gathered, and what is long is given as it lies in memory.
+pub(crate) fn encode_to<T: Serialize, E>(value: &T, append: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut parts = Parts { gathered: Vec::new(), append, outcome: Ok(()) };
+    let _ = bincode::serde::encode_into_writer(value, &mut parts, config());
+    parts.flush();
+    parts.outcome
+}
+
+/// Bytes that are gathered before they are given on.
+const GATHERED_MAX: usize = 32 * 1024;
+/// From here on bytes are given as they are.
+const LONG: usize = 4096;
+
+struct Parts<'a, F, E> {
+    gathered: Vec<u8>,
+    append: &'a mut F,
+    outcome: Result<(), E>,
+}
+
+impl<F: FnMut(&[u8]) -> Result<(), E>, E> Parts<'_, F, E> {
+    fn give(&mut self, bytes: &[u8]) {
+        if self.outcome.is_ok() && !bytes.is_empty() {
+            self.outcome = (self.append)(bytes);
+        }
+    }
+    fn flush(&mut self) {
+        let gathered = core::mem::take(&mut self.gathered);
+        self.give(&gathered);
+        self.gathered = gathered;
+        self.gathered.clear();
+    }
+}
+
+impl<F: FnMut(&[u8]) -> Result<(), E>, E> bincode::enc::write::Writer for Parts<'_, F, E> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        if bytes.len() >= LONG || self.gathered.len().saturating_add(bytes.len()) > GATHERED_MAX {
+            self.flush();
+        }
+        if bytes.len() >= LONG {
+            self.give(bytes)
+        } else {
+            self.gathered.extend_from_slice(bytes)
+        }
+        if self.outcome.is_ok() { Ok(()) } else { Err(bincode::error::EncodeError::Other("not taken")) }
     }
 }
 

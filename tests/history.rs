@@ -6,7 +6,7 @@ use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{
     Forge, ForgedBlock, ForgedCertificate, ForgedCheckpoint, ForgedStable, ForgedViewChange, Kept, KeptState, Position, Traitor,
 };
-use logothete::{AppState, Bytes, Digest, RecordFault, RecoverError, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, View};
+use logothete::{AppState, Digest, RecordFault, RecoverError, ReplicaId, RequestNumber, SequenceNumber, SigningKey, Start, View};
 use std::sync::Arc;
 use support::logs::{Log, Records, cluster};
 use support::{client_key, replica_key};
@@ -108,7 +108,7 @@ impl Pen {
     fn records(&self, kept: &[Kept<'_>]) -> Records {
         let id = ReplicaId::new(self.log.replica);
         let framed = kept.iter().zip(0..).map(|(kept, index)| (index, self.forge.record(id, index, kept).expect("a record")));
-        framed.map(|(index, record)| (index, Bytes::from(record.as_bytes()))).collect()
+        framed.map(|(index, record)| (index, record.to_bytes())).collect()
     }
 
     /// One log, which may be, as far as all but the last record.

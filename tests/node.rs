@@ -139,7 +139,7 @@ fn d2_what_is_said_of_a_start_must_fit_the_log() {
     assert_eq!(refused(open(Start::Recovering, vec![(0, Bytes::default())], 0)), RecoverError::EmptyLog);
     let started = Forge::new(cluster.clone()).record(ReplicaId::new(0), 0, &Kept::Started).expect("a record");
     for start in [Start::New, Start::Rejoining { nonce: [1; 32] }] {
-        let records = vec![(0, Bytes::from(started.as_bytes()))];
+        let records = vec![(0, started.to_bytes())];
         assert_eq!(refused(open(start, records, 0)), RecoverError::NotEmpty { index: 0 });
     }
     assert_eq!(refused(open(Start::New, Vec::new(), 4)), RecoverError::UnknownReplica(ReplicaId::new(4)));

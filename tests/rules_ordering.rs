@@ -232,7 +232,7 @@ fn d1_records_are_framed_indexed_and_hold_the_blocks_of_their_votes() {
         .collect();
     assert_eq!(writes.iter().map(logothete::Write::index).collect::<Vec<_>>(), [1, 2]);
     for (write, block) in writes.iter().zip(&blocks) {
-        let frame = write.record().as_bytes();
+        let frame = write.record().to_bytes();
         assert_eq!(&frame[..8], b"logothR3");
         assert_eq!(&frame[8..40], solo.cluster.id().as_bytes());
         assert_eq!(frame[40..44], 1_u32.to_le_bytes());

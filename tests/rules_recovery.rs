@@ -5,7 +5,7 @@ mod support;
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
 use logothete::{
-    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Replica, ReplicaId, Signer, Start, Tuning, Wal,
+    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Record, Replica, ReplicaId, Signer, Start, Tuning, Wal,
     chunk_digest, persist,
 };
 use std::time::Duration;
@@ -343,7 +343,7 @@ impl Wal for Calls {
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>> {
         std::iter::empty()
     }
-    fn append(&mut self, _: u64, _: &[u8]) -> Result<(), Self::Error> {
+    fn append(&mut self, _: u64, _: &Record) -> Result<(), Self::Error> {
         self.0.push("append");
         Ok(())
     }

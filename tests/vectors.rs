@@ -364,7 +364,7 @@ fn records(world: &World) -> Vec<RecordVector> {
             hand_blocks.iter().for_each(|block| world.lay_batch(&mut batches, block));
         }
         let framed = frame(world, &sheet.bytes, &batches.bytes);
-        let written = world.forge.record(ReplicaId::new(1), 7, &kept).unwrap().as_bytes().to_vec();
+        let written = world.forge.record(ReplicaId::new(1), 7, &kept).unwrap().to_bytes().to_vec();
         (name, sheet, framed, written)
     };
     let base = |sheet: &mut Sheet, entered: bool| {

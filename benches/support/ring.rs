@@ -4,17 +4,18 @@ use crate::support::{Scheme, client_key, replica_key};
 use logothete::sim::KeyedHash;
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Input, MessageKind, Outbox, PeerLink, Recipients, Replica, ReplicaId, Request,
-    RequestNumber, Signature, Signer, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
+    AppCommand, AppState, Bytes, Cluster, ClusterBuilder, Input, MessageKind, Outbox, PeerLink, Recipients, Record, Replica, ReplicaId,
+    Request, RequestNumber, Signature, Signer, Start, Time, Tuning, Unverified, Verifier, Wal, persist,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Keeps nothing, and says so to nobody.
+/// Gathers what a disk would be given, and keeps nothing of it.
 #[derive(Debug, Default)]
 pub struct Memory {
+    buffer: Vec<u8>,
     pub bytes: u64,
     pub records: u64,
     pub syncs: u64,
@@ -25,13 +26,17 @@ impl Wal for Memory {
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Infallible>> {
         std::iter::empty()
     }
-    fn append(&mut self, _index: u64, record: &[u8]) -> Result<(), Infallible> {
-        self.bytes += record.len() as u64;
+    fn append(&mut self, _index: u64, record: &Record) -> Result<(), Infallible> {
         self.records += 1;
-        Ok(())
+        record.write_to(|part| {
+            self.buffer.extend_from_slice(part);
+            self.bytes += part.len() as u64;
+            Ok(())
+        })
     }
     fn sync(&mut self) -> Result<(), Infallible> {
         self.syncs += 1;
+        self.buffer.clear();
         Ok(())
     }
     fn truncate_before(&mut self, _index: u64) -> Result<(), Infallible> {

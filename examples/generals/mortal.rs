@@ -3,7 +3,7 @@
 use crate::killer::Doom;
 use crate::store::FileStore;
 use crate::wal::FileWal;
-use logothete::{AppError, Bytes, SnapshotStore, Wal};
+use logothete::{AppError, Bytes, Record, SnapshotStore, Wal};
 use std::io;
 
 /// What is owned, and its owner's doom if he has one.
@@ -39,7 +39,7 @@ impl Wal for Mortal<FileWal> {
         self.owned.read()
     }
 
-    fn append(&mut self, index: u64, record: &[u8]) -> io::Result<()> {
+    fn append(&mut self, index: u64, record: &Record) -> io::Result<()> {
         self.owned.append(index, record)
     }
 

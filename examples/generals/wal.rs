@@ -1,6 +1,6 @@
 //! A general's log on disk: a folder of segments, each a file named by its first record's index. The oldest go when nobody needs them.
 
-use logothete::{Bytes, Frames, Wal};
+use logothete::{Bytes, Frames, Record, Wal};
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -142,7 +142,7 @@ impl Wal for FileWal {
         records.into_iter().map(Ok).chain(error)
     }
 
-    fn append(&mut self, index: u64, record: &[u8]) -> io::Result<()> {
+    fn append(&mut self, index: u64, record: &Record) -> io::Result<()> {
         if let Some(tail) = self.tail.take().filter(|tail| index <= tail.index) {
             let Some((file, length)) = self.last.as_mut().filter(|_| index == tail.index) else {
                 return Err(io::Error::other(format!("record {index} would replace more than the last one, {}", tail.index)));
@@ -155,8 +155,10 @@ impl Wal for FileWal {
         if self.pending.is_empty() {
             self.pending_first = index;
         }
-        self.pending.extend_from_slice(record);
-        Ok(())
+        record.write_to(|part| {
+            self.pending.extend_from_slice(part);
+            Ok(())
+        })
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -390,7 +390,7 @@ impl Run<'_, '_> {
 
     fn persist(&mut self, write: Write) -> Input {
         let before = self.local.log.take().filter(|_| write.discards_before() != Some(write.index()));
-        let record = Bytes::from(write.record().as_bytes());
+        let record = write.record().to_bytes();
         self.local.log = Some(Rc::new(Log { before, index: write.index(), record }));
         let (envelopes, receipt) = write.persisted().sign(&self.universe.keys[self.me as usize]).expect("signed");
         for envelope in envelopes {

@@ -105,20 +105,6 @@ impl Message {
         Ok(message)
     }
 
-    /// About as many bytes as its encoding takes, or a few more: so that room is taken once.
-    pub(crate) fn size_hint(&self) -> usize {
-        let batches = |blocks: &mut dyn Iterator<Item = &Block>| blocks.map(|block| batch_size(&block.batch) + 88).sum::<u64>();
-        let long = match self {
-            Self::Request(request) => request.operation.len() as u64,
-            Self::Reply(reply) => reply.result.len() as u64 + 32 * reply.path.len() as u64,
-            Self::PrePrepare(proposal) => batches(&mut core::iter::once(&*proposal.block)),
-            Self::Chain(chain) => batches(&mut chain.blocks.iter().map(|block| &**block)),
-            Self::Chunk(chunk) => chunk.bytes.len() as u64,
-            _ => 0,
-        };
-        usize::try_from(long).unwrap_or_default().saturating_add(256)
-    }
-
     /// Bounds and orders that need no key: what passes is small enough to be worth a look.
     fn check_form(&self, limits: &Limits) -> Result<(), &'static str> {
         match self {

@@ -427,7 +427,7 @@ impl Promises {
         let group = self.cluster.id();
         let index = self.log.next_index();
         let record = Record::new(&group, self.me, index, body);
-        self.log.wrote(record.as_bytes().len() as u64);
+        self.log.wrote(record.len() as u64);
         Write {
             identity: Identity::Replica(self.cluster.clone(), self.me),
             index,

@@ -210,7 +210,7 @@ impl Net {
         self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
         let disk = self.hosts[at].disk.clone();
         for (place, (_, write)) in unsynced.into_iter().enumerate() {
-            let bytes = write.record().as_bytes();
+            let bytes = &write.record().to_bytes()[..];
             match fate {
                 _ if place < whole => disk.append(write.index(), Bytes::from(bytes)),
                 Fate::Torn(percent) if place == whole => {
@@ -317,7 +317,7 @@ impl Net {
         if self.slow.disk.1 > 0 && self.trace.is_some() {
             self.say(format!("    (R{at} has #{})", write.index()));
         }
-        disk.append(write.index(), Bytes::from(write.record().as_bytes()));
+        disk.append(write.index(), write.record().to_bytes());
         write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
         let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].pen).expect("signed");
         let loyal = !self.twists.contains_key(&at);

@@ -314,7 +314,7 @@ fn laid_out(output: &Output) -> Vec<u8> {
     let rest = match output {
         Output::Write(write) => {
             let promised: Vec<u8> = write.sealed.iter().flat_map(&sealed).collect();
-            [&write.discards_before.unwrap_or(u64::MAX).to_le_bytes()[..], write.record.as_bytes(), &promised].concat()
+            [&write.discards_before.unwrap_or(u64::MAX).to_le_bytes()[..], &write.record.to_bytes(), &promised].concat()
         }
         Output::Send(outgoing) => match &outgoing.content {
             Content::Ready(ready) => envelope(ready),

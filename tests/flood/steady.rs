@@ -5,8 +5,8 @@ use super::support::disk::Disk;
 use super::support::{builder, client_key, replica_key};
 use logothete::sim::forge::Forge;
 use logothete::{
-    AppError, Bytes, Cluster, Decision, Limits, Node, PeerLink, Recipients, ReplicaId, RequestNumber, Service, SigningKey, Snapshots,
-    Start, Time, Tuning, Wal,
+    AppError, Bytes, Cluster, Decision, Limits, Node, PeerLink, Recipients, Record, ReplicaId, RequestNumber, Service, SigningKey,
+    Snapshots, Start, Time, Tuning, Wal,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,8 +50,8 @@ impl Wal for Log {
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>> {
         std::iter::empty()
     }
-    fn append(&mut self, index: u64, record: &[u8]) -> Result<(), Self::Error> {
-        self.0.borrow_mut().insert(index, Bytes::from(record));
+    fn append(&mut self, index: u64, record: &Record) -> Result<(), Self::Error> {
+        self.0.borrow_mut().insert(index, record.to_bytes());
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Self::Error> {

@@ -174,7 +174,7 @@ impl Lone {
     /// The disk has the oldest record; the replica hears of it later.
     pub fn write(&mut self) {
         let Some(write) = self.writes.pop_front() else { return };
-        self.disk.append(write.index(), Bytes::from(write.record().as_bytes()));
+        self.disk.append(write.index(), write.record().to_bytes());
         write.discards_before().into_iter().for_each(|index| self.disk.truncate_before(index));
         let (envelopes, receipt) = write.persisted().sign(&self.pen()).expect("signed");
         for envelope in &envelopes {
@@ -264,7 +264,7 @@ impl Lone {
         let whole = choices.below(self.writes.len() + 1);
         let cut = choices.below(4);
         for (place, write) in std::mem::take(&mut self.writes).into_iter().enumerate() {
-            let bytes = write.record().as_bytes();
+            let bytes = &write.record().to_bytes()[..];
             if place < whole {
                 self.disk.append(write.index(), Bytes::from(bytes));
             } else if place == whole && cut > 0 {

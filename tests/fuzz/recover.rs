@@ -83,7 +83,7 @@ fn goes_on(log: &Log, app: &AppState, records: &Records, replica: &mut Replica, 
     let mut again = records.clone();
     // What was cut off at the end is replaced.
     again.retain(|(index, _)| *index < write.index());
-    again.push((write.index(), Bytes::from(write.record().as_bytes())));
+    again.push((write.index(), write.record().to_bytes()));
     let mut out = Outbox::new();
     let second = recover(log, Start::Recovering, app, again, &mut out).expect("a log that was read can be read again");
     assert_eq!(
@@ -92,10 +92,10 @@ fn goes_on(log: &Log, app: &AppState, records: &Records, replica: &mut Replica, 
     );
     let next = out.writes().pop().expect("it starts with a record");
     assert_eq!(next.index(), write.index() + 1);
-    if write.record().as_bytes()[HEADER] == 9 {
+    if write.record().to_bytes()[HEADER] == 9 {
         // All that binds, but for where it stands and from which record on blocks are kept.
         let binds = |record: &[u8]| record[HEADER + 12..record.len() - 32].to_vec();
-        assert_eq!(binds(write.record().as_bytes()), binds(next.record().as_bytes()), "D2: it says something else");
+        assert_eq!(binds(&write.record().to_bytes()), binds(&next.record().to_bytes()), "D2: it says something else");
     }
     let (_, receipt) = write.persisted().sign(&super::support::replica_key(log.replica as usize)).expect("signed");
     let mut out = Outbox::new();

@@ -175,7 +175,7 @@ impl Log {
         assert!(replica.is_ok() || out.is_empty());
         let replica = replica?;
         let write = out.writes().pop().expect("a replica starts with a record");
-        Ok(Started { replica, index: write.index(), record: Bytes::from(write.record().as_bytes()), says: write.to_string() })
+        Ok(Started { replica, index: write.index(), record: write.record().to_bytes(), says: write.to_string() })
     }
 
     pub fn recover(&self, records: Records) -> Result<Started, RecoverError> {

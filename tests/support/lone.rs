@@ -2,7 +2,7 @@
 
 use super::disk::{Diary, Disk};
 use super::replica_key;
-use logothete::{Bytes, Cluster, Node, ReplicaId, SigningKey, Snapshots, Start, Tuning, Wal};
+use logothete::{Bytes, Cluster, Node, Record, ReplicaId, SigningKey, Snapshots, Start, Tuning, Wal};
 use std::sync::Arc;
 
 pub struct Nowhere;
@@ -12,7 +12,7 @@ impl Wal for Nowhere {
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>> {
         std::iter::empty()
     }
-    fn append(&mut self, _index: u64, _record: &[u8]) -> Result<(), Self::Error> {
+    fn append(&mut self, _index: u64, _record: &Record) -> Result<(), Self::Error> {
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Self::Error> {

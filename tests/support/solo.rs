@@ -226,7 +226,7 @@ impl Solo {
                 Output::Write(write) => {
                     self.records.push(format!("{write}"));
                     self.log.retain(|(index, _)| write.discards_before().is_none_or(|kept| *index >= kept));
-                    self.log.push((write.index(), Bytes::from(write.record().as_bytes())));
+                    self.log.push((write.index(), write.record().to_bytes()));
                     let (envelopes, receipt) = write.persisted().sign(&self.keys[self.me]).expect("signed");
                     self.sent.extend(envelopes);
                     self.step(Input::Persisted(receipt));

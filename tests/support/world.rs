@@ -4,7 +4,8 @@ use super::disk::Disk;
 use super::{builder, client_key, replica_key};
 use logothete::{
     AppError, Bytes, Client, ClientId, ClientInput, ClientOutput, ClientTuning, Cluster, Completion, Decision, Envelope, Node, NodeError,
-    PeerLink, Recipients, ReplicaId, Service, Signature, Signer, SigningKey, Snapshots, Start, Time, Tuning, Unverified, Verifier, Wal,
+    PeerLink, Recipients, Record, ReplicaId, Service, Signature, Signer, SigningKey, Snapshots, Start, Time, Tuning, Unverified, Verifier,
+    Wal,
 };
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -47,9 +48,9 @@ impl Wal for DiskLog {
         let failed = self.unless(Trouble::Read, "unreadable").err();
         self.disk.log().into_iter().map(Ok).chain(failed.map(Err))
     }
-    fn append(&mut self, index: u64, record: &[u8]) -> Result<(), Self::Error> {
+    fn append(&mut self, index: u64, record: &Record) -> Result<(), Self::Error> {
         self.unless(Trouble::Append, "disk full")?;
-        self.pending.push((index, Bytes::from(record)));
+        self.pending.push((index, record.to_bytes()));
         Ok(())
     }
     fn sync(&mut self) -> Result<(), Self::Error> {

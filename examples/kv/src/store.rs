@@ -5,7 +5,7 @@
 
 use crate::error::{Fault, Result, fault};
 use crate::wal::FileWal;
-use logothete::{Bytes, Wal};
+use logothete::{Bytes, Record, Wal};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use std::cell::{Ref, RefCell};
@@ -227,7 +227,7 @@ impl Wal for Log {
         self.wal.read().map(|record| record.map_err(log_fault))
     }
 
-    fn append(&mut self, index: u64, record: &[u8]) -> Result<()> {
+    fn append(&mut self, index: u64, record: &Record) -> Result<()> {
         self.wal.append(index, record).map_err(log_fault)
     }
 
