@@ -250,6 +250,27 @@ fn a_node_away_past_the_retention_and_one_that_lost_its_data_come_back() {
     cluster.agree(&[0, 1, 2, 3]);
 }
 
+/// A node that was away asks where the others are once it can be heard and answered. If it asked sooner, it would ask next when its patience says so: here after
+/// 15 s. On a busy machine the others may be later than it waits for them, but not each time.
+#[test]
+fn a_node_that_comes_back_asks_when_it_can_be_answered() {
+    let mut cluster = Cluster::new(1, &[]);
+    let start = |cluster: &mut Cluster, node| cluster.start_as(node, "", &["--request-timeout-ms", "120000"]);
+    (0..4).for_each(|node| start(&mut cluster, node));
+    cluster.agree(&[0, 1, 2, 3]);
+    let asked_in_time = (0..3).any(|_| {
+        cluster.kill(3);
+        assert!(cluster.run(&["put", "a", "1"]).status.success());
+        // They take its calls, and say nothing.
+        (0..3).for_each(|node| cluster.signal(node, "STOP"));
+        start(&mut cluster, 3);
+        std::thread::sleep(Duration::from_millis(400));
+        (0..3).for_each(|node| cluster.signal(node, "CONT"));
+        cluster.agree_within(&[0, 1, 2, 3], Duration::from_secs(5)).is_ok()
+    });
+    assert!(asked_in_time);
+}
+
 /// A hundred clients at work and a thousand connections that say nothing, beside strangers, slow ones and floods.
 #[test]
 fn a_crowd_strangers_and_floods_cost_nobody_else() {

@@ -58,7 +58,8 @@ impl Cluster {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path(&format!("log{node}"))).expect("a log");
         let script = format!("{before} exec \"$0\" \"$@\"");
         let child = Command::new("sh")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_kv"), "serve", "--request-timeout-ms", "1000", "--cache-mib", "8"])
+            .args(["-c", &script, env!("CARGO_BIN_EXE_kv"), "serve", "--cache-mib", "8"])
+            .env("KV_REQUEST_TIMEOUT_MS", "1000")
             .arg("--cluster")
             .arg(self.path("cluster.toml"))
             .arg("--key")
@@ -90,6 +91,12 @@ impl Cluster {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// `STOP` and `CONT`: it stands still, and goes on.
+    pub fn signal(&self, node: usize, signal: &str) {
+        let id = self.nodes[node].as_ref().expect("a node").id().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id]).status().expect("sent").success());
     }
 
     /// Waits until a node has ended by itself.
@@ -127,16 +134,23 @@ impl Cluster {
 
     /// Waits until all these nodes report the same log and the same state, and gives the position.
     pub fn agree(&self, nodes: &[usize]) -> u64 {
-        let end = Instant::now() + Duration::from_secs(40);
+        self.agree_within(nodes, Duration::from_secs(40)).unwrap_or_else(|status| panic!("no agreement:\n{status}"))
+    }
+
+    /// The same for so long; if they don't, what they report.
+    pub fn agree_within(&self, nodes: &[usize], patience: Duration) -> Result<u64, String> {
+        let end = Instant::now() + patience;
         loop {
             let status = String::from_utf8(self.run(&["status"]).stdout).expect("text");
             let rows: Vec<Vec<&str>> = status.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
             let of = |node: usize| rows.get(node).filter(|row| row.len() > 7 && row[3] != "-").map(|row| (row[3], row[5], row[6], row[7]));
             let first = of(nodes[0]);
             if nodes.iter().all(|node| of(*node).is_some() && of(*node) == first) && first.is_some_and(|row| row.0 == row.1) {
-                return first.and_then(|row| row.0.parse().ok()).expect("a number");
+                return Ok(first.and_then(|row| row.0.parse().ok()).expect("a number"));
             }
-            assert!(Instant::now() < end, "no agreement:\n{status}");
+            if Instant::now() >= end {
+                return Err(status);
+            }
             std::thread::sleep(Duration::from_millis(300));
         }
     }
