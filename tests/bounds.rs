@@ -2,7 +2,7 @@
 
 mod support;
 
-use logothete::sim::forge::{Forge, ForgedBlock, Kind};
+use logothete::sim::forge::{Forge, ForgedBlock, ForgedCheckpoint, Kind};
 use logothete::{
     AppCommand, Bytes, Cluster, Digest, Disposition, Event, Input, Limits, MessageKind, Outbox, PeerLink, Receipt, Replica, ReplicaId,
     RequestNumber, Time, Tuning, Unverified, Usage, Verifier, Why, Write,
@@ -384,4 +384,23 @@ fn looks(solo: &Solo, mut waiting: Vec<Unverified>, count: usize) -> (u32, usize
     }
     assert_eq!(verified, count, "each once: a good one may be the last");
     (looks, looked_at)
+}
+
+#[test]
+fn i18_who_decides_what_a_checkpoint_has_made_stable_before_keeps_no_more_of_it_than_others() {
+    let tuning = Tuning { retention: 0, retention_bytes_max: 0, ..Tuning::from_timeout(T) };
+    let mut solo = Solo::with(cluster(), 1, tuning);
+    let blocks = chain(&solo.forge, 2 * L, LARGE);
+    let stable = blocks[L as usize - 1].clone();
+    let checkpoint = ForgedCheckpoint { position: (stable.sequence_number(), stable.digest()), state: Digest::new([1; 32]) };
+    let certificate = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+    let bytes = solo.forge.stable_message(&certificate);
+    solo.feed(&bytes);
+    for block in &blocks {
+        let bytes = decided(&solo, block);
+        solo.feed(&bytes);
+        usage(&solo.replica);
+    }
+    let status = solo.replica.status();
+    assert_eq!((status.stable, status.decided, status.floor), (at(L), at(2 * L), at(L)));
 }

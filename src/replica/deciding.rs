@@ -62,6 +62,8 @@ impl Replica {
         }
         let decided = self.chain.decided();
         self.forget_settled();
+        // I18: the stable checkpoint may have been known before.
+        self.forget_blocks();
         while let Some(accepted) = self.ordering.accepted.first_entry().filter(|accepted| *accepted.key() <= decided) {
             accepted.remove();
         }

@@ -368,7 +368,7 @@ impl Replica {
     }
 
     /// The held child of head that the primary voted for, or that leads to what it voted for.
-    fn acceptable(&self) -> Option<Arc<Block>> {
+    fn acceptable(&mut self) -> Option<Arc<Block>> {
         let head = self.ordering.head;
         let end = self.pipeline_end()?;
         // C3: below the stable checkpoint nobody votes any more; on the decided chain head is brought by certificates of this view.
@@ -383,7 +383,11 @@ impl Replica {
             .slots_from(head.number.next())
             .take_while(|(number, _)| *number <= end)
             .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
-            .find_map(|proposed| self.chain.path(head, proposed).into_iter().next())
+            // I18: a primary may show all but the lowest, and this is looked for at each step: where a path ends is known.
+            .find_map(|proposed| match self.chain.gap(proposed) {
+                Gap::Missing(missing) if missing.number > head.number => None,
+                _ => self.chain.path(head, proposed).into_iter().next(),
+            })
     }
 
     // P2

@@ -11,6 +11,7 @@ thread_local! {
     // Of this thread only, so that neither the harness nor another test counts.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(change: isize) {
@@ -18,6 +19,7 @@ fn count(change: isize) {
     let _ = HELD.try_with(|held| {
         held.set(held.get() + change);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + usize::try_from(change).unwrap_or_default()));
     });
 }
 
@@ -53,6 +55,13 @@ pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     PEAK.set(before);
     let made = work();
     (made, usize::try_from(PEAK.get() - before).unwrap_or_default())
+}
+
+/// The bytes that `work` took one after the other, whatever it gave back in between: a measure of work that no clock disturbs.
+pub fn taken_by(work: impl FnOnce()) -> usize {
+    let before = TAKEN.get();
+    work();
+    TAKEN.get() - before
 }
 
 /// What input of `length` bytes may take before it is rejected. (SPEC 2.2)
