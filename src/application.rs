@@ -319,7 +319,8 @@ mod tests {
             Ok(self.0.get(name).cloned())
         }
         fn names(&mut self) -> Result<Vec<String>, AppError> {
-            Ok(self.0.keys().cloned().collect())
+            // In whatever order.
+            Ok(self.0.keys().rev().cloned().collect())
         }
         fn remove(&mut self, name: &str) -> Result<(), AppError> {
             self.0.remove(name);

@@ -266,6 +266,40 @@ fn s2_an_old_request_is_answered_once_in_an_interval() {
 }
 
 #[test]
+fn s2_an_old_request_is_answered_also_in_the_first_interval_of_all() {
+    // By a clock that began with the process.
+    let mut solo = Solo::with(cluster(), 1, Tuning { status_interval: 1000 * T, ..Tuning::from_timeout(T) });
+    let block = chain(&solo.forge, 1, LARGE).remove(0);
+    let bytes = decided(&solo, &block);
+    solo.feed(&bytes);
+    solo.sent.clear();
+    let old = solo.forge.request_message(&block.requests()[0]);
+    let seen: Vec<Disposition> = (0..2).map(|_| solo.feed(&old)).collect();
+    assert_eq!(seen, [Disposition::Ignored(Why::Stale); 2]);
+    assert_eq!(solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Reply).count(), 1);
+}
+
+#[test]
+fn i18_whatever_a_quorum_stands_behind_up_to_a_window_is_taken() {
+    let limits =
+        Limits { message_bytes_max: 70_000, batch_bytes_max: 4000, operation_bytes_max: 3800, result_bytes_max: 3800, ..Limits::default() };
+    let cluster = builder(4, 2).limits(limits).pipeline(P).checkpoint_interval(K).log_window(64).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    // No proposal of its view is known that would make room.
+    solo.wants(&[0, 2, 3], 2);
+    let blocks = chain(&solo.forge, 64, 3800);
+    let top = blocks.last().expect("64");
+    let certificate = solo.certificate(&[0, 2, 3], Kind::Commit, 0, (top.sequence_number(), top.digest()));
+    solo.feed_certificate(&certificate);
+    for block in blocks.iter().rev() {
+        let bytes = solo.forge.chain(None, std::slice::from_ref(block));
+        assert_eq!(solo.feed(&bytes), Disposition::Applied, "{}", block.sequence_number());
+        usage(&solo.replica);
+    }
+    assert_eq!(solo.replica.status().decided, at(64));
+}
+
+#[test]
 fn c3_questions_for_a_manifest_are_counted_before_they_cost_anything() {
     let mut solo = backup();
     for block in &chain(&solo.forge, K, 10) {
@@ -339,6 +373,19 @@ fn i18_events_that_nobody_asks_for_are_bounded_and_refusals_cost_no_other() {
     assert_eq!(events.len(), 4096);
     assert!(node.counters().events_lost > 1000, "{:?}", node.counters());
     assert!(events.iter().any(|event| matches!(event, Event::Evidence(_))), "the proof is still among them");
+}
+
+#[test]
+fn i18_a_thousand_refusals_are_kept_for_a_host_that_does_not_ask_and_all_are_counted() {
+    let cluster = Arc::new(cluster());
+    let mut node = node(&cluster);
+    let forge = Forge::new(cluster.clone());
+    let lie = forge.vote((ReplicaId::new(3), &replica_key(2)), Kind::Prepare, view(0), (at(1), Digest::new([1; 32])));
+    for link in 0..1030 {
+        node.receive(PeerLink(link), &lie).expect("decodes");
+        node.run(Time(1)).expect("runs");
+    }
+    assert_eq!((node.counters().refused, node.refusals().len(), node.refusals().len()), (1030, 1024, 0));
 }
 
 #[test]

@@ -299,7 +299,12 @@ fn c3_a_service_that_installs_something_else_halts_its_replica() {
 
 #[test]
 fn c4_a_state_that_is_not_the_quorums_neither_votes_nor_answers_and_is_replaced() {
-    let mut solo = backup();
+    // Also where nothing is held of what was decided up to there.
+    [2, 0].into_iter().for_each(a_wrong_state_is_replaced);
+}
+
+fn a_wrong_state_is_replaced(retention: u64) {
+    let mut solo = Solo::with(cluster(4), 1, Tuning { retention, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(4);
     solo.decide(0, &blocks[0]);
     solo.decide(0, &blocks[1]);

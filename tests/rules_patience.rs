@@ -171,3 +171,24 @@ fn t1_a_wrong_judgement_by_the_pace_is_forgiven_after_a_checkpoint_interval() {
         assert!(waited >= allowed && waited < allowed + EIGHTH / 2, "{decided} decided: {waited:?}");
     }
 }
+
+#[test]
+fn t1_by_the_pace_a_view_is_judged_from_its_beginning_also_by_who_did_not_leave_the_last_one_first() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let blocks = solo.blocks(16);
+    take(&mut solo, 0, &blocks, Duration::from_millis(10));
+    solo.ask(1, 1);
+    solo.pass(EIGHTH / 2 - MOMENT);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(16), blocks[15].digest()));
+    solo.feed_certificate(&certificate);
+    let began = solo.now;
+    assert_eq!(solo.replica.deadline(), Some(began.after(EIGHTH / 2)));
+    for _ in 0..99 {
+        solo.pass(MOMENT);
+        assert_eq!(wished(&solo), 2);
+    }
+    while wished(&solo) == 2 {
+        solo.pass(MOMENT);
+    }
+    assert!(solo.now.since(began) < EIGHTH + EIGHTH / 4);
+}

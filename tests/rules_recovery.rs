@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
 use logothete::{
-    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Record, Replica, ReplicaId, Signer, Start, Tuning, Wal,
-    chunk_digest, persist,
+    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Output, Record, Replica, ReplicaId, Signer, Start, Tuning,
+    Wal, chunk_digest, persist,
 };
 use std::time::Duration;
 use support::builder;
@@ -332,6 +332,38 @@ fn t2_ordinals_rise_across_restarts() {
         solo.restart();
         solo.sent.clear();
     }
+}
+
+#[test]
+fn t2_a_million_ordinals_are_not_used_up_without_a_record_and_one_record_is_enough() {
+    let mut solo = solo();
+    let mut outbox = Outbox::new();
+    let (mut writes, mut last) = (Vec::new(), None);
+    // Nobody is heard: so it tells of itself in each interval.
+    for _ in 0..(1 << 20) + 1000 {
+        solo.now = solo.now.after(T / 8);
+        solo.replica.step(solo.now, Input::Timer, &mut outbox);
+        for output in outbox.drain() {
+            match output {
+                Output::Write(write) => writes.push(write),
+                Output::Send(outgoing) => last = Some(outgoing),
+                _ => {}
+            }
+        }
+    }
+    // The disk takes its time.
+    assert_eq!(writes.len(), 1, "{:?}", writes.iter().map(ToString::to_string).take(3).collect::<Vec<_>>());
+    let ordinal = |envelopes: &[logothete::Envelope]| {
+        let status = envelopes.iter().rfind(|envelope| envelope.kind() == MessageKind::Status).expect("a status").encode();
+        u64::from_le_bytes(status[8..16].try_into().expect("eight bytes"))
+    };
+    let before = ordinal(&last.expect("told").sign(&solo.keys[1]).expect("signed"));
+    solo.log.extend(writes.iter().map(|write| (write.index(), write.record().to_bytes())));
+    solo.make_durable(writes, &mut outbox);
+    solo.restart();
+    solo.step(Input::Timer);
+    let after = ordinal(&solo.sent);
+    assert!(after > before, "{after} after {before}");
 }
 
 /// How the log is called.

@@ -2,12 +2,15 @@
 
 mod support;
 
-use logothete::sim::forge::ForgedStatus;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{AppCommand, Cluster, Disposition, Event, Input, ReplicaId, SequenceNumber, Start, Tuning, View, Why, chunk_digest};
+use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
+use logothete::{
+    AppCommand, AppState, ClientId, Cluster, Digest, Disposition, Event, Input, Manifest, ReplicaId, RequestNumber, SequenceNumber,
+    SessionEntry, SessionTable, Start, Tuning, View, Why, chunk_digest,
+};
 use std::time::Duration;
-use support::builder;
 use support::solo::{Solo, T, view};
+use support::{builder, client_key};
 
 /// K = 2, L = 8, P = 4.
 fn cluster(replicas: usize) -> Cluster {
@@ -139,6 +142,105 @@ fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_a
     solo.pass(10 * T);
     assert!(lost(&mut solo, 3)[0].contains("want v1"));
     assert_eq!(solo.replica.status().wish, view(2));
+}
+
+/// Rejoins with a service that has executed blocks up to here, each with the client's next request, and has the state at 2.
+fn outlived(executed: u64) -> (Solo, Vec<ForgedBlock>, Manifest) {
+    let (cluster, other) = (cluster(4), backup());
+    let blocks = other.blocks(executed);
+    let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+    let mut table = SessionTable::new(&cluster);
+    (1..=executed).for_each(|number| {
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::default() });
+    });
+    let last = &blocks[executed as usize - 1];
+    let manifest = other.forge.manifest((SequenceNumber::new(2), blocks[1].digest()), &[], &[chunk_digest(b"the state")]);
+    let app = AppState {
+        last_executed: last.sequence_number(),
+        log_digest: last.digest(),
+        sessions: table.encode(),
+        snapshots: vec![manifest.clone()],
+    };
+    let start = Start::Rejoining { nonce: [7; 32] };
+    (Solo::with_service(cluster, 1, Tuning::from_timeout(T), start, app), blocks, manifest)
+}
+
+#[test]
+fn d2_what_was_executed_up_to_a_window_above_the_stable_checkpoint_is_asked_for_and_not_beyond() {
+    for (executed, asks) in [(8, true), (9, false)] {
+        let (mut solo, ..) = outlived(executed);
+        for _ in 0..3 {
+            solo.pass(T / 32);
+        }
+        let asked = said(&mut solo, "Fetch");
+        assert_eq!(!asked.is_empty(), asks, "{executed}: {asked:?}");
+    }
+}
+
+#[test]
+fn d2_where_the_view_begins_at_the_stable_checkpoint_nothing_above_it_is_owed() {
+    let (mut solo, blocks, manifest) = outlived(3);
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    let status = solo.replica.status();
+    assert_eq!(
+        (status.rejoining, status.blocks, status.executed),
+        (false, 0, SequenceNumber::new(3)),
+        "block 3 is not held, and need not be"
+    );
+}
+
+#[test]
+fn d2_where_the_view_begins_at_the_stable_checkpoint_its_state_is_to_be_durable() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    let blocks = solo.blocks(2);
+    blocks.iter().for_each(|block| solo.decide(0, block));
+    let order =
+        solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order.clone()) } else { None });
+    let manifest = order.expect("ordered").manifest([chunk_digest(b"the state")]);
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.replica.status().rejoining, "executed, and lost with the next crash");
+    solo.step(Input::CheckpointTaken(manifest));
+    assert!(!solo.replica.status().rejoining);
+}
+
+#[test]
+fn d2_where_the_view_began_below_the_stable_checkpoint_that_is_to_be_decided() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    let blocks = solo.blocks(2);
+    let state = Digest::new([5; 32]);
+    let checkpoint = ForgedCheckpoint { position: (blocks[1].sequence_number(), blocks[1].digest()), state };
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(6), None));
+    let bytes = solo.forge.new_view(&solo.keys[2], view(6), &claims, None);
+    solo.feed(&bytes);
+    let seen: Vec<(u64, bool)> = blocks
+        .iter()
+        .map(|block| {
+            solo.propose(6, block);
+            let status = solo.replica.status();
+            (status.decided.get(), status.rejoining)
+        })
+        .collect();
+    assert_eq!(seen, [(0, true), (2, false)]);
 }
 
 #[test]

@@ -175,6 +175,33 @@ fn c3_a_part_that_does_not_come_is_asked_of_another() {
 }
 
 #[test]
+fn c3_a_host_is_to_call_again_when_a_question_was_not_answered_and_when_there_may_be_more() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    // Nothing else is due before; of each peer one question in an interval.
+    let tuning = Tuning {
+        status_interval: T,
+        idle_status_interval: 10 * T,
+        request_timeout: 10 * T,
+        link_repairs_max: 4,
+        ..Tuning::from_timeout(T)
+    };
+    let mut solo = Solo::with(cluster, 1, tuning);
+    solo.pass(T / 2);
+    let (began, manifest) = (solo.now, others_are_at(&mut solo, 10));
+    assert_eq!(solo.replica.deadline(), Some(began.after(8 * T / 32)), "the manifest's question");
+    feed_manifest(&mut solo, &manifest);
+    assert_eq!(solo.replica.deadline(), Some(began.after(8 * T / 32)), "each part's");
+    for (index, part) in (0..).zip(PARTS).take(1) {
+        let bytes = solo.forge.chunk(part);
+        solo.feed(&bytes);
+        solo.step(Input::ChunkStored { sequence_number: at(10), index });
+    }
+    // The second one passes a Status too.
+    (0..2).for_each(|_| assert_eq!(solo.pass(8 * T / 32), Disposition::Applied));
+    assert_eq!(solo.replica.deadline(), Some(began.after(T)), "all three were asked, and one part is still lacking");
+}
+
+#[test]
 fn c3_a_newer_checkpoint_takes_over_when_nothing_comes_of_the_old_one() {
     // Its manifest is not there yet.
     let mut solo = solo();

@@ -51,12 +51,16 @@ impl Solo {
     }
 
     pub fn starting(cluster: Cluster, me: usize, tuning: Tuning, start: Start) -> Self {
+        Self::with_service(cluster, me, tuning, start, AppState::default())
+    }
+
+    /// Without a log, and with a service that has this.
+    pub fn with_service(cluster: Cluster, me: usize, tuning: Tuning, start: Start, app: AppState) -> Self {
         let cluster = Arc::new(cluster);
         let mut outbox = Outbox::new();
         let now = Time(1_000_000);
         let replica =
-            Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning.clone(), start, AppState::default(), [], &mut outbox)
-                .expect("a new replica starts");
+            Replica::recover(cluster.clone(), ReplicaId::new(me as u32), tuning.clone(), start, app, [], &mut outbox).expect("it starts");
         let mut solo = Self {
             forge: Forge::new(cluster.clone()),
             keys: (0..cluster.size() as usize).map(replica_key).collect(),
