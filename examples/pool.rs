@@ -60,7 +60,8 @@ fn run(cluster: &Arc<Cluster>, wire: &[Bytes], threads: usize) -> Result<Duratio
     let (mut executed, mut loads) = (0, wire.chunks(LOAD));
     while executed < wire.len() {
         let load = loads.next().unwrap_or_default();
-        let decoded = load.iter().enumerate().map(|(link, bytes)| Unverified::decode(PeerLink(link as u64), bytes, cluster.limits()));
+        let decoded =
+            load.iter().enumerate().map(|(link, bytes)| Unverified::decode_shared(PeerLink(link as u64), bytes, cluster.limits()));
         let (mut waiting, mut looks): (Vec<Unverified>, u32) = (decoded.collect::<Result<_, _>>()?, 0);
         while !waiting.is_empty() {
             let triage = replica.screen().triage_again(waiting, looks);

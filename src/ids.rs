@@ -1,12 +1,13 @@
 //! Numbers and names of the protocol as types of their own, so that a view can't stand where a sequence number belongs.
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
+use crate::wire;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use core::str::FromStr;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 macro_rules! number {
@@ -292,18 +293,7 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowed;
-        impl<'de> de::Visitor<'de> for Borrowed {
-            type Value = Bytes;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a byte string")
-            }
-            // Borrowed from the input: a length that the input doesn't hold fails before anything is allocated.
-            fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Bytes, E> {
-                Ok(Bytes::from(bytes))
-            }
-        }
-        deserializer.deserialize_bytes(Borrowed)
+        wire::Borrowed::deserialize(deserializer).map(|lying| Self::from(lying.0))
     }
 }
 

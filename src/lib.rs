@@ -40,7 +40,8 @@
 //!                  not believed                                  no signature             └▶ events ─▶ logs, metrics, alarms
 //! ```
 //!
-//! 1. [`Unverified::decode`] parses bytes, within the cluster's [`Limits`], and believes nothing of them.
+//! 1. [`Unverified::decode`] parses bytes, within the cluster's [`Limits`], and believes nothing of them ([`decode_shared`](Unverified::decode_shared) keeps them
+//!    instead of copying out of them).
 //! 2. [`Screen::admit`] drops what is stale, doubled or no longer needed before a signature is checked.
 //! 3. [`Verifier::verify`] checks every signature in it, and that its parts fit together. Only a [`Verified`] can be given to a replica.
 //! 4. [`Replica::step`] takes it as an [`Input`] and leaves what follows in an [`Outbox`], in lanes.
@@ -133,6 +134,7 @@ mod metric;
 mod misuse;
 mod node;
 mod outbox;
+mod part;
 mod record;
 mod replica;
 mod screen;

@@ -40,6 +40,14 @@ impl Unverified {
     pub fn decode(from: PeerLink, bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         Message::decode(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message, vouched: None })
     }
+
+    /// The same from bytes that may be kept: the operations of a request or a proposal stay in there, and are not copied. (SPEC 2)
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_shared(from: PeerLink, bytes: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        Message::decode_shared(bytes, limits).map(|message| Self { link: from, length: bytes.len(), message, vouched: None })
+    }
     /// A message that was decoded before.
     #[cfg(feature = "sim")]
     pub(crate) fn of(message: Message) -> Self {

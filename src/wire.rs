@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// Why bytes are no message. Whoever sent them is faulty, of another version, or not of this cluster; nothing was kept of them.
@@ -169,6 +169,40 @@ impl bincode::enc::write::Writer for Compared<'_> {
     }
 }
 
+/// Exact growth in steps, from 1: capacity stays within a quarter of what has really arrived, also in 4096 batches of one request.
+pub(crate) fn push_as_it_arrives<T>(items: &mut Vec<T>, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(1_usize.max(items.len() / 4));
+    }
+    items.push(item);
+}
+
+/// A byte string as it lies in the input.
+pub(crate) struct Borrowed<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Borrowed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Borrowed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsItLies;
+        impl<'de> de::Visitor<'de> for AsItLies {
+            type Value = Borrowed<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+            // A length that the input doesn't hold fails before anything is allocated.
+            fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Borrowed(bytes))
+            }
+        }
+        deserializer.deserialize_bytes(AsItLies)
+    }
+}
+
 /// A vector of at most `MAX` items that takes memory only as items arrive: serde's own would take up to 1 MiB on the word of a count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -201,11 +235,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
                 }
                 let mut out = Vec::new();
                 while let Some(item) = items.next_element()? {
-                    // Exact growth in steps, from 1: capacity stays within a quarter of what has really arrived, also in 4096 batches of one request.
-                    if out.len() == out.capacity() {
-                        out.reserve_exact(1_usize.max(out.len() / 4));
-                    }
-                    out.push(item);
+                    push_as_it_arrives(&mut out, item);
                 }
                 Ok(Bounded(out))
             }

@@ -4,7 +4,7 @@
 mod heap;
 mod samples;
 
-use logothete::{Limits, PeerLink, RequestNumber, SequenceNumber, Unverified, View};
+use logothete::{Bytes, Limits, PeerLink, RequestNumber, SequenceNumber, Unverified, View};
 use samples::World;
 use samples::sheet::Sheet;
 
@@ -14,6 +14,10 @@ static ALLOCATOR: heap::Counting = heap::Counting;
 fn check(what: &str, bytes: &[u8], limits: &Limits) -> bool {
     let (accepted, peak) = heap::peak_of(|| Unverified::decode(PeerLink(0), bytes, limits).is_ok());
     assert!(peak <= heap::allowed(bytes.len()), "{what}: {} bytes of input took {peak} (accepted: {accepted})", bytes.len());
+    let kept = Bytes::from(bytes);
+    let (same, peak) = heap::peak_of(|| Unverified::decode_shared(PeerLink(0), &kept, limits).is_ok());
+    assert!(peak <= heap::allowed(bytes.len()), "{what}, kept: {} bytes of input took {peak} (accepted: {accepted})", bytes.len());
+    assert_eq!(accepted, same, "{what}");
     accepted
 }
 

@@ -151,7 +151,7 @@ impl Ring {
         let mut moved = !inbox.is_empty();
         let limits = self.cluster.limits();
         let mut waiting: Vec<Unverified> =
-            inbox.iter().map(|(link, bytes)| Unverified::decode(PeerLink(*link), bytes, limits).expect("a message")).collect();
+            inbox.iter().map(|(link, bytes)| Unverified::decode_shared(PeerLink(*link), bytes, limits).expect("a message")).collect();
         let member = &mut self.members[index];
         while !waiting.is_empty() {
             let triage = member.replica.screen().triage(waiting);

@@ -6,6 +6,7 @@ mod checkpoint;
 mod ordering;
 mod reply;
 mod request;
+mod shared;
 mod statement;
 mod transfer;
 mod view_change;
@@ -101,6 +102,13 @@ pub enum MessageKind {
 impl Message {
     pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let message: Self = wire::decode(bytes, limits.message_bytes_max)?;
+        message.check_form(limits).map_err(DecodeError::OutOfBounds)?;
+        Ok(message)
+    }
+
+    /// The same; what is long stays in `bytes`.
+    pub(crate) fn decode_shared(bytes: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        let message = shared::decode(bytes, limits.message_bytes_max)?;
         message.check_form(limits).map_err(DecodeError::OutOfBounds)?;
         Ok(message)
     }

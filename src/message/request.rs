@@ -3,6 +3,7 @@
 use crate::cluster::Limits;
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, RequestNumber};
+use crate::part::Part;
 use crate::wire::Payload;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Request {
     pub(crate) client: ClientId,
     pub(crate) number: RequestNumber,
-    pub(crate) operation: Bytes,
+    pub(crate) operation: Part,
     pub(crate) signature: RawSignature,
     /// SHA-256 of the operation, computed once here, never believed from outside.
     #[serde(skip)]
@@ -33,7 +34,8 @@ impl Request {
     }
 
     pub(crate) fn new(client: ClientId, number: RequestNumber, operation: Bytes) -> Self {
-        let mut request = Self { client, number, operation, signature: RawSignature::ZERO, operation_digest: Digest::default() };
+        let mut request =
+            Self { client, number, operation: operation.into(), signature: RawSignature::ZERO, operation_digest: Digest::default() };
         request.compute_digest();
         request
     }

@@ -334,11 +334,15 @@ impl Forge {
         crate::message::header_digest(&self.cluster.id(), &Header { sequence_number: position, parent, payload })
     }
 
-    /// Decodes and encodes again, without believing anything: what an accepted message looks like when it is passed on.
+    /// Decodes and encodes again, without believing anything: what an accepted message looks like when it is passed on. It is decoded in both ways,
+    /// which must not differ.
     ///
     /// # Errors
     /// [`DecodeError`] if the bytes are no message within the cluster's limits.
     pub fn reencode(&self, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        Message::decode(bytes, self.cluster.limits()).map(|message| wire::encode(&message))
+        let (copied, kept) =
+            (Message::decode(bytes, self.cluster.limits()), Message::decode_shared(&Bytes::from(bytes), self.cluster.limits()));
+        assert_eq!(copied, kept, "SPEC 2: two ways to decode, and two outcomes");
+        kept.map(|message| wire::encode(&message))
     }
 }

@@ -42,7 +42,7 @@ impl Parcel {
 
     /// What the cluster's members make of it.
     pub(super) fn letter(&self, limits: &Limits, verifier: &Verifier) -> &Letter {
-        let decode = || Unverified::decode(PeerLink(0), &self.0.bytes, limits);
+        let decode = || Unverified::decode_shared(PeerLink(0), &self.0.bytes, limits);
         let open = || match decode().map(|unverified| verifier.verify(unverified)) {
             Ok(Ok(verified)) => Letter::True(verified),
             // What is verified is used up, and what fails is rare.

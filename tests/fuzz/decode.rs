@@ -2,7 +2,7 @@
 
 use super::heap::{allowed, peak_of};
 use super::samples::World;
-use logothete::{Evidence, ExecutionReceipt, Frames, Limits, Manifest, PeerLink, SessionTable, Unverified};
+use logothete::{Bytes, Evidence, ExecutionReceipt, Frames, Limits, Manifest, PeerLink, SessionTable, Unverified};
 use std::sync::OnceLock;
 
 struct Ground {
@@ -36,6 +36,8 @@ pub fn run(bytes: &[u8]) {
         let _ = (message.kind(), message.claimed_sender(), message.client(), message.link());
         assert!(world.forge.read(bytes).is_ok());
     }
+    let kept = Bytes::from(bytes);
+    judge("a message that is kept", bytes, |_| Unverified::decode_shared(PeerLink(0), &kept, limits), again);
     // What passes narrow limits passes wide ones.
     let strict = judge("a message within narrow limits", bytes, |bytes| Unverified::decode(PeerLink(0), bytes, narrow), again);
     assert!(strict.is_none() || world.decode(bytes).is_ok());

@@ -1,0 +1,67 @@
+//! Messages whose operations stay where they came: the bytes of a proposal are most of what travels, and are not copied out of it. (SPEC 2)
+
+use super::{Block, Header, Message, PrePrepare, Request};
+use crate::ids::{Bytes, ClientId, Digest, RawSignature, RequestNumber, View};
+use crate::part::Part;
+use crate::wire::{self, Bounded, DecodeError};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The kinds that hold operations.
+const REQUEST: u32 = 0;
+const PRE_PREPARE: u32 = 1;
+const BATCH_REQUESTS_MAX: u64 = 65_536;
+
+/// A request as it lies in a message.
+#[derive(Serialize, Deserialize)]
+struct Lying<'a> {
+    client: ClientId,
+    number: RequestNumber,
+    #[serde(borrow)]
+    operation: wire::Borrowed<'a>,
+    signature: RawSignature,
+}
+
+impl Lying<'_> {
+    fn kept(&self, whole: &Bytes) -> Result<Request, DecodeError> {
+        let operation = Part::of(whole, self.operation.0).ok_or(DecodeError::Malformed)?;
+        Ok(Request { client: self.client, number: self.number, operation, signature: self.signature, operation_digest: Digest::default() })
+    }
+}
+
+/// The same message that [`wire::decode`] reads from these bytes, or the same error; it keeps them.
+pub(super) fn decode(bytes: &Bytes, max: u32) -> Result<Message, DecodeError> {
+    let kind = bytes.first_chunk().map(|kind| u32::from_le_bytes(*kind));
+    match kind {
+        Some(REQUEST | PRE_PREPARE) if bytes.len() > max as usize => Err(DecodeError::TooLong { length: bytes.len(), max }),
+        Some(REQUEST) => {
+            let ((_, request), rest): ((u32, Lying<'_>), _) = wire::decode_first(bytes)?;
+            end(rest)?;
+            Ok(Message::Request(request.kept(bytes)?))
+        }
+        Some(PRE_PREPARE) => pre_prepare(bytes).map(Message::PrePrepare),
+        _ => wire::decode(bytes, max),
+    }
+}
+
+fn pre_prepare(bytes: &Bytes) -> Result<PrePrepare, DecodeError> {
+    let ((_, view, header, count), mut rest): ((u32, View, Header, u64), _) = wire::decode_first(bytes)?;
+    if count > BATCH_REQUESTS_MAX {
+        return Err(DecodeError::Malformed);
+    }
+    let mut batch = Vec::new();
+    for _ in 0..count {
+        let (request, behind): (Lying<'_>, _) = wire::decode_first(rest)?;
+        wire::push_as_it_arrives(&mut batch, request.kept(bytes)?);
+        rest = behind;
+    }
+    let (signature, rest) = wire::decode_first(rest)?;
+    end(rest)?;
+    let block = Block { header, batch: Bounded(batch), digest: Digest::default() };
+    Ok(PrePrepare { view, block: Arc::new(block), signature })
+}
+
+fn end(rest: &[u8]) -> Result<(), DecodeError> {
+    if rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing(rest.len())) }
+}
