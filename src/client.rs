@@ -416,7 +416,7 @@ impl Client {
             return Err(ClientIgnored::OtherCluster);
         }
         match verified.message {
-            Message::Reply(reply) => self.on_reply(*reply, out),
+            Message::Reply(reply) => self.on_reply(reply, out),
             Message::Answered(answered) => self.on_answered(&answered, out),
             other => Err(ClientIgnored::NotAnAnswer(other.kind())),
         }

@@ -3,7 +3,7 @@
 mod samples;
 
 use logothete::sim::forge::Kind;
-use logothete::{DecodeError, Digest, Limits, Manifest, MessageKind, ReplicaId, RequestNumber, SequenceNumber, Unverified, View};
+use logothete::{Bytes, DecodeError, Digest, Limits, Manifest, MessageKind, ReplicaId, RequestNumber, SequenceNumber, Unverified, View};
 use proptest::prelude::*;
 use samples::by_hand::{Checkpoint, Phase, ViewChange};
 use samples::sheet::Sheet;
@@ -176,12 +176,14 @@ fn p1_request_numbers_count_from_1() {
 #[test]
 fn spec_2_3_a_message_beyond_its_limit_is_not_looked_at() {
     let world = World::new();
-    let sample = world.samples().remove(0).sheet.bytes;
-    let length = sample.len();
-    for (max, fits) in [(length, true), (length - 1, false), (0, false)] {
-        let limits = Limits { message_bytes_max: u32::try_from(max).unwrap(), ..Limits::default() };
-        let verdict = Unverified::decode(LINK, &sample, &limits).map(|_| ());
-        assert_eq!(verdict, if fits { Ok(()) } else { Err(DecodeError::TooLong { length, max: limits.message_bytes_max }) });
+    for sample in world.samples() {
+        let (sample, length) = (Bytes::from(&sample.sheet.bytes[..]), sample.sheet.bytes.len());
+        for (max, fits) in [(length, true), (length - 1, false), (0, false)] {
+            let limits = Limits { message_bytes_max: u32::try_from(max).unwrap(), ..Limits::default() };
+            let expected = if fits { Ok(()) } else { Err(DecodeError::TooLong { length, max: limits.message_bytes_max }) };
+            assert_eq!(Unverified::decode(LINK, &sample, &limits).map(|_| ()), expected);
+            assert_eq!(Unverified::decode_shared(LINK, &sample, &limits).map(|_| ()), expected);
+        }
     }
     let garbage = vec![0xff; world.cluster.limits().message_bytes_max as usize + 1];
     assert!(matches!(world.decode(&garbage), Err(DecodeError::TooLong { .. })));
@@ -435,4 +437,22 @@ fn spec_2_3_a_list_is_not_read_beyond_its_bound() {
     };
     assert!(matches!(of(256), Err(DecodeError::OutOfBounds(_))), "doubled members, and read");
     assert_eq!(of(257), Err(DecodeError::Malformed));
+}
+
+#[test]
+fn spec_2_3_a_batch_is_not_read_beyond_its_bound() {
+    let limits = Limits { message_bytes_max: 16 << 20, ..Limits::default() };
+    for (count, verdict) in
+        [(65_536_u64, DecodeError::OutOfBounds("a batch has more than batch_requests_max requests")), (65_537, DecodeError::Malformed)]
+    {
+        let mut bytes = 1_u32.to_le_bytes().to_vec();
+        // View, position, parent and batch; requests of nothing; a signature.
+        bytes.extend([1; 8 + 8 + 64]);
+        bytes.extend(count.to_le_bytes());
+        (0..count).for_each(|_| bytes.extend([0; 32 + 8 + 8 + 64]));
+        bytes.extend([0; 64]);
+        let bytes = Bytes::from(bytes);
+        assert_eq!(Unverified::decode(LINK, &bytes, &limits).map(|_| ()), Err(verdict));
+        assert_eq!(Unverified::decode_shared(LINK, &bytes, &limits).map(|_| ()), Unverified::decode(LINK, &bytes, &limits).map(|_| ()));
+    }
 }

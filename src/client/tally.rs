@@ -17,7 +17,7 @@ struct Shown {
     root: Digest,
     index: u32,
     count: u32,
-    path: Arc<Bounded<Digest, 32>>,
+    path: Bounded<Digest, 32>,
 }
 
 #[derive(Debug)]
@@ -54,13 +54,14 @@ impl Tally {
         let equal = || self.answers.values().filter(|answer| answer.result_digest == result_digest).filter_map(Answer::shown);
         let (replica, signature) = (reply.replica, reply.signature);
         let shown = equal().find(same_root).cloned().unwrap_or_else(|| {
+            let body = Arc::unwrap_or_clone(reply.body);
             Arc::new(Shown {
-                result: equal().next().map_or(reply.result, |shown| shown.result.clone()),
-                sequence_number: reply.sequence_number,
-                root: reply.root,
-                index: reply.index,
-                count: reply.count,
-                path: reply.path,
+                result: equal().next().map_or(body.result, |shown| shown.result.clone()),
+                sequence_number: body.sequence_number,
+                root: body.root,
+                index: body.index,
+                count: body.count,
+                path: body.path,
             })
         });
         self.answers.insert(replica, Answer { result_digest, shown: Some((shown, signature)) });
@@ -103,7 +104,7 @@ impl Tally {
             sequence_number: shown.sequence_number,
             index: shown.index,
             count: shown.count,
-            path: Bounded::clone(&shown.path),
+            path: shown.path.clone(),
             signatures: Bounded(signatures),
         })
     }

@@ -17,7 +17,7 @@ pub(crate) use block::{Block, Header, batch_size, header_digest};
 pub(crate) use catch_up::{Chain, Fetch, Mode, StatusMessage, Wanted};
 pub(crate) use checkpoint::{Checkpoint, CheckpointCertificate, CheckpointVote};
 pub(crate) use ordering::{PrePrepare, Vote};
-pub(crate) use reply::{Answered, Reply, executed_leaf};
+pub(crate) use reply::{Answered, Reply, ReplyBody, executed_leaf};
 pub use request::Request;
 pub(crate) use statement::{Claim, Rank, Statement, VoteKind};
 pub(crate) use transfer::{Chunk, ManifestMessage, Rejoin, Welcome};
@@ -45,7 +45,7 @@ pub(crate) enum Message {
     Fetch(Fetch),
     Chain(Box<Chain>),
     Evidence(Box<Evidence>),
-    Reply(Box<Reply>),
+    Reply(Reply),
     Answered(Answered),
     Checkpoint(CheckpointVote),
     Stable(CheckpointCertificate),

@@ -7,11 +7,20 @@ use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber
 use crate::merkle;
 use crate::wire::{Bounded, Payload};
 use alloc::sync::Arc;
+use core::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 /// A result, its path in its batch's tree, and the replica's signature on Executed(n, root).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reply {
+    /// What is said, which the replica keeps in case it is asked again.
+    pub(crate) body: Arc<ReplyBody>,
+    pub(crate) signature: RawSignature,
+}
+
+/// A reply without its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplyBody {
     pub(crate) replica: ReplicaId,
     /// A hint at the current primary; not signed.
     pub(crate) view: View,
@@ -23,8 +32,7 @@ pub(crate) struct Reply {
     /// The leaf's place among `count` leaves, and the siblings on its way up.
     pub(crate) index: u32,
     pub(crate) count: u32,
-    pub(crate) path: Arc<Bounded<Digest, 32>>,
-    pub(crate) signature: RawSignature,
+    pub(crate) path: Bounded<Digest, 32>,
     /// Computed from all of the above.
     #[serde(skip)]
     pub(crate) root: Digest,
@@ -35,6 +43,13 @@ pub(crate) fn executed_leaf(client: &ClientId, number: RequestNumber, operation:
     Hasher::new(Domain::Leaf).bytes(client.as_bytes()).u64(number.get()).digest(operation).digest(result).finish()
 }
 
+impl Deref for Reply {
+    type Target = ReplyBody;
+    fn deref(&self) -> &ReplyBody {
+        &self.body
+    }
+}
+
 impl Reply {
     pub(crate) fn statement(&self) -> Statement {
         Statement::Executed { sequence_number: self.sequence_number, root: self.root }
@@ -42,11 +57,12 @@ impl Reply {
 
     /// Computes the root that the path leads to; false if the path has the wrong length.
     pub(crate) fn compute_root(&mut self) -> bool {
-        let result = crate::hash::hash(Domain::Result, &self.result);
-        let leaf = executed_leaf(&self.client, self.number, &self.operation_digest, &result);
-        match merkle::root_of_path(leaf, self.index, self.count, &self.path) {
+        let body = Arc::make_mut(&mut self.body);
+        let result = crate::hash::hash(Domain::Result, &body.result);
+        let leaf = executed_leaf(&body.client, body.number, &body.operation_digest, &result);
+        match merkle::root_of_path(leaf, body.index, body.count, &body.path) {
             Some(root) => {
-                self.root = root;
+                body.root = root;
                 true
             }
             None => false,

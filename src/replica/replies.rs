@@ -7,10 +7,9 @@ use super::usage::Use;
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, ClientId, RawSignature, RequestNumber, SequenceNumber};
 use crate::merkle;
-use crate::message::{Answered, Message, Reply, Request, executed_leaf};
+use crate::message::{Answered, Message, Reply, ReplyBody, Request, executed_leaf};
 use crate::outbox::{Content, Decision, Recipients, ToSign};
 use crate::wire::Bounded;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,7 +18,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Default)]
 struct Unreleased {
     /// The replies to each batch, and the index below which all records must be durable before they leave.
-    batches: BTreeMap<SequenceNumber, (Vec<Reply>, u64)>,
+    batches: BTreeMap<SequenceNumber, (Vec<Arc<ReplyBody>>, u64)>,
     /// What is answered in `batches`: until that leaves, no other answer may.
     answered: BTreeSet<(ClientId, RequestNumber)>,
     /// What all of `batches` cost.
@@ -27,14 +26,14 @@ struct Unreleased {
 }
 
 impl Unreleased {
-    fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Reply>, index: u64) {
-        self.bytes += replies.iter().map(cost).sum::<u64>();
+    fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Arc<ReplyBody>>, index: u64) {
+        self.bytes += replies.iter().map(|reply| cost(reply)).sum::<u64>();
         self.answered.extend(replies.iter().map(|reply| (reply.client, reply.number)));
         self.batches.insert(sequence_number, (replies, index));
     }
 
     /// The next batch's replies, if all their records are.
-    fn pop(&mut self, durable_below: u64) -> Option<Vec<Reply>> {
+    fn pop(&mut self, durable_below: u64) -> Option<Vec<Arc<ReplyBody>>> {
         let entry = self.batches.first_entry().filter(|entry| entry.get().1 <= durable_below)?;
         let (replies, _) = entry.remove();
         for reply in &replies {
@@ -109,7 +108,7 @@ impl Replica {
         self.release_replies();
     }
 
-    fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>, entries: &[SessionEntry]) -> Vec<Reply> {
+    fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>, entries: &[SessionEntry]) -> Vec<Arc<ReplyBody>> {
         let leaf = |(request, entry): (&Request, &SessionEntry)| {
             executed_leaf(&request.client, request.number, &request.operation_digest, &entry.result_digest)
         };
@@ -121,19 +120,20 @@ impl Replica {
             .zip(results)
             .zip(paths)
             .zip(0..count)
-            .map(|(((request, result), path), index)| Reply {
-                replica: self.me,
-                view: self.promises.view(),
-                sequence_number: decision.sequence_number(),
-                client: request.client,
-                number: request.number,
-                operation_digest: request.operation_digest,
-                result,
-                index,
-                count,
-                path: Arc::new(Bounded(path)),
-                signature: RawSignature::ZERO,
-                root,
+            .map(|(((request, result), path), index)| {
+                Arc::new(ReplyBody {
+                    replica: self.me,
+                    view: self.promises.view(),
+                    sequence_number: decision.sequence_number(),
+                    client: request.client,
+                    number: request.number,
+                    operation_digest: request.operation_digest,
+                    result,
+                    index,
+                    count,
+                    path: Bounded(path),
+                    root,
+                })
             })
             .collect()
     }
@@ -141,8 +141,9 @@ impl Replica {
     // D1: before a reply leaves, `high` of at least its rank is durable.
     pub(super) fn release_replies(&mut self) {
         while let Some(replies) = self.replies.ready.pop(self.replies.durable_below) {
-            let messages: Vec<(Recipients, Message)> =
-                replies.into_iter().map(|reply| (Recipients::Client(reply.client), Message::Reply(Box::new(reply)))).collect();
+            let unsigned =
+                |body: Arc<ReplyBody>| (Recipients::Client(body.client), Message::Reply(Reply { body, signature: RawSignature::ZERO }));
+            let messages: Vec<(Recipients, Message)> = replies.into_iter().map(unsigned).collect();
             // One root, one payload, one signature for all of them.
             let payload = messages.first().and_then(|(_, message)| message.payload(&self.cluster.id()));
             if let Some(payload) = payload {
@@ -170,9 +171,9 @@ impl Replica {
         if is_answered && !self.replies.cache.may_repeat(client, number, self.now, self.tuning.status_interval) {
             return;
         }
-        if let Some(mut reply) = cached {
-            reply.view = self.promises.view();
-            self.send_signed(Recipients::Client(client), Message::Reply(Box::new(reply)));
+        if let Some(mut body) = cached {
+            Arc::make_mut(&mut body).view = self.promises.view();
+            self.send_signed(Recipients::Client(client), Message::Reply(Reply { body, signature: RawSignature::ZERO }));
         } else if let Some(result_digest) = result_digest {
             let answered = Answered { replica: self.me, client, number, result_digest, signature: RawSignature::ZERO };
             self.send_signed(Recipients::Client(client), Message::Answered(answered));

@@ -3,10 +3,10 @@
 use super::usage::{Quota, Use};
 use crate::cluster::{Cluster, Limits};
 use crate::ids::{ClientId, RequestNumber};
-use crate::message::Reply;
+use crate::message::ReplyBody;
 use crate::time::Time;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,8 +14,16 @@ use core::time::Duration;
 pub(super) const REPLY_OVERHEAD: u64 = 250;
 const DIGEST_BYTES: u64 = 32;
 
-pub(super) fn cost(reply: &Reply) -> u64 {
+pub(super) fn cost(reply: &ReplyBody) -> u64 {
     REPLY_OVERHEAD + reply.result.len() as u64 + DIGEST_BYTES * reply.path.len() as u64
+}
+
+/// Where the reply to this number stands, or where it would; nearly always it is the last one that is asked for, or behind it.
+fn place_of(replies: &VecDeque<Arc<ReplyBody>>, number: RequestNumber) -> Result<usize, usize> {
+    match replies.back() {
+        Some(last) if last.number >= number => replies.binary_search_by_key(&number, |reply| reply.number),
+        _ => Err(replies.len()),
+    }
 }
 
 /// What the largest possible reply costs: a result of `result_bytes_max` in a full batch.
@@ -27,8 +35,8 @@ pub(super) fn cost_max(limits: &Limits) -> u64 {
 /// One client's latest replies, without signatures: a repeated one is signed again, to the same bytes.
 #[derive(Clone, Default)]
 struct Kept {
-    /// Apart from the tree, which is changed at both ends all the time.
-    replies: BTreeMap<RequestNumber, Box<Reply>>,
+    /// By number, rising: a client's requests are executed in its order. The same that are sent.
+    replies: VecDeque<Arc<ReplyBody>>,
     /// What all of `replies` cost.
     bytes: u64,
     /// Since when `repeated` counts.
@@ -67,8 +75,9 @@ impl ReplyCache {
         self.bytes = 0;
     }
 
-    pub(super) fn get(&self, client: &ClientId, number: RequestNumber) -> Option<&Reply> {
-        self.clients.get(client)?.replies.get(&number).map(|reply| &**reply)
+    pub(super) fn get(&self, client: &ClientId, number: RequestNumber) -> Option<&Arc<ReplyBody>> {
+        let replies = &self.clients.get(client)?.replies;
+        replies.get(place_of(replies, number).ok()?)
     }
 
     // I18
@@ -99,20 +108,21 @@ impl ReplyCache {
     }
 
     /// Keeps it in the place of older ones of its client's.
-    pub(super) fn remember(&mut self, reply: &Reply) {
+    pub(super) fn remember(&mut self, reply: &Arc<ReplyBody>) {
         let kept = self.clients.entry(reply.client).or_default();
         let before = kept.bytes;
         kept.bytes += cost(reply);
-        if let Some(replaced) = kept.replies.insert(reply.number, Box::new(reply.clone())) {
-            kept.bytes -= cost(&replaced);
-        }
-        let oldest = kept.replies.last_key_value().map_or(reply.number, |(latest, _)| latest.minus(self.window).next());
-        // The latest one always stays, since a quota holds any one reply: it is the one that its client may not have.
-        while let Some(first) = kept.replies.first_entry() {
-            if *first.key() >= oldest && kept.bytes <= self.quota.client {
-                break;
+        match place_of(&kept.replies, reply.number) {
+            Ok(place) => {
+                kept.bytes -= cost(&kept.replies[place]);
+                kept.replies[place] = reply.clone();
             }
-            kept.bytes -= cost(&first.remove());
+            Err(place) => kept.replies.insert(place, reply.clone()),
+        }
+        let oldest = kept.replies.back().map_or(reply.number, |latest| latest.number.minus(self.window).next());
+        // The latest one always stays, since a quota holds any one reply: it is the one that its client may not have.
+        while kept.replies.front().is_some_and(|first| first.number < oldest || kept.bytes > self.quota.client) {
+            kept.bytes -= kept.replies.pop_front().map_or(0, |first| cost(&first));
         }
         self.bytes = self.bytes - before + kept.bytes;
     }

@@ -20,8 +20,8 @@ use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::merkle;
 use crate::message::{
-    Answered, Block, Chain, Claim, Header, Message, NewView, PrePrepare, Rank, Reply, Request, SignedClaim, Statement, ViewChange, Vote,
-    VoteKind, executed_leaf,
+    Answered, Block, Chain, Claim, Header, Message, NewView, PrePrepare, Rank, Reply, ReplyBody, Request, SignedClaim, Statement,
+    ViewChange, Vote, VoteKind, executed_leaf,
 };
 use crate::wire::{self, Bounded, DecodeError};
 use alloc::sync::Arc;
@@ -303,7 +303,7 @@ impl Forge {
             .collect();
         let (request, result) = &leaves[index];
         let (root, mut paths) = merkle::root_and_paths(&digests);
-        let reply = Reply {
+        let body = ReplyBody {
             replica: traitor.0,
             view,
             sequence_number,
@@ -313,11 +313,10 @@ impl Forge {
             result: Bytes::from(*result),
             index: u32::try_from(index).unwrap_or(u32::MAX),
             count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
-            path: Arc::new(Bounded(paths.swap_remove(index))),
-            signature: RawSignature::ZERO,
+            path: Bounded(paths.swap_remove(index)),
             root,
         };
-        self.finish(Message::Reply(Box::new(reply)), traitor.1)
+        self.finish(Message::Reply(Reply { body: Arc::new(body), signature: RawSignature::ZERO }), traitor.1)
     }
 
     /// The digest of a result that was given before.

@@ -70,7 +70,10 @@ impl World {
     }
 
     pub fn decode(&self, bytes: &[u8]) -> Result<Unverified, logothete::DecodeError> {
-        Unverified::decode(LINK, bytes, self.cluster.limits())
+        let copied = Unverified::decode(LINK, bytes, self.cluster.limits());
+        // In both ways, or this panics.
+        assert_eq!(self.forge.reencode(bytes).is_ok(), copied.is_ok());
+        copied
     }
 
     pub fn verify(&self, bytes: &[u8]) -> Result<Verified, VerifyError> {
