@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The kinds that hold operations.
 const REQUEST: u32 = 0;
 const PRE_PREPARE: u32 = 1;
+/// From here on the operation of a request by itself is worth keeping its message for.
+const LONG: usize = 1024;
 const BATCH_REQUESTS_MAX: u64 = 65_536;
 
 /// A request as it lies in a message.
@@ -24,9 +26,16 @@ struct Lying<'a> {
 }
 
 impl Lying<'_> {
+    fn with(&self, operation: Part) -> Request {
+        Request { client: self.client, number: self.number, operation, signature: self.signature, operation_digest: Digest::default() }
+    }
+
     fn kept(&self, whole: &Bytes) -> Result<Request, DecodeError> {
-        let operation = Part::of(whole, self.operation.0).ok_or(DecodeError::Malformed)?;
-        Ok(Request { client: self.client, number: self.number, operation, signature: self.signature, operation_digest: Digest::default() })
+        Part::of(whole, self.operation.0).map(|operation| self.with(operation)).ok_or(DecodeError::Malformed)
+    }
+
+    fn copied(&self) -> Request {
+        self.with(Part::from(Bytes::from(self.operation.0)))
     }
 }
 
@@ -38,7 +47,9 @@ pub(super) fn decode(bytes: &Bytes, max: u32) -> Result<Message, DecodeError> {
         Some(REQUEST) => {
             let ((_, request), rest): ((u32, Lying<'_>), _) = wire::decode_first(bytes)?;
             end(rest)?;
-            Ok(Message::Request(request.kept(bytes)?))
+            // I18: what waits is counted by its operation, without the message around it.
+            let is_long = request.operation.0.len() >= LONG;
+            Ok(Message::Request(if is_long { request.kept(bytes)? } else { request.copied() }))
         }
         Some(PRE_PREPARE) => pre_prepare(bytes).map(Message::PrePrepare),
         _ => wire::decode(bytes, max),

@@ -180,7 +180,7 @@ impl Solo {
 
     /// Panics if the bytes don't pass verification.
     pub fn verified(&self, bytes: &[u8]) -> Verified {
-        let unverified = Unverified::decode(PeerLink(0), bytes, self.cluster.limits()).expect("decodes");
+        let unverified = Unverified::decode_shared(PeerLink(0), &Bytes::from(bytes), self.cluster.limits()).expect("decodes");
         Verifier::new(self.cluster.clone()).verify(unverified).expect("verifies")
     }
 
