@@ -62,6 +62,7 @@ impl<'de> Deserialize<'de> for Part {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::Part;
     use crate::ids::Bytes;
