@@ -239,7 +239,7 @@ fn a_node_away_past_the_retention_and_one_that_lost_its_data_come_back() {
     write(&cluster, 40);
     cluster.start(3);
     cluster.agree(&[0, 1, 2, 3]);
-    assert!(std::fs::read_to_string(cluster.path("log3")).expect("a log").contains("installed the state"));
+    cluster.logged(3, "installed the state");
 
     cluster.kill(2);
     std::fs::remove_dir_all(cluster.path("node2")).expect("lost");

@@ -110,6 +110,15 @@ impl Cluster {
         fs::read_to_string(self.path(&format!("log{node}"))).expect("a log")
     }
 
+    /// Waits until a node has logged this: what it has done shows in its state a moment before.
+    pub fn logged(&self, node: usize, text: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !fs::read_to_string(self.path(&format!("log{node}"))).expect("a log").contains(text) {
+            assert!(Instant::now() < end, "node {node} has not logged: {text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn membership(&self) -> Arc<Membership> {
         Arc::new(Membership::read(&self.path("cluster.toml")).expect("a cluster"))
     }
