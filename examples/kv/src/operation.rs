@@ -7,25 +7,25 @@ use logothete::Bytes;
 /// The longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// What a client asks for. All of them go through the log, reads too: that makes them linearizable.
+/// What a client asks for. All of them go through the log, reads too: that makes them linearizable. What is decoded borrows its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum Operation<B = Vec<u8>> {
     /// Sets all of these, at once.
-    Put(Vec<(Vec<u8>, Vec<u8>)>),
-    Get(Vec<u8>),
+    Put(Vec<(B, B)>),
+    Get(B),
     /// Removes a key and says whether it was there.
-    Delete(Vec<u8>),
+    Delete(B),
     /// Up to `limit` pairs whose keys begin with `prefix`, behind `after`, in order.
     List {
-        prefix: Vec<u8>,
-        after: Vec<u8>,
+        prefix: B,
+        after: B,
         limit: u32,
     },
     /// Sets a key if its value is `expected`, where none means that it isn't there.
     CompareAndSet {
-        key: Vec<u8>,
-        expected: Option<Vec<u8>>,
-        new: Vec<u8>,
+        key: B,
+        expected: Option<B>,
+        new: B,
     },
 }
 
@@ -73,15 +73,15 @@ impl Writer {
             Some(bytes) => self.byte(1).bytes(bytes),
         }
     }
-    fn pairs(self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Self {
+    fn pairs<B: AsRef<[u8]>>(self, pairs: &[(B, B)]) -> Self {
         let counted = self.number(u32::try_from(pairs.len()).unwrap_or(u32::MAX));
-        pairs.iter().fold(counted, |writer, (key, value)| writer.bytes(key).bytes(value))
+        pairs.iter().fold(counted, |writer, (key, value)| writer.bytes(key.as_ref()).bytes(value.as_ref()))
     }
 }
 
 struct Reader<'a>(&'a [u8]);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
@@ -92,13 +92,13 @@ impl Reader<'_> {
         self.0 = rest;
         Some(u32::from_le_bytes(*number))
     }
-    fn bytes(&mut self) -> Option<Vec<u8>> {
+    fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
-        Some(bytes.to_vec())
+        Some(bytes)
     }
-    fn option(&mut self) -> Option<Option<Vec<u8>>> {
+    fn option(&mut self) -> Option<Option<&'a [u8]>> {
         match self.byte()? {
             0 => Some(None),
             1 => Some(Some(self.bytes()?)),
@@ -112,7 +112,7 @@ impl Reader<'_> {
             _ => None,
         }
     }
-    fn pairs(&mut self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    fn pairs(&mut self) -> Option<Vec<(&'a [u8], &'a [u8])>> {
         let count = self.number()?;
         // Memory only as pairs arrive: the count is anybody's word.
         let mut pairs = Vec::new();
@@ -123,20 +123,8 @@ impl Reader<'_> {
     }
 }
 
-impl Operation {
-    pub fn encode(&self) -> Vec<u8> {
-        let writer = Writer::default();
-        match self {
-            Self::Put(pairs) => writer.byte(0).pairs(pairs),
-            Self::Get(key) => writer.byte(1).bytes(key),
-            Self::Delete(key) => writer.byte(2).bytes(key),
-            Self::List { prefix, after, limit } => writer.byte(3).bytes(prefix).bytes(after).number(*limit),
-            Self::CompareAndSet { key, expected, new } => writer.byte(4).bytes(key).option(expected.as_deref()).bytes(new),
-        }
-        .0
-    }
-
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+impl<'a> Operation<&'a [u8]> {
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let operation = match reader.byte()? {
             0 => Self::Put(reader.pairs()?),
@@ -148,22 +136,33 @@ impl Operation {
         };
         reader.0.is_empty().then_some(operation)
     }
+}
 
-    /// The keys that it would set or read by name.
-    fn keys(&self) -> Vec<&[u8]> {
+impl<B: AsRef<[u8]>> Operation<B> {
+    pub fn encode(&self) -> Vec<u8> {
+        let writer = Writer::default();
         match self {
-            Self::Put(pairs) => pairs.iter().map(|(key, _)| &key[..]).collect(),
-            Self::Get(key) | Self::Delete(key) | Self::CompareAndSet { key, .. } => vec![key],
-            Self::List { .. } => Vec::new(),
+            Self::Put(pairs) => writer.byte(0).pairs(pairs),
+            Self::Get(key) => writer.byte(1).bytes(key.as_ref()),
+            Self::Delete(key) => writer.byte(2).bytes(key.as_ref()),
+            Self::List { prefix, after, limit } => writer.byte(3).bytes(prefix.as_ref()).bytes(after.as_ref()).number(*limit),
+            Self::CompareAndSet { key, expected, new } => {
+                writer.byte(4).bytes(key.as_ref()).option(expected.as_ref().map(B::as_ref)).bytes(new.as_ref())
+            }
         }
+        .0
     }
 
     /// Why it can't be executed, if so.
     pub fn objection(&self) -> Option<String> {
-        self.keys()
-            .iter()
-            .find(|key| key.is_empty() || key.len() > KEY_BYTES_MAX)
-            .map(|key| format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.len()))
+        let is_bad = |key: &B| key.as_ref().is_empty() || key.as_ref().len() > KEY_BYTES_MAX;
+        // The keys that it would set or read by name.
+        let bad = match self {
+            Self::Put(pairs) => pairs.iter().map(|(key, _)| key).find(|key| is_bad(key)),
+            Self::Get(key) | Self::Delete(key) | Self::CompareAndSet { key, .. } => Some(key).filter(|key| is_bad(key)),
+            Self::List { .. } => None,
+        };
+        bad.map(|key| format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.as_ref().len()))
     }
 }
 
@@ -187,11 +186,14 @@ impl Answer {
         let mut reader = Reader(bytes);
         let answer = match reader.byte()? {
             0 => Self::Put(reader.number()?),
-            1 => Self::Value(reader.option()?),
+            1 => Self::Value(reader.option()?.map(<[u8]>::to_vec)),
             2 => Self::Deleted(reader.flag()?),
-            3 => Self::List { pairs: reader.pairs()?, more: reader.flag()? },
-            4 => Self::Compared { set: reader.flag()?, found: reader.option()? },
-            5 => Self::Refused(String::from_utf8(reader.bytes()?).ok()?),
+            3 => {
+                let pairs = reader.pairs()?.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+                Self::List { pairs, more: reader.flag()? }
+            }
+            4 => Self::Compared { set: reader.flag()?, found: reader.option()?.map(<[u8]>::to_vec) },
+            5 => Self::Refused(std::str::from_utf8(reader.bytes()?).ok()?.to_owned()),
             _ => return None,
         };
         reader.0.is_empty().then_some(answer)
@@ -213,7 +215,8 @@ mod tests {
         ];
         for operation in operations {
             let bytes = operation.encode();
-            assert_eq!(Operation::decode(&bytes), Some(operation));
+            let decoded = Operation::decode(&bytes).expect("whole");
+            assert_eq!((decoded.encode(), format!("{decoded:?}")), (bytes.clone(), format!("{operation:?}")));
             for end in 0..bytes.len() {
                 assert_eq!(Operation::decode(&bytes[..end]), None);
             }

@@ -52,13 +52,13 @@ fn execute(pairs: &mut Pairs, bytes: &[u8], result_bytes_max: usize) -> Answer {
             new.iter().for_each(|(key, value)| pairs.set(key, value));
             Answer::Put(u32::try_from(new.len()).unwrap_or(u32::MAX))
         }
-        Operation::Get(key) => Answer::Value(pairs.get(&key).map(|value| value.to_vec())),
-        Operation::Delete(key) => Answer::Deleted(pairs.remove(&key)),
-        Operation::List { prefix, after, limit } => list(pairs, (&prefix, &after, limit), result_bytes_max),
+        Operation::Get(key) => Answer::Value(pairs.get(key).map(|value| value.to_vec())),
+        Operation::Delete(key) => Answer::Deleted(pairs.remove(key)),
+        Operation::List { prefix, after, limit } => list(pairs, (prefix, after, limit), result_bytes_max),
         Operation::CompareAndSet { key, expected, new } => {
-            let found = pairs.get(&key).map(|value| value.to_vec());
-            if found == expected {
-                pairs.set(&key, &new);
+            let found = pairs.get(key).map(|value| value.to_vec());
+            if found.as_deref() == expected {
+                pairs.set(key, new);
                 Answer::Compared { set: true, found: None }
             } else {
                 Answer::Compared { set: false, found }
@@ -90,7 +90,7 @@ impl Shared {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn answer(&self, operation: &Operation, result_bytes_max: usize) -> (SequenceNumber, Answer) {
+    pub fn answer(&self, operation: &Operation<&[u8]>, result_bytes_max: usize) -> (SequenceNumber, Answer) {
         let present = self.read();
         let answer = match operation {
             Operation::Get(key) => Answer::Value(present.pairs.get(key).map(|value| value.to_vec())),
