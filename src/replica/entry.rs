@@ -188,7 +188,7 @@ impl Replica {
             view_changes: BTreeMap::new(),
             new_view: None,
             catch_up: CatchUp::new(&cluster),
-            pool: Pool::new(&cluster, tuning.pool_bytes_max),
+            pool: Pool::new(&cluster, tuning.pool_bytes_max, tuning.request_timeout / 2),
             sessions: Sessions::new(table),
             execution: Execution::new(executed.number),
             replies: Replies::new(&cluster, tuning.reply_cache_bytes_max),

@@ -540,7 +540,7 @@ impl Replica {
 
     /// At half the deadline the request goes to all: whoever is primary then has it. (T1)
     pub(super) fn relay_requests(&mut self) {
-        for request in self.pool.take_relayable(self.now, self.tuning.request_timeout / 2, 64) {
+        for request in self.pool.take_relayable(self.now, 64) {
             self.send_ready(Recipients::AllReplicas, Message::Request(request));
         }
     }

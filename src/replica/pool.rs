@@ -16,14 +16,9 @@ pub(super) struct Queue {
     bytes: u64,
     /// Since when the client's next request is known here: only that one can be ordered, and be overdue.
     since: Option<Time>,
-    /// When it was last passed on to all replicas.
+    /// When it was last passed on to all replicas, and when it is to be next.
     relayed: Option<Time>,
-}
-
-impl Queue {
-    fn relay_at(&self, since: Time, half: Duration) -> Time {
-        self.relayed.map_or(since.after(half), |relayed| relayed.after(half.saturating_mul(2)))
-    }
+    due: Option<Time>,
 }
 
 pub(super) enum Admission {
@@ -48,6 +43,10 @@ fn cost(request: &Request) -> u64 {
 pub(super) struct Pool {
     pub(super) queues: BTreeMap<ClientId, Queue>,
     waiting: BTreeSet<(Time, ClientId)>,
+    /// When the next request of each of these is to be passed on.
+    relays: BTreeSet<(Time, ClientId)>,
+    /// Half of what a primary may let a request wait.
+    half: Duration,
     count: usize,
     /// What all queues cost.
     bytes: u64,
@@ -59,11 +58,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(cluster: &Cluster, bytes_max: u64) -> Self {
+    pub(super) fn new(cluster: &Cluster, bytes_max: u64, half: Duration) -> Self {
         let largest = u64::from(cluster.limits().operation_bytes_max) + REQUEST_OVERHEAD;
         Self {
             queues: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            relays: BTreeSet::new(),
+            half,
             count: 0,
             bytes: 0,
             quota: Quota::new(cluster, bytes_max, largest),
@@ -177,6 +178,17 @@ impl Pool {
         if let Some(since) = since {
             self.waiting.insert((since, client));
         }
+        self.pass_on_at(client, since.map(|since| since.after(self.half)));
+    }
+
+    fn pass_on_at(&mut self, client: ClientId, due: Option<Time>) {
+        let Some(queue) = self.queues.get_mut(&client) else { return };
+        if let Some(old) = core::mem::replace(&mut queue.due, due) {
+            self.relays.remove(&(old, client));
+        }
+        if let Some(due) = due {
+            self.relays.insert((due, client));
+        }
     }
 
     /// Since when the oldest request that could be ordered waits.
@@ -184,21 +196,10 @@ impl Pool {
         self.waiting.first().map(|(since, _)| *since)
     }
 
-    /// When the next such request is to be passed on: after `half` a timeout of waiting, and again after each whole one,
+    /// When the next such request is to be passed on: after half a timeout of waiting, and again after each whole one,
     /// since what was passed on may have been lost, and its client be gone.
-    pub(super) fn relay_at(&self, half: Duration) -> Option<Time> {
-        let mut next: Option<Time> = None;
-        for (since, client) in &self.waiting {
-            // None is due earlier than half a timeout after it came.
-            if next.is_some_and(|next| next <= since.after(half)) {
-                break;
-            }
-            if let Some(queue) = self.queues.get(client) {
-                let due = queue.relay_at(*since, half);
-                next = Some(next.map_or(due, |next| next.min(due)));
-            }
-        }
-        next
+    pub(super) fn relay_at(&self) -> Option<Time> {
+        self.relays.first().map(|(due, _)| *due)
     }
 
     /// Clients whose next request is here, and since when, the longest wait first.
@@ -208,28 +209,29 @@ impl Pool {
 
     /// Next requests of such clients that were not passed on within `pause`; they count as passed on. At most `max`.
     pub(super) fn take_unproposed(&mut self, now: Time, pause: Duration, max: usize, waits: impl Fn(&ClientId) -> bool) -> Vec<Request> {
+        let clients: Vec<ClientId> = self.waiting().map(|(_, client)| *client).filter(waits).take(max).collect();
         let mut requests = Vec::new();
-        for (_, client) in self.waiting.iter().filter(|(_, client)| waits(client)).take(max) {
-            let Some(queue) = self.queues.get_mut(client) else { continue };
+        for client in clients {
+            let Some(queue) = self.queues.get_mut(&client) else { continue };
             if queue.relayed.is_none_or(|relayed| relayed.after(pause) <= now) {
                 queue.relayed = Some(now);
                 requests.extend(queue.pending.values().next().cloned());
+                self.pass_on_at(client, Some(now.after(self.half.saturating_mul(2))));
             }
         }
         requests
     }
 
-    /// The requests that are to be passed on now, those that wait longest first; they count as passed on. At most `max`.
-    pub(super) fn take_relayable(&mut self, now: Time, half: Duration, max: usize) -> Vec<Request> {
+    /// The requests that are to be passed on now, those that are due longest first; they count as passed on. At most `max`.
+    pub(super) fn take_relayable(&mut self, now: Time, max: usize) -> Vec<Request> {
         let mut requests = Vec::new();
-        for (since, client) in &self.waiting {
-            if since.after(half) > now || requests.len() >= max {
-                break;
-            }
-            if let Some(queue) = self.queues.get_mut(client).filter(|queue| queue.relay_at(*since, half) <= now) {
+        for _ in 0..max {
+            let Some((_, client)) = self.relays.first().copied().filter(|(due, _)| *due <= now) else { break };
+            if let Some(queue) = self.queues.get_mut(&client) {
                 queue.relayed = Some(now);
                 requests.extend(queue.pending.values().next().cloned());
             }
+            self.pass_on_at(client, Some(now.after(self.half.saturating_mul(2))));
         }
         requests
     }

@@ -119,7 +119,7 @@ impl Replica {
     }
 
     fn relay_at(&self) -> Option<Time> {
-        self.pool.relay_at(self.tuning.request_timeout / 2)
+        self.pool.relay_at()
     }
 
     // T2
