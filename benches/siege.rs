@@ -1,6 +1,6 @@
 //! What is left of the throughput under attack, beside a run without faults.
 //!
-//! `cargo bench --bench siege` prints a table. Four nodes, ed25519, 64 requests of 512 bytes a round; a round is a millisecond of virtual time. Two kinds of
+//! `cargo bench --bench siege` prints a table; `-- ROUNDS WORD` only of attacks with this word in their name. Four nodes, ed25519, 64 requests of 512 bytes a round; a round is a millisecond of virtual time. Two kinds of
 //! figures: CPU time of the nodes that are correct, for the same requests; and virtual time, for attacks that make others wait.
 //! A flood has as many messages as a node hears from all others together without faults, so it doubles what is heard.
 
@@ -310,7 +310,8 @@ fn main() {
     println!("{:<50} {:>8} {:>8}", "attack", "kept", "goal");
     let steady = rounds * 40;
     let (expected, _) = time(Attack::None, steady);
-    for (name, attack, goal) in CASES {
+    let is_wanted = |name: &str| words.get(1).is_none_or(|word| name.contains(word.as_str()));
+    for (name, attack, goal) in CASES.into_iter().filter(|(name, ..)| is_wanted(name)) {
         match attack {
             Attack::Late(_) => {
                 let (executed, _) = time(attack, steady);

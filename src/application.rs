@@ -176,11 +176,11 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
         })
     }
 
-    /// Those whose parts are all among `names`, which are in order.
-    fn manifests(&mut self, names: &[String]) -> Result<Vec<(Manifest, Vec<String>)>, AppError> {
+    /// Those of `which` positions whose parts are all among `names`, which are in order.
+    fn manifests(&mut self, names: &[String], which: impl Fn(SequenceNumber) -> bool) -> Result<Vec<(Manifest, Vec<String>)>, AppError> {
         let numbers = names.iter().filter_map(|name| name.strip_prefix("snapshot-")?.parse().ok().map(SequenceNumber::new));
         let mut whole = Vec::new();
-        for number in numbers {
+        for number in numbers.filter(|number| which(*number)) {
             let Some(manifest) = self.manifest(number)? else { continue };
             let parts = part_names(&manifest);
             if parts.iter().all(|name| names.binary_search(name).is_ok()) {
@@ -212,7 +212,7 @@ impl<S: Service, D: SnapshotStore> Snapshots<S, D> {
             last_executed: manifest.sequence_number(),
             log_digest: manifest.log_digest(),
             sessions,
-            snapshots: self.manifests(&names)?.into_iter().map(|(manifest, _)| manifest).collect(),
+            snapshots: self.manifests(&names, |_| true)?.into_iter().map(|(manifest, _)| manifest).collect(),
         })
     }
 
@@ -255,10 +255,10 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
 
     fn discard_before(&mut self, sequence_number: SequenceNumber) -> Result<(), AppError> {
         let current = self.current()?;
-        let is_needed = |manifest: &Manifest| manifest.sequence_number() >= sequence_number || Some(manifest.sequence_number()) == current;
+        let is_needed = |number: SequenceNumber| number >= sequence_number || Some(number) == current;
         let mut names = self.names()?;
         let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
-        for (manifest, parts) in self.manifests(&names)?.into_iter().filter(|(manifest, _)| is_needed(manifest)) {
+        for (manifest, parts) in self.manifests(&names, is_needed)? {
             needed.insert(manifest_name(manifest.sequence_number()));
             needed.extend(parts);
         }
@@ -293,9 +293,8 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
         self.incoming = None;
         // Snapshots above it were of a state that is given up.
         let names = self.names()?;
-        let held = self.manifests(&names)?;
-        for later in held.iter().map(|(manifest, _)| manifest.sequence_number()).filter(|number| *number > manifest.sequence_number()) {
-            self.store.remove(&manifest_name(later))?;
+        for (later, _) in self.manifests(&names, |number| number > manifest.sequence_number())? {
+            self.store.remove(&manifest_name(later.sequence_number()))?;
         }
         self.present(manifest, sessions)
     }

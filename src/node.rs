@@ -106,13 +106,15 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     stopped: bool,
 }
 
-/// The messages to verify next, in their order.
-fn portion_of(needed: &mut VecDeque<Unverified>) -> Vec<Unverified> {
+/// The messages to verify next, in their order: those of doubted connections last and apart, since a bad one spoils what is verified with it.
+fn portion_of(needed: &mut VecDeque<Unverified>, is_doubted: impl Fn(PeerLink) -> bool) -> Vec<Unverified> {
+    let only_doubted = needed.iter().all(|unverified| is_doubted(unverified.link()));
     let (mut portion, mut rest) = (Vec::new(), VecDeque::new());
     let (mut bytes, mut of_links) = (0_usize, BTreeMap::<PeerLink, usize>::new());
     for unverified in needed.drain(..) {
         let own = of_links.entry(unverified.link()).or_default();
-        if bytes < PORTION_BYTES && *own < PORTION_LINK_BYTES {
+        let is_its_turn = only_doubted || !is_doubted(unverified.link());
+        if is_its_turn && bytes < PORTION_BYTES && *own < PORTION_LINK_BYTES {
             bytes = bytes.saturating_add(unverified.size());
             *own = own.saturating_add(unverified.size());
             portion.push(unverified);
@@ -288,7 +290,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             }
             let mut needed = VecDeque::from(triage.needed);
             while !needed.is_empty() {
-                let portion = portion_of(&mut needed);
+                let portion = portion_of(&mut needed, |link| self.inbox.is_doubted(link, now));
                 let caught = self.verify_and_step(now, portion);
                 if !caught.is_empty() {
                     let mut stays =
@@ -476,5 +478,22 @@ fn serve<A: Application>(application: &mut A, command: AppCommand) -> Result<Opt
 impl<W: Wal, A: Application, S: Signer<Signature>> core::fmt::Debug for Node<W, A, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Node({:?})", self.replica)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Message, Rejoin};
+    use alloc::vec;
+
+    #[test]
+    fn spec_3_7_what_comes_of_doubted_connections_is_verified_last_and_apart() {
+        let rejoin = Message::Rejoin(Rejoin { replica: ReplicaId::new(0), nonce: [0; 32], signature: RawSignature::ZERO });
+        let bytes = crate::wire::encode(&rejoin);
+        let of = |link| Unverified::decode(PeerLink(link), &bytes, &crate::Limits::default()).expect("a message");
+        let mut needed: VecDeque<Unverified> = [1, 2, 1, 3].map(of).into();
+        let mut next = || -> Vec<PeerLink> { portion_of(&mut needed, |link| link != PeerLink(2)).iter().map(Unverified::link).collect() };
+        assert_eq!([next(), next(), next()], [vec![PeerLink(2)], vec![PeerLink(1), PeerLink(1), PeerLink(3)], vec![]]);
     }
 }

@@ -220,6 +220,9 @@ impl Record {
 
     /// The bytes to append, in one piece.
     pub fn to_bytes(&self) -> Bytes {
+        if self.blocks.is_empty() {
+            return Bytes::from(&self.head[..]);
+        }
         let mut bytes = Vec::with_capacity(self.len());
         let Ok(()) = self.write_to(|part| {
             bytes.extend_from_slice(part);

@@ -91,41 +91,12 @@ impl Screen {
     /// # Errors
     /// [`Screened`] says why not.
     pub fn admit(&self, unverified: &Unverified) -> Result<(), Screened> {
-        self.admit_message(&unverified.message)
+        self.shared.admit(&unverified.message)
     }
 
-    /// This message with a certificate that is held in the place of its view change's own, if there is one: what [`triage`](Self::triage) makes of it.
     #[cfg(feature = "sim")]
-    pub(crate) fn vouched(&self, message: &Message) -> Option<Unverified> {
-        match message {
-            Message::ViewChange(_) => {}
-            Message::Status(status) if status.view_change.is_some() => {}
-            _ => return None,
-        }
-        let mut unverified = Unverified::of(message.clone());
-        self.shared.vouch(&mut unverified);
-        unverified.vouched.is_some().then_some(unverified)
-    }
-
-    pub(crate) fn admit_message(&self, message: &Message) -> Result<(), Screened> {
-        let picture = &*self.shared;
-        match message {
-            Message::Prepare(vote) => picture.admit_vote(VoteKind::Prepare, vote),
-            Message::Commit(vote) => picture.admit_vote(VoteKind::Commit, vote),
-            Message::PrePrepare(proposal) => picture.admit_proposal(proposal),
-            Message::NewView(new_view) if new_view.view < picture.view => Err(Screened::Stale),
-            Message::ViewChange(view_change) if view_change.view < picture.view || picture.has_left_since(view_change) => {
-                Err(Screened::Stale)
-            }
-            Message::Status(status) if status.replica == picture.me => Err(Screened::Own),
-            Message::Fetch(fetch) if fetch.replica == picture.me => Err(Screened::Own),
-            Message::Checkpoint(vote) => picture.admit_checkpoint(vote),
-            // E: the first proof against a member suffices.
-            Message::Evidence(evidence) if picture.proved.contains(&evidence.culprit()) => Err(Screened::Duplicate),
-            Message::Stable(certificate) if certificate.checkpoint.sequence_number <= picture.stable_number() => Err(Screened::Stale),
-            Message::Reply(_) | Message::Answered(_) => Err(Screened::NotForReplicas),
-            _ => Ok(()),
-        }
+    pub(crate) fn picture(&self) -> &Picture {
+        &self.shared
     }
 
     /// Sorts a whole load of messages: of each vote only as many are needed as a quorum lacks. A view change whose claim is proved by a certificate that the replica
@@ -228,6 +199,37 @@ fn proof(message: &mut Message) -> Option<&mut Certificate> {
 }
 
 impl Picture {
+    pub(crate) fn admit(&self, message: &Message) -> Result<(), Screened> {
+        match message {
+            Message::Prepare(vote) => self.admit_vote(VoteKind::Prepare, vote),
+            Message::Commit(vote) => self.admit_vote(VoteKind::Commit, vote),
+            Message::PrePrepare(proposal) => self.admit_proposal(proposal),
+            Message::NewView(new_view) if new_view.view < self.view => Err(Screened::Stale),
+            Message::ViewChange(view_change) if view_change.view < self.view || self.has_left_since(view_change) => Err(Screened::Stale),
+            Message::Status(status) if status.replica == self.me => Err(Screened::Own),
+            Message::Fetch(fetch) if fetch.replica == self.me => Err(Screened::Own),
+            Message::Checkpoint(vote) => self.admit_checkpoint(vote),
+            // E: the first proof against a member suffices.
+            Message::Evidence(evidence) if self.proved.contains(&evidence.culprit()) => Err(Screened::Duplicate),
+            Message::Stable(certificate) if certificate.checkpoint.sequence_number <= self.stable_number() => Err(Screened::Stale),
+            Message::Reply(_) | Message::Answered(_) => Err(Screened::NotForReplicas),
+            _ => Ok(()),
+        }
+    }
+
+    /// This message with a certificate that is held in the place of its view change's own, if there is one: what [`triage`](Screen::triage) makes of it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn vouched(&self, message: &Message) -> Option<Unverified> {
+        match message {
+            Message::ViewChange(_) => {}
+            Message::Status(status) if status.view_change.is_some() => {}
+            _ => return None,
+        }
+        let mut unverified = Unverified::of(message.clone());
+        self.vouch(&mut unverified);
+        unverified.vouched.is_some().then_some(unverified)
+    }
+
     /// Puts a certificate that is held in the place of a view change's own, if it proves as much: the view change's signature is on the claim alone.
     /// Gives what its own certificate says, if none is held.
     fn vouch(&self, unverified: &mut Unverified) -> Option<(VoteKind, Rank, Digest)> {

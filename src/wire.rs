@@ -263,9 +263,11 @@ const PAYLOAD_TAG: &[u8; 16] = b"logothete/1\0\0\0\0\0";
 
 impl Payload {
     pub(crate) fn new(kind: u8, group: &crate::ids::Digest) -> Self {
-        Self { bytes: [0; PAYLOAD_MAX], length: 0 }.bytes(PAYLOAD_TAG).u8(kind).bytes32(group.as_bytes())
+        let mut payload = Self { bytes: [0; PAYLOAD_MAX], length: 0 };
+        payload.bytes(PAYLOAD_TAG).u8(kind).bytes32(group.as_bytes());
+        payload
     }
-    fn bytes(mut self, bytes: &[u8]) -> Self {
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         let end = self.length.saturating_add(bytes.len());
         let place = self.bytes.get_mut(self.length..end);
         // What is signed is never less than was to be.
@@ -274,19 +276,19 @@ impl Payload {
         self.length = end;
         self
     }
-    pub(crate) fn u8(self, number: u8) -> Self {
+    pub(crate) fn u8(&mut self, number: u8) -> &mut Self {
         self.bytes(&[number])
     }
-    pub(crate) fn u32(self, number: u32) -> Self {
+    pub(crate) fn u32(&mut self, number: u32) -> &mut Self {
         self.bytes(&number.to_le_bytes())
     }
-    pub(crate) fn u64(self, number: u64) -> Self {
+    pub(crate) fn u64(&mut self, number: u64) -> &mut Self {
         self.bytes(&number.to_le_bytes())
     }
-    pub(crate) fn bytes32(self, bytes: &[u8; 32]) -> Self {
+    pub(crate) fn bytes32(&mut self, bytes: &[u8; 32]) -> &mut Self {
         self.bytes(bytes)
     }
-    pub(crate) fn finish(self) -> Bytes {
+    pub(crate) fn finish(&self) -> Bytes {
         Bytes::from(self.bytes.get(..self.length).unwrap_or_default())
     }
 }

@@ -121,7 +121,8 @@ impl Fetch {
     }
 
     pub(crate) fn payload(&self, group: &Digest) -> Bytes {
-        let payload = Payload::new(8, group).u32(self.replica.get()).u64(self.ordinal);
+        let mut payload = Payload::new(8, group);
+        payload.u32(self.replica.get()).u64(self.ordinal);
         match self.wanted {
             Wanted::Chain { above, sequence_number, digest } => {
                 payload.u8(0).u64(above.get()).u64(sequence_number.get()).bytes32(digest.as_bytes())

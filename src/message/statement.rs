@@ -66,25 +66,25 @@ impl Statement {
     pub(crate) fn payload(&self, group: &Digest) -> Bytes {
         match self {
             Self::Prepare { view, sequence_number, digest } => {
-                Payload::new(1, group).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes())
+                Payload::new(1, group).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes()).finish()
             }
             Self::Commit { view, sequence_number, digest } => {
-                Payload::new(2, group).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes())
+                Payload::new(2, group).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes()).finish()
             }
             Self::ViewChange { view, claim } => Payload::new(4, group)
                 .u64(view.get())
                 .u64(claim.rank.view.get())
                 .u64(claim.rank.sequence_number.get())
-                .bytes32(claim.digest.as_bytes()),
+                .bytes32(claim.digest.as_bytes())
+                .finish(),
             Self::NewView { view, base_number, base_digest } => {
-                Payload::new(5, group).u64(view.get()).u64(base_number.get()).bytes32(base_digest.as_bytes())
+                Payload::new(5, group).u64(view.get()).u64(base_number.get()).bytes32(base_digest.as_bytes()).finish()
             }
-            Self::Executed { sequence_number, root } => Payload::new(6, group).u64(sequence_number.get()).bytes32(root.as_bytes()),
+            Self::Executed { sequence_number, root } => Payload::new(6, group).u64(sequence_number.get()).bytes32(root.as_bytes()).finish(),
             Self::Checkpoint(Checkpoint { sequence_number, log_digest, state }) => {
-                Payload::new(3, group).u64(sequence_number.get()).bytes32(log_digest.as_bytes()).bytes32(state.as_bytes())
+                Payload::new(3, group).u64(sequence_number.get()).bytes32(log_digest.as_bytes()).bytes32(state.as_bytes()).finish()
             }
         }
-        .finish()
     }
 
     /// What may be said only once: kind, view (0 where a kind has none), sequence number (0 where a kind has none).

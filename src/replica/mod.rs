@@ -48,7 +48,7 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::Verified;
 use accusations::Accusations;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use catch_up::CatchUp;
 use chain::ChainStore;
@@ -351,25 +351,64 @@ impl Replica {
 
     /// A picture of what is needed now, for threads that receive messages. Costs a pointer for each open position.
     pub fn screen(&self) -> Screen {
-        let (low, high) = self.vote_bounds();
-        let mut held: Vec<_> = self.chain.open().collect();
-        held.sort_unstable();
         Screen::new(Picture {
+            slots: self.votes.picture(),
+            early: self.early(),
+            held: self.held(),
+            certificates: self.certificates(),
+            left_for: self.left_for(),
+            stable: self.promises.stable.clone(),
+            ..self.outline()
+        })
+    }
+
+    /// Of that picture all that bears on this message, for hosts that take a new one for each.
+    #[cfg(feature = "sim")]
+    pub(crate) fn picture_for(&self, message: &Message) -> Picture {
+        let mut picture = self.outline();
+        match message {
+            Message::Prepare(vote) | Message::Commit(vote) => picture.slots = self.votes.picture_of(vote.sequence_number),
+            Message::PrePrepare(proposal) => {
+                picture.slots = self.votes.picture_of(proposal.block.header.sequence_number);
+                (picture.early, picture.held) = (self.early(), self.held());
+            }
+            Message::ViewChange(_) => (picture.certificates, picture.left_for) = (self.certificates(), self.left_for()),
+            Message::Checkpoint(_) | Message::Stable(_) => picture.stable = self.promises.stable.clone(),
+            Message::Status(status) if status.view_change.is_some() => picture.certificates = self.certificates(),
+            _ => {}
+        }
+        picture
+    }
+
+    /// A picture without what it lists, and without the stable checkpoint.
+    fn outline(&self) -> Picture {
+        let (low, high) = self.vote_bounds();
+        Picture {
             cluster: self.cluster.clone(),
             me: self.me,
             view: self.promises.view(),
             waits_for_view: self.promises.mode() == Mode::ViewChange,
-            stable: self.promises.stable.clone(),
+            stable: None,
             proved: self.proved_faulty(),
             low,
             high,
-            slots: self.votes.picture(),
-            early: self.ordering.early.iter().map(|proposal| proposal.block.digest).collect(),
+            slots: Vec::new(),
+            early: BTreeSet::new(),
             early_room: self.early_max().saturating_sub(self.ordering.early.len()),
-            held,
-            certificates: self.certificates(),
-            left_for: self.left_for(),
-        })
+            held: Vec::new(),
+            certificates: Vec::new(),
+            left_for: BTreeMap::new(),
+        }
+    }
+
+    fn early(&self) -> BTreeSet<Digest> {
+        self.ordering.early.iter().map(|proposal| proposal.block.digest).collect()
+    }
+
+    fn held(&self) -> Vec<Digest> {
+        let mut held: Vec<_> = self.chain.open().collect();
+        held.sort_unstable();
+        held
     }
 
     /// Each that a view change may be proved with, once.

@@ -89,6 +89,13 @@ impl Timers {
     }
 }
 
+fn earlier(left: Option<Time>, right: Option<Time>) -> Option<Time> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    }
+}
+
 impl Replica {
     /// T as it is now, doubled for each view that decided nothing of its own.
     pub(super) fn timeout(&self) -> Duration {
@@ -174,9 +181,8 @@ impl Replica {
         let may_wish = self.promises.want() <= self.promises.view() && !self.is_rejoining() && !self.disk_is_behind();
         let overdue = self.overdue_at().filter(|_| may_wish);
         let proposal = (self.ordering.held_back > 0).then_some(self.now);
-        [proposal, overdue, self.pace_at(), self.relay_at(), self.fetch_at(), self.transfer.deadline(), self.rejoin_at(), self.status_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = earlier(earlier(proposal, overdue), earlier(self.pace_at(), self.relay_at()));
+        let asks = earlier(earlier(self.fetch_at(), self.transfer.deadline()), self.rejoin_at());
+        earlier(earlier(own, asks), self.status_at())
     }
 }

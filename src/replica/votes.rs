@@ -121,6 +121,12 @@ impl Votes {
         self.slots.iter().map(|(number, slot)| (*number, slot.clone())).collect()
     }
 
+    /// The same of one position.
+    #[cfg(feature = "sim")]
+    pub(super) fn picture_of(&self, number: SequenceNumber) -> Vec<(SequenceNumber, Arc<Slot>)> {
+        self.slots.get(&number).map(|slot| (number, slot.clone())).into_iter().collect()
+    }
+
     /// Takes a verified vote of the own view. A good vote never displaces an earlier one.
     pub(super) fn count(&mut self, kind: VoteKind, vote: &Vote, quorum: usize) -> Counted {
         let view = self.view;

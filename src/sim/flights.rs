@@ -10,7 +10,8 @@ pub(super) type Moment = (Time, u64);
 
 #[derive(Debug)]
 struct Flight {
-    arrives: Moment,
+    /// A [`Moment`] as one number, which is compared at once.
+    arrives: u128,
     to: usize,
     parcel: Parcel,
 }
@@ -42,12 +43,13 @@ pub(super) struct Flights(BinaryHeap<Reverse<Flight>>);
 impl Flights {
     /// One more, for `to`.
     pub(super) fn send(&mut self, arrives: Moment, to: usize, parcel: Parcel) {
+        let arrives = u128::from(arrives.0.0) << 64 | u128::from(arrives.1);
         self.0.push(Reverse(Flight { arrives, to, parcel }));
     }
 
     /// When the first of them arrives.
     pub(super) fn next(&self) -> Option<Time> {
-        self.0.peek().map(|Reverse(flight)| flight.arrives.0)
+        self.0.peek().map(|Reverse(flight)| Time((flight.arrives >> 64) as u64))
     }
 
     /// One that has arrived by now, the earliest first, and for whom it is.

@@ -48,6 +48,8 @@ pub struct Host {
     pub(super) clock: Clock,
     /// When its replica wants to be called again, in virtual time; none where that was not asked since its last step.
     deadline: Option<Time>,
+    /// When its disk or its service is next done with something; the end of time for never.
+    due: Time,
     /// A picture for screening, and how many steps were made since it was taken.
     picture: Option<(Screen, u32)>,
     /// Records that the disk has not got yet, and when it will.
@@ -100,6 +102,7 @@ impl Host {
             refused: 0,
             clock: Clock::default(),
             deadline: None,
+            due: NEVER,
             picture: None,
             unsynced: VecDeque::new(),
             lane: VecDeque::new(),
@@ -114,16 +117,23 @@ impl Host {
 
     /// When its disk or its service is next done with something.
     pub fn due(&self) -> Option<Time> {
-        let record = self.unsynced.front().map(|(due, _)| *due);
-        record.into_iter().chain(self.lane.front().map(|(due, _)| *due)).min()
+        (self.due < NEVER).then_some(self.due)
+    }
+
+    /// Something was added to what its disk and its service have to do, or taken from it.
+    fn note_due(&mut self) {
+        let record = self.unsynced.front().map_or(NEVER, |(due, _)| *due);
+        self.due = self.lane.front().map_or(NEVER, |(due, _)| *due).min(record);
     }
 
     /// When it has anything to do, if nothing comes: the end of time stands for never.
+    #[inline]
     pub(super) fn wakes(&mut self) -> Time {
-        self.deadline().min(self.due().unwrap_or(NEVER))
+        self.deadline().min(self.due)
     }
 
-    /// When its replica wants to be called again. Asked for when somebody wants to know: most steps are followed by another at once.
+    /// When its replica wants to be called again. Asked for when somebody wants to know: some steps are followed by another at once.
+    #[inline]
     pub(super) fn deadline(&mut self) -> Time {
         let ask = || self.replica.deadline().and_then(|deadline| self.clock.moment(deadline)).unwrap_or(NEVER);
         *self.deadline.get_or_insert_with(ask)
@@ -207,7 +217,9 @@ impl Net {
 
     fn crash_behind(&mut self, at: usize, whole: usize, fate: Fate) {
         let unsynced = core::mem::take(&mut self.hosts[at].unsynced);
-        self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
+        if self.trace.is_some() {
+            self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
+        }
         let disk = self.hosts[at].disk.clone();
         for (place, (_, write)) in unsynced.into_iter().enumerate() {
             let bytes = &write.record().to_bytes()[..];
@@ -224,6 +236,7 @@ impl Net {
         self.dead.insert(at);
         let host = &mut self.hosts[at];
         host.lane.clear();
+        host.note_due();
         host.crashes += 1;
         host.crash_at = None;
     }
@@ -232,7 +245,9 @@ impl Net {
     pub fn restart(&mut self, at: usize, start: Start) -> Result<(), RecoverError> {
         let disk = self.hosts[at].disk.clone();
         let (replica, app, outbox) = self.open(self.hosts[at].id, start, &disk)?;
-        self.say(format!("{:?} R{at} STARTS {start:?}: {:?}", self.now, replica.status()));
+        if self.trace.is_some() {
+            self.say(format!("{:?} R{at} STARTS {start:?}: {:?}", self.now, replica.status()));
+        }
         self.oracle.restarted(at, replica.status().executed, &app.service().done);
         if matches!(start, Start::Recovering) && !replica.status().rejoining {
             self.oracle.recovered(at, replica.status().view);
@@ -300,6 +315,7 @@ impl Net {
         let after = host.unsynced.back().map_or(self.now, |(due, _)| *due);
         let due = after.max(Time(self.now.0 + delay));
         host.unsynced.push_back((due, write));
+        host.note_due();
         if let Some((_, fate)) = host.crash_at.filter(|(when, _)| *when <= host.writes) {
             let whole = host.unsynced.len() - 1;
             self.crash_behind(at, whole, fate);
@@ -314,6 +330,7 @@ impl Net {
             return self.crash_behind(at, 0, Fate::Lost);
         }
         let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
+        self.hosts[at].note_due();
         if self.slow.disk.1 > 0 && self.trace.is_some() {
             self.say(format!("    (R{at} has #{})", write.index()));
         }
@@ -337,13 +354,14 @@ impl Net {
         let host = &mut self.hosts[at];
         let after = host.lane.back().map_or(self.now, |(due, _)| *due);
         host.lane.push_back((after.max(Time(self.now.0 + delay)), command));
+        host.note_due();
         let storing = host.lane.iter().filter(|(_, command)| matches!(command, AppCommand::StoreChunk { .. })).count();
         host.storing_max = host.storing_max.max(storing);
     }
 
     /// Whatever disk and service are done with by now, each in its own order.
     pub(super) fn serve_due(&mut self, at: usize) {
-        if core::mem::replace(&mut self.hosts[at].busy, true) {
+        if self.hosts[at].due > self.now || core::mem::replace(&mut self.hosts[at].busy, true) {
             return;
         }
         while !self.is_off(at) {
@@ -353,6 +371,7 @@ impl Net {
                 self.synced(at);
             } else if host.lane.front().is_some_and(|(due, _)| *due <= now) {
                 let Some((_, command)) = host.lane.pop_front() else { break };
+                host.note_due();
                 self.command(at, command);
             } else {
                 break;

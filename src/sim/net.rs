@@ -10,9 +10,10 @@ use super::parcel::{Letter, Parcel};
 use super::prng::Prng;
 use super::{Pen, Trait, gang};
 use super::{builder, client_key, replica_key};
+use crate::message::Message;
 use crate::{
-    ClientInput, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Service, Start,
-    Time, Tuning, Verifier,
+    ClientInput, Cluster, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Screened, Service,
+    Start, Time, Tuning, Unverified, Verifier,
 };
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -306,15 +307,15 @@ impl Net {
                 return None;
             }
         };
-        let screen = self.hosts[to].screen(self.glance);
-        if let Err(why) = screen.admit_message(message) {
-            if self.trace.is_some() {
-                self.say(format!("{:?} R{to} <- {message}  (screened: {why})", self.now));
+        let vouched = match self.screened(to, message) {
+            Ok(vouched) => vouched.map(|unverified| self.verifier.verify(unverified)),
+            Err(why) => {
+                if self.trace.is_some() {
+                    self.say(format!("{:?} R{to} <- {message}  (screened: {why})", self.now));
+                }
+                return None;
             }
-            return None;
-        }
-        // 3.6: with a certificate that is held instead of its own, whatever that is.
-        let vouched = screen.vouched(message).map(|unverified| self.verifier.verify(unverified));
+        };
         if let Some(Ok(verified)) = vouched {
             return Some(self.step(to, Input::Message(verified)));
         }
@@ -339,6 +340,21 @@ impl Net {
             }
             Letter::Noise => None,
         }
+    }
+
+    // 3.6
+    /// Is it worth verifying, and with which certificate that is held instead of its own, if there is one?
+    fn screened(&mut self, to: usize, message: &Message) -> Result<Option<Unverified>, Screened> {
+        let glance = self.glance;
+        let host = &mut self.hosts[to];
+        if glance > 1 {
+            let picture = host.screen(glance).picture();
+            return picture.admit(message).map(|()| picture.vouched(message));
+        }
+        let picture = host.replica.picture_for(message);
+        let verdict = picture.admit(message);
+        debug_assert_eq!(verdict, host.replica.screen().picture().admit(message), "of {message}");
+        verdict.map(|()| picture.vouched(message))
     }
 
     pub(super) fn seen<'a>(&self, parcel: &'a Parcel) -> Option<&'a Seen> {
@@ -499,9 +515,7 @@ impl Net {
             if self.hosts[index].wakes() > self.now {
                 continue;
             }
-            if self.hosts[index].due().is_some_and(|due| due <= self.now) {
-                self.serve_due(index);
-            }
+            self.serve_due(index);
             if !self.is_off(index) && self.hosts[index].deadline() <= self.now {
                 self.step(index, Input::Timer);
             }

@@ -35,7 +35,7 @@ pub struct Oracle {
     size: u64,
     decided: BTreeMap<SequenceNumber, Digest>,
     at: BTreeMap<usize, SequenceNumber>,
-    said: BTreeMap<(usize, Slot), Said>,
+    said: BTreeMap<usize, BTreeMap<Slot, Said>>,
     last: BTreeMap<(usize, ClientId), RequestNumber>,
     /// By any correct replica, ever.
     executed: BTreeSet<(ClientId, RequestNumber)>,
@@ -184,7 +184,7 @@ impl Oracle {
     }
 
     fn say(&mut self, replica: usize, slot: Slot, content: Content) -> &mut Said {
-        let said = match self.said.entry((replica, slot)) {
+        let said = match self.said.entry(replica).or_default().entry(slot) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 // I14
