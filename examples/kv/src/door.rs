@@ -5,7 +5,7 @@ use crate::frames::{self, Frame, Kind, Reader, frame_size};
 use crate::handshake::{self, Refusal, Role};
 use crate::link::{PATIENCE, Queue};
 use crate::mailbox::{Mail, Mailbox, Member};
-use logothete::{ClientId, PeerLink, ReplicaId, SigningKey, Unverified, VerifyingKey};
+use logothete::{Bytes, ClientId, PeerLink, ReplicaId, SigningKey, Unverified, VerifyingKey};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -272,8 +272,13 @@ impl Door {
                     guest.queue.push(Frame::empty(Kind::Pong));
                 }
                 Kind::Message => {
-                    let message = Unverified::decode(link, body, self.membership.cluster.limits())
-                        .map_err(|_| frames::bad("not a message of the protocol"))?;
+                    let limits = self.membership.cluster.limits();
+                    let message = match guest.member {
+                        // What a proposal holds stays in one piece.
+                        Member::Node(_) => Unverified::decode_shared(link, &Bytes::from(body), limits),
+                        Member::Client(_) => Unverified::decode(link, body, limits),
+                    }
+                    .map_err(|_| frames::bad("not a message of the protocol"))?;
                     let size = u32::try_from(message.size().min(tray.bytes)).unwrap_or(u32::MAX);
                     let room = match tray.room.clone().try_acquire_many_owned(size) {
                         Ok(room) => room,
