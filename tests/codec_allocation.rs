@@ -122,11 +122,45 @@ fn late_refusals(world: &World) {
     assert_eq!(heap::peak_of(decode), (false, 0));
 }
 
-// One test, since the count is of its thread.
+// The count is of a thread, and each test has its own.
 #[test]
 fn spec_2_rejected_input_takes_at_most_twice_its_length_and_64_kib() {
     let world = World::new();
     bombs_in_samples(&world);
     late_refusals(&world);
     swarms(&world);
+}
+
+/// What a message holds when the bytes in which it came are given back.
+fn kept_of(bytes: &[u8], limits: &Limits) -> usize {
+    let before = heap::held();
+    let whole = Bytes::from(bytes);
+    let message = Unverified::decode_shared(PeerLink(0), &whole, limits).expect("decodes");
+    drop(whole);
+    let kept = heap::held() - before;
+    drop(message);
+    assert_eq!(heap::held(), before);
+    kept.try_into().expect("some")
+}
+
+#[test]
+fn i18_a_message_keeps_its_bytes_where_most_of_them_are_operations() {
+    let world = World::new();
+    let limits = world.cluster.limits();
+    let request = |number: u64, length: usize| world.forge.request(&world.clients[0], RequestNumber::new(number), &vec![7; length]);
+    const COUNTS: usize = 32;
+    for length in [0, 1, 1023] {
+        let kept = kept_of(&world.forge.request_message(&request(1, length)), limits);
+        assert!(kept <= length + COUNTS, "{kept} for an operation of {length} bytes");
+    }
+    for length in [1024, 60_000] {
+        let bytes = world.forge.request_message(&request(1, length));
+        let kept = kept_of(&bytes, limits);
+        assert!((bytes.len()..=bytes.len() + COUNTS).contains(&kept), "{kept} for {} bytes", bytes.len());
+    }
+    let requests = (1..=40).map(|number| request(number, if number % 2 == 0 { 1 } else { 5000 })).collect();
+    let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), requests);
+    let bytes = world.forge.pre_prepare(&world.replicas[0], View::new(0), &block);
+    let kept = kept_of(&bytes, limits);
+    assert!((bytes.len()..bytes.len() + 40 * 250).contains(&kept), "{kept} for {} bytes", bytes.len());
 }
