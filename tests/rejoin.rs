@@ -219,6 +219,59 @@ fn d2_words_from_before_the_loss_do_not_drown_those_after_it() {
 }
 
 #[test]
+fn t2_a_question_from_before_a_loss_does_not_keep_a_replica_behind_for_ever() {
+    let mut net = net(4, 6);
+    orders(&mut net, 200, &ALL);
+    net.settle(LONG, &ALL);
+    let old = net.forge.fetch(
+        (ReplicaId::new(3), &replica_key(3)),
+        1 << 40,
+        SequenceNumber::new(0),
+        (SequenceNumber::new(1), net.forge.genesis()),
+    );
+    lose(&mut net, 3, 1, true);
+    rejoined(&mut net, 3);
+    net.settle(LONG, &ALL);
+    // Nobody remembers that R3 counts its ordinals anew; and somebody has kept one question of before, from a log that was long.
+    for at in [0, 1] {
+        net.crash(at);
+        net.restart(at, Start::Recovering).expect("recovers");
+        net.settle(LONG, &ALL);
+    }
+    for to in [0, 1] {
+        net.post(None, to, old.clone());
+    }
+    net.run_for(Duration::from_secs(1));
+    isolate(&mut net, 3);
+    orders(&mut net, 200, &[0, 1, 2]);
+    net.settle(LONG, &[0, 1, 2]);
+    net.cut.clear();
+    // Now R3 is needed, and has to ask for a state.
+    net.crash(2);
+    orders(&mut net, 4, &[0, 1, 3]);
+    net.settle(LONG, &[0, 1, 3]);
+}
+
+#[test]
+fn d2_the_question_of_a_first_loss_does_not_keep_a_replica_out_after_a_second() {
+    let mut net = net(4, 7);
+    // A view takes longer to begin than R3 waits before it asks again.
+    net.delay = (10_000, 15_000);
+    orders(&mut net, 20, &ALL);
+    net.settle(LONG, &ALL);
+    let old = net.forge.rejoin((ReplicaId::new(3), &replica_key(3)), [1; 32]);
+    lose(&mut net, 3, 1, true);
+    rejoined(&mut net, 3);
+    lose(&mut net, 3, 2, true);
+    let limit = net.now.after(LONG);
+    while net.hosts[3].replica.status().rejoining {
+        (0..3).for_each(|to| net.post(None, to, old.clone()));
+        net.run_for(Duration::from_millis(1));
+        assert!(net.now < limit, "R3 is kept out: {}", net.describe());
+    }
+}
+
+#[test]
 fn d2_a_replica_speaks_when_the_state_that_it_vouched_for_is_durable_again() {
     let cluster = builder(4, 2).checkpoint_interval(4).log_window(64).pipeline(4).build().expect("a valid cluster");
     let mut net = Net::tuned(cluster, 7, Tuning { retention: 64, ..Tuning::from_timeout(T) });

@@ -88,6 +88,22 @@ fn d2_liars_with_high_wants_do_not_keep_a_replica_out() {
 }
 
 #[test]
+fn d2_of_each_others_answers_the_lowest_counts() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    // Asked anew, because of a question from an earlier loss in between, or after a restart, they say what they want by then; and answers may come late.
+    for (want, from) in [(4, 0), (4, 2), (4, 3), (2, 3), (2, 2), (2, 0), (5, 0), (5, 2), (5, 3)] {
+        welcome(&mut solo, from, [7; 32], want);
+    }
+    enter(&mut solo, 2);
+    assert!(solo.replica.status().rejoining);
+    enter(&mut solo, 3);
+    assert!(!solo.replica.status().rejoining);
+}
+
+#[test]
 fn d2_the_bound_is_the_highest_of_a_quorums_answers_whoever_gave_it() {
     for highest in [0, 2, 3] {
         let mut solo = rejoining();
@@ -261,6 +277,40 @@ fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
     assert_eq!(status(&mut solo, 2, 7), Disposition::Applied);
     assert_eq!(status(&mut solo, 2, 7), Disposition::Ignored(Why::Stale));
     assert_eq!(status(&mut solo, 2, 8), Disposition::Applied);
+}
+
+#[test]
+fn t2_a_question_from_before_a_loss_that_nobody_remembers_drowns_none_of_those_after_it() {
+    let mut solo = backup();
+    let block = solo.blocks(1).remove(0);
+    solo.decide(0, &block);
+    let asks = |solo: &mut Solo, ordinal: u64| {
+        let bytes = solo.forge.fetch(solo.as_traitor(3), ordinal, SequenceNumber::new(0), (block.sequence_number(), block.digest()));
+        solo.feed(&bytes)
+    };
+    let status = |solo: &mut Solo, ordinal: u64| {
+        let forged = ForgedStatus { ordinal, view: view(2), ..ForgedStatus::default() };
+        let bytes = solo.forge.status_of(solo.as_traitor(3), &forged);
+        assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    };
+    let old = 1 << 40;
+    let forged = ForgedStatus { ordinal: old - 1, ..ForgedStatus::default() };
+    let bytes = solo.forge.status_of(solo.as_traitor(3), &forged);
+    solo.feed(&bytes);
+    assert_eq!(asks(&mut solo, old), Disposition::Applied);
+    status(&mut solo, 7);
+    assert_eq!(asks(&mut solo, 8), Disposition::Applied);
+    assert_eq!(asks(&mut solo, old), Disposition::Ignored(Why::Stale), "once");
+    assert_eq!(asks(&mut solo, 9), Disposition::Applied);
+    assert_eq!(asks(&mut solo, 8), Disposition::Ignored(Why::Stale), "said again");
+    status(&mut solo, 20);
+    assert_eq!(asks(&mut solo, 15), Disposition::Applied, "that status has overtaken it");
+    assert_eq!(asks(&mut solo, 7), Disposition::Ignored(Why::Stale), "below the last status but one");
+    for ordinal in 21..=85 {
+        assert_eq!(asks(&mut solo, ordinal), Disposition::Applied, "{ordinal}");
+    }
+    assert_eq!(asks(&mut solo, 22), Disposition::Ignored(Why::Stale), "one of the last 64");
+    assert_eq!(asks(&mut solo, 21), Disposition::Applied, "no more are remembered, and a status comes before so many");
 }
 
 #[test]

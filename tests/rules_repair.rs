@@ -191,8 +191,9 @@ fn t2_a_question_that_was_heard_before_is_not_answered() {
         solo.feed(&bytes)
     };
     assert_eq!(fetch(7), Disposition::Applied);
-    assert_eq!((fetch(7), fetch(6)), (Disposition::Ignored(Why::Stale), Disposition::Ignored(Why::Stale)));
-    assert_eq!(fetch(8), Disposition::Applied);
+    assert_eq!(fetch(7), Disposition::Ignored(Why::Stale));
+    assert_eq!((fetch(6), fetch(8)), (Disposition::Applied, Disposition::Applied), "one that 7 has overtaken, and the next one");
+    assert_eq!((fetch(6), fetch(8)), (Disposition::Ignored(Why::Stale), Disposition::Ignored(Why::Stale)));
 }
 
 #[test]

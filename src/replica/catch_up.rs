@@ -11,17 +11,23 @@ use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+
+/// Fetches of one peer that are remembered: as many as it puts to another in an interval while it fetches a state.
+const FETCHES_MAX: usize = 64;
 
 /// What is kept of each other member.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peer {
-    /// The highest ordinal heard in a status, and in a fetch: a replayed one draws no answer.
-    /// Apart, so that a status which a fetch has overtaken is still heard: it carries votes.
+    /// The highest ordinal heard in a status: a replayed one draws no answer.
     /// With the view before the ordinal: it never falls either, and it rises when a replica that has lost its log comes back.
     status_heard: (View, u64),
-    fetch_ordinal: u64,
+    /// The ordinal of its last status but one, which may be lower than one from before a loss: no fetch up to that is heard.
+    fetches_above: u64,
+    /// Of the fetches heard above that, the ordinals of the last 64: none is heard twice. That the highest of them doesn't count is for those who have lost
+    /// their logs: what somebody has kept of before names a higher one than they will for long.
+    fetches: VecDeque<u64>,
     want: View,
     /// Above this position it holds the decided blocks, as its last status said.
     pub(super) floor: Option<SequenceNumber>,
@@ -156,18 +162,26 @@ impl CatchUp {
     fn is_fresh_status(&mut self, replica: ReplicaId, heard: (View, u64)) -> bool {
         self.peers.get_mut(&replica).is_some_and(|peer| {
             let lost = peer.loss.is_some_and(|loss| heard.0 <= loss.want());
-            let fresh = heard > peer.status_heard || lost;
-            peer.status_heard = heard.max(peer.status_heard);
-            fresh
+            let fresh = heard > peer.status_heard;
+            if fresh {
+                peer.fetches_above = peer.status_heard.1.min(heard.1);
+                peer.status_heard = heard;
+            }
+            fresh || lost
         })
     }
 
-    /// The same for fetches, which don't say in which view they were sent.
+    /// The same for fetches, which don't say in which view they were sent: that one's statuses say where its ordinals are.
     fn is_fresh_fetch(&mut self, replica: ReplicaId, ordinal: u64) -> bool {
         self.peers.get_mut(&replica).is_some_and(|peer| {
-            let fresh = ordinal > peer.fetch_ordinal || peer.loss.is_some();
-            peer.fetch_ordinal = ordinal.max(peer.fetch_ordinal);
-            fresh
+            let fresh = ordinal > peer.fetches_above && !peer.fetches.contains(&ordinal);
+            if fresh {
+                if peer.fetches.len() >= FETCHES_MAX {
+                    peer.fetches.pop_front();
+                }
+                peer.fetches.push_back(ordinal);
+            }
+            fresh || peer.loss.is_some()
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::time::Time;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Bound: one answer of each other replica.
+/// Bound: one answer of each other replica, the lowest.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rejoining {
     pub(super) answers: BTreeMap<ReplicaId, View>,
@@ -98,7 +98,9 @@ impl Replica {
         if welcome.to != self.me || welcome.replica == self.me || self.promises.rejoining != Some(welcome.nonce) {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         }
-        self.rejoining.answers.insert(welcome.replica, welcome.want);
+        // Each was given after the loss, and any will do: who makes the others answer anew, with what they want by then, raises no bound.
+        let lowest = self.rejoining.answers.entry(welcome.replica).or_insert(welcome.want);
+        *lowest = welcome.want.min(*lowest);
         Ok(Disposition::Applied)
     }
 
