@@ -199,3 +199,29 @@ fn i18_after_a_restart_no_more_is_held_for_laggards_than_before_it() {
     let status = net.hosts[0].replica.status();
     assert_eq!(status.floor, status.stable.min(status.executed), "{status:?}");
 }
+
+#[test]
+fn p3_what_one_alone_has_decided_before_all_crashed_is_decided_by_the_others_too() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 1, Tuning::from_timeout(Duration::from_millis(200)));
+    net.delay = (1000, 1000);
+    // One is faulty, and silent.
+    net.crash(3);
+    let three = [0, 1, 2];
+    net.submit_to(0, b"one", &[0]);
+    net.settle(Duration::from_secs(10), &three);
+    net.submit_to(0, b"two", &[0]);
+    // The request, the proposal, the Prepares: the Commits are on their way, and only R0 will hear them.
+    net.run_for(Duration::from_micros(3500));
+    net.crash(1);
+    net.crash(2);
+    net.run_for(Duration::from_millis(3));
+    assert_eq!(net.hosts[0].replica.status().executed, SequenceNumber::new(2));
+    net.crash(0);
+    // It is back first: what it says again nobody hears. Nobody has a commit certificate, and it will not be asked for a vote on what it has executed.
+    for at in three {
+        net.restart(at, Start::Recovering).expect("recovers");
+        net.run_for(Duration::from_millis(100));
+    }
+    net.settle(Duration::from_secs(60), &three);
+}

@@ -129,9 +129,17 @@ impl Replica {
         now.into_iter().try_for_each(|proposal| self.on_pre_prepare(proposal).map(|_| ()))
     }
 
+    // P3
+    /// How far the decided log is proved by a certificate that is held. After a restart the service may stand above that: then nobody need have a commit
+    /// certificate of what it executed, and without this replica's Commit in a later view there might never be one again.
+    fn proved_end(&self) -> SequenceNumber {
+        let proved = self.ordering.target.as_ref().map_or(SequenceNumber::default(), |target| target.sequence_number);
+        self.chain.decided().min(proved.max(self.stable().number))
+    }
+
     /// The positions whose votes are counted. Below, all is settled; above, votes are told again (T2) when their time has come.
     pub(super) fn vote_bounds(&self) -> (SequenceNumber, SequenceNumber) {
-        let decided = self.chain.decided();
+        let decided = self.proved_end();
         let certified = self.ordering.certified.as_ref().map(|certificate| certificate.sequence_number);
         // Until something is certified in this view, its base is; and that may be the decided end itself.
         let low = if certified.is_some() || self.promises.view().get() == 0 { decided.next() } else { decided };
@@ -153,7 +161,7 @@ impl Replica {
     /// Drops votes, and what is known of own ones, that nothing hangs on any more.
     pub(super) fn forget_settled(&mut self) {
         let (low, _) = self.vote_bounds();
-        self.promises.forget_commits_to(self.chain.decided().max(low.minus(1)));
+        self.promises.forget_commits_to(self.proved_end().max(low.minus(1)));
         self.votes.forget_below(self.votes_from());
     }
 
