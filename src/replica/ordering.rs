@@ -139,11 +139,11 @@ impl Replica {
 
     /// The positions whose votes are counted. Below, all is settled; above, votes are told again (T2) when their time has come.
     pub(super) fn vote_bounds(&self) -> (SequenceNumber, SequenceNumber) {
-        let decided = self.proved_end();
+        let proved = self.proved_end();
         let certified = self.ordering.certified.as_ref().map(|certificate| certificate.sequence_number);
         // Until something is certified in this view, its base is; and that may be the decided end itself.
-        let low = if certified.is_some() || self.promises.view().get() == 0 { decided.next() } else { decided };
-        let mut reach = decided.max(certified.unwrap_or_default());
+        let low = if certified.is_some() || self.promises.view().get() == 0 { proved.next() } else { proved };
+        let mut reach = self.chain.decided().max(certified.unwrap_or_default());
         if self.promises.is_normal() {
             reach = reach.max(self.promises.base().number);
         }
