@@ -551,3 +551,22 @@ fn e_nobody_is_asked_for_another_proposal_while_the_first_is_on_its_way() {
     solo.vote(3, Prepare, 2, (at(1), solo.blocks(1)[0].digest()));
     assert_eq!(sent(&mut solo, MessageKind::Fetch), [] as [Vec<u8>; 0]);
 }
+
+#[test]
+fn p3_what_only_the_service_knows_of_gets_one_commit_at_each_position() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), ..AppState::default() };
+    solo.replica = recovered(&solo, app).0;
+    let committed = |solo: &Solo| solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Commit).count();
+    let before = committed(&solo);
+    let certificates =
+        [0, 1].map(|index| solo.certificate(&[0, 2, 3], Prepare, 0, (blocks[index].sequence_number(), blocks[index].digest())));
+    for (index, count) in [(0, 1), (1, 2), (0, 2), (1, 2)] {
+        solo.feed_certificate(&certificates[index]);
+        assert_eq!(committed(&solo) - before, count);
+    }
+}
