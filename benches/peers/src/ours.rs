@@ -19,7 +19,7 @@ pub fn run(work: Work, lone: bool) -> Duration {
     let operation = vec![7; bytes];
     let mut spent = Duration::ZERO;
     // Requests are made before the clock runs, as clients do on their own machines.
-    let group = if lone { 1 } else { CLIENTS };
+    let group = if lone || work.content != Content::Empty { 1 } else { CLIENTS };
     let mut left = work.decisions;
     while left > 0 {
         let decisions = group.min(left);
