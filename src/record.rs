@@ -77,7 +77,7 @@ pub(crate) struct State {
     pub(crate) view_change: Option<ViewChange>,
     /// The own NewView of `view`.
     pub(crate) new_view: Option<NewView>,
-    /// Own commits of `view` above the decided end.
+    /// Own commits of `view` that no commit certificate or stable checkpoint covers.
     #[serde(deserialize_with = "wire::as_they_arrive")]
     pub(crate) commits: Vec<(SequenceNumber, Digest)>,
     pub(crate) stable: Option<CheckpointCertificate>,

@@ -55,6 +55,7 @@ pub(crate) struct Picture {
     /// Members against whom there is proof.
     pub(crate) proved: BTreeSet<ReplicaId>,
     /// The positions whose votes are counted.
+    pub(crate) decided: SequenceNumber,
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
     /// The votes held, by position, also below `low`: those may still prove a double vote.
@@ -287,7 +288,8 @@ impl Picture {
             // certified in spite of that is fetched.
             Some((first, _)) if first != digest && self.proved.contains(&primary) => Err(Screened::NotNeeded),
             Some((first, _)) if first != digest => Ok(()),
-            Some(_) if self.held.binary_search(&digest).is_ok() => Err(Screened::Duplicate),
+            // The body of what is decided is not needed, and the primary's vote is held.
+            Some(_) if header.sequence_number <= self.decided || self.held.binary_search(&digest).is_ok() => Err(Screened::Duplicate),
             _ if header.sequence_number < self.low => Err(Screened::Stale),
             _ => Ok(()),
         }

@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedViewChange};
 use logothete::{
-    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Output, Record, Replica, ReplicaId, Signer, Start, Tuning,
-    Wal, chunk_digest, persist,
+    AppCommand, AppState, Bytes, Disposition, Event, Input, MessageKind, Outbox, Output, PeerLink, Record, Replica, ReplicaId, Screened,
+    Signer, Start, Tuning, Unverified, Wal, chunk_digest, persist,
 };
 use std::time::Duration;
 use support::builder;
@@ -569,4 +569,21 @@ fn p3_what_only_the_service_knows_of_gets_one_commit_at_each_position() {
         solo.feed_certificate(&certificates[index]);
         assert_eq!(committed(&solo) - before, count);
     }
+}
+
+#[test]
+fn p3_of_what_only_the_service_knows_the_primarys_proposal_is_verified_once() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    for block in &blocks {
+        solo.propose(0, block);
+    }
+    let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), ..AppState::default() };
+    solo.replica = recovered(&solo, app).0;
+    let bytes = solo.forge.pre_prepare(&solo.keys[0], view(0), &blocks[0]);
+    let again = || Unverified::decode(PeerLink(0), &bytes, solo.cluster.limits()).expect("decodes");
+    assert_eq!(solo.replica.screen().admit(&again()), Ok(()), "its vote is not held");
+    let proposal = again();
+    solo.feed(&bytes);
+    assert_eq!(solo.replica.screen().admit(&proposal), Err(Screened::Duplicate));
 }

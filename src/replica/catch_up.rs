@@ -454,7 +454,7 @@ impl Replica {
     /// Bytes of undecided blocks beyond which none is taken because a primary alone voted for it: twice what the open positions can hold.
     pub(super) fn proposed_bytes_max(&self) -> u64 {
         let (low, high) = self.vote_bounds();
-        let positions = high.get() - low.get() + 1 + 2 * self.cluster.pipeline();
+        let positions = high.get() - low.max(self.chain.decided()).get() + 1 + 2 * self.cluster.pipeline();
         positions.saturating_mul(2 * self.block_bytes_max())
     }
 

@@ -390,6 +390,7 @@ impl Replica {
             waits_for_view: self.promises.mode() == Mode::ViewChange,
             stable: None,
             proved: self.proved_faulty(),
+            decided: self.chain.decided(),
             low,
             high,
             slots: Vec::new(),

@@ -265,7 +265,7 @@ impl Replica {
     // P3
     fn wants_commit(&self, certificate: &Certificate) -> bool {
         let number = certificate.sequence_number;
-        // A decided position needs no vote of ours: its commit certificate is what we answer with (T2). Votes are counted above it.
+        // Where a commit certificate or a stable checkpoint is held, that is what we answer with (T2). Votes are counted above.
         let is_open = number >= self.vote_bounds().0;
         certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number)
     }
@@ -319,7 +319,9 @@ impl Replica {
 
     fn accept(&mut self, block: &Arc<Block>) {
         self.ordering.head = Position { number: block.header.sequence_number, digest: block.digest };
-        self.ordering.accepted.insert(block.header.sequence_number, (self.now, block.digest));
+        if block.header.sequence_number > self.chain.decided() {
+            self.ordering.accepted.insert(block.header.sequence_number, (self.now, block.digest));
+        }
         if self.ordering.proposed_is_current {
             self.note_proposed(block);
         }
