@@ -144,7 +144,7 @@ pub trait Wal {
     type Error;
     /// All records, in the order of their indices, the last of them perhaps cut off. [`Frames`](crate::Frames) finds them in a stream of bytes.
     fn read(&mut self) -> impl Iterator<Item = Result<(u64, Bytes), Self::Error>>;
-    /// Appends a record; need not be durable before [`sync`](Self::sync). A record that was cut off when the log was read is replaced:
+    /// Appends a record, whose bytes [`Record::write_to`] gives part by part; need not be durable before [`sync`](Self::sync). A record that was cut off when the log was read is replaced:
     /// nothing with this index or a higher one stays. (In a file, cut it at [`Frames::offset`](crate::Frames::offset) first: what is appended
     /// behind a part of a record is taken for the rest of it, and lost.)
     ///

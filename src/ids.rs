@@ -293,7 +293,7 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        wire::Borrowed::deserialize(deserializer).map(|lying| Self::from(lying.0))
+        wire::Borrowed::deserialize(deserializer).map(|borrowed| Self::from(borrowed.0))
     }
 }
 

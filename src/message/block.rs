@@ -18,7 +18,10 @@ pub(crate) struct Header {
     pub(crate) payload: Digest,
 }
 
-pub(crate) type Batch = Bounded<Request, 65_536>;
+/// Beyond any `batch_requests_max`.
+pub(super) const BATCH_REQUESTS_MAX: usize = 65_536;
+
+pub(crate) type Batch = Bounded<Request, BATCH_REQUESTS_MAX>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Block {

@@ -1,5 +1,6 @@
 //! Messages whose operations stay where they came: the bytes of a proposal are most of what travels, and are not copied out of it. (SPEC 2)
 
+use super::block::BATCH_REQUESTS_MAX;
 use super::{Block, Header, Message, PrePrepare, Request};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, RequestNumber, View};
 use crate::part::Part;
@@ -13,11 +14,10 @@ const REQUEST: u32 = 0;
 const PRE_PREPARE: u32 = 1;
 /// From here on the operation of a request by itself is worth keeping its message for.
 const LONG: usize = 1024;
-const BATCH_REQUESTS_MAX: u64 = 65_536;
 
-/// A request as it lies in a message.
+/// A request whose operation is still the message's.
 #[derive(Serialize, Deserialize)]
-struct Lying<'a> {
+struct Lent<'a> {
     client: ClientId,
     number: RequestNumber,
     #[serde(borrow)]
@@ -25,7 +25,7 @@ struct Lying<'a> {
     signature: RawSignature,
 }
 
-impl Lying<'_> {
+impl Lent<'_> {
     fn with(&self, operation: Part) -> Request {
         Request { client: self.client, number: self.number, operation, signature: self.signature, operation_digest: Digest::default() }
     }
@@ -45,7 +45,7 @@ pub(super) fn decode(bytes: &Bytes, max: u32) -> Result<Message, DecodeError> {
     match kind {
         Some(REQUEST | PRE_PREPARE) if bytes.len() > max as usize => Err(DecodeError::TooLong { length: bytes.len(), max }),
         Some(REQUEST) => {
-            let ((_, request), rest): ((u32, Lying<'_>), _) = wire::decode_first(bytes)?;
+            let ((_, request), rest): ((u32, Lent<'_>), _) = wire::decode_first(bytes)?;
             end(rest)?;
             // I18: what waits is counted by its operation, without the message around it.
             let is_long = request.operation.0.len() >= LONG;
@@ -58,12 +58,12 @@ pub(super) fn decode(bytes: &Bytes, max: u32) -> Result<Message, DecodeError> {
 
 fn pre_prepare(bytes: &Bytes) -> Result<PrePrepare, DecodeError> {
     let ((_, view, header, count), mut rest): ((u32, View, Header, u64), _) = wire::decode_first(bytes)?;
-    if count > BATCH_REQUESTS_MAX {
+    if count > BATCH_REQUESTS_MAX as u64 {
         return Err(DecodeError::Malformed);
     }
     let mut batch = Vec::new();
     for _ in 0..count {
-        let (request, behind): (Lying<'_>, _) = wire::decode_first(rest)?;
+        let (request, behind): (Lent<'_>, _) = wire::decode_first(rest)?;
         wire::push_as_it_arrives(&mut batch, request.kept(bytes)?);
         rest = behind;
     }

@@ -2,8 +2,13 @@
 
 use serde_json::Value;
 use std::process::Command;
+use std::sync::Mutex;
+
+/// One bench at a time: each looks for free ports, and gives them back until its nodes take them.
+static PORTS: Mutex<()> = Mutex::new(());
 
 fn bench(arguments: &[&str]) -> (Value, String) {
+    let _ports = PORTS.lock();
     let folder = tempfile::tempdir().expect("a folder");
     let (json, svg) = (folder.path().join("bench.json"), folder.path().join("bench.svg"));
     let ran = Command::new(env!("CARGO_BIN_EXE_kv"))
