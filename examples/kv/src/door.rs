@@ -130,10 +130,10 @@ impl Door {
 
     /// What came over this connection was signed by nobody that it says: whoever is there lies, or passes lies on.
     pub fn blame(&self, link: PeerLink) {
-        if let Some(guest) = self.lock().by_link.get(&link) {
-            if guest.faults.fetch_add(1, Ordering::Relaxed) + 1 >= u64::from(self.quotas.faults_max) {
-                guest.hang_up.notify_one();
-            }
+        if let Some(guest) = self.lock().by_link.get(&link)
+            && guest.faults.fetch_add(1, Ordering::Relaxed) + 1 >= u64::from(self.quotas.faults_max)
+        {
+            guest.hang_up.notify_one();
         }
     }
 

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod operation;
 pub mod pairs;
 pub mod pending;
+pub mod ports;
 pub mod remote;
 pub mod server;
 pub mod setup;

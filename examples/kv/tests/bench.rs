@@ -1,14 +1,11 @@
 //! `kv bench`, for a second: what it writes down is there and fits together.
 
 use serde_json::Value;
+use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Mutex;
-
-/// One bench at a time: each looks for free ports, and gives them back until its nodes take them.
-static PORTS: Mutex<()> = Mutex::new(());
+use std::time::{Duration, Instant};
 
 fn bench(arguments: &[&str]) -> (Value, String) {
-    let _ports = PORTS.lock();
     let folder = tempfile::tempdir().expect("a folder");
     let (json, svg) = (folder.path().join("bench.json"), folder.path().join("bench.svg"));
     let ran = Command::new(env!("CARGO_BIN_EXE_kv"))
@@ -71,4 +68,23 @@ fn an_open_loop_counts_from_when_a_request_was_to_be_sent() {
     assert!(number(&steps[1]["unanswered"]) > 0.0);
     assert!(number(&steps[1]["latency_us"]["p50"]) > 500_000.0, "{}", steps[1]);
     assert!(svg.contains("requests per second, offered") && svg.contains("p99.9"));
+}
+
+/// Where a node can't start, the bench ends at once, and says which node it was and what that node said.
+#[test]
+fn a_node_that_cannot_start_is_told_of_at_once() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = Instant::now();
+    let ran = Command::new(env!("CARGO_BIN_EXE_kv"))
+        .args(["bench", "--seconds", "1", "--clients", "1", "--folder"])
+        .arg(folder.path())
+        .env("KV_LISTEN", &address)
+        .output()
+        .expect("kv runs");
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert!(!ran.status.success() && begun.elapsed() < Duration::from_secs(10), "{told}");
+    assert!(told.contains("has ended (exit status: 1)") && told.contains(&format!("can't listen at {address}")), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "its data is removed again");
 }

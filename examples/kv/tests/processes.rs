@@ -126,7 +126,7 @@ fn histories_are_linearizable_while_nodes_are_killed() {
                     let name = format!("register{key}");
                     for turn in 0..TURNS {
                         let value = number as u64 * 1000 + turn;
-                        if (turn + number as u64) % 2 == 0 {
+                        if (turn + number as u64).is_multiple_of(2) {
                             history.lock().expect("whole").on_invoke(number, RegisterOp::Write(value)).expect("a history");
                             put(&mut client, &name, &value.to_string()).await.expect("acknowledged");
                             history.lock().expect("whole").on_return(number, RegisterRet::WriteOk).expect("a history");

@@ -138,10 +138,11 @@ impl Crowd {
     /// Waits until every client is connected to every node.
     ///
     /// # Errors
-    /// They aren't in time.
-    pub async fn wait(&self, patience: Duration) -> Result<()> {
+    /// They aren't in time, or a node has ended.
+    pub async fn wait(&self, patience: Duration, nodes: &mut Nodes) -> Result<()> {
         let end = Instant::now() + patience;
         while !self.customers.iter().flat_map(|customer| &customer.routes).all(|queue| queue.is_connected()) {
+            nodes.check()?;
             if Instant::now() > end {
                 return Err(fault(
                     "not all clients could be connected to all nodes: are the nodes there, and is the limit of open files high enough?",
@@ -255,7 +256,7 @@ impl Crowd {
     ///
     /// # Errors
     /// A node has ended, or answers with what it shouldn't.
-    pub async fn run(&mut self, load: Load, warmup: Duration, measure: Duration, nodes: &Nodes) -> Result<Measured> {
+    pub async fn run(&mut self, load: Load, warmup: Duration, measure: Duration, nodes: &mut Nodes) -> Result<Measured> {
         let mut latencies = Histogram::new_with_bounds(1, 120_000_000, 3).map_err(|error| fault(error.to_string()))?;
         let start = Instant::now();
         let (from, to) = (start + warmup, start + warmup + measure);
@@ -294,6 +295,7 @@ impl Crowd {
             }
             if now >= ticked + TICK {
                 ticked = now;
+                nodes.check()?;
                 self.tick(&mut done)?;
             }
             if let Ok(0) = tokio::time::timeout_at(next.into(), self.inbox.recv_many(&mut frames, LOAD_MAX)).await {

@@ -62,13 +62,13 @@ pub fn run(plan: &Plan) -> Result<()> {
     if plan.value_bytes > 60_000 {
         return Err(fault("a value has at most 60000 bytes"));
     }
-    let (nodes, keys) = match &plan.given {
+    let (mut nodes, keys) = match &plan.given {
         Some(nodes) => given(nodes, plan.setup.clients)?,
         None => nodes::start(&plan.setup)?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let count = nodes.membership.addresses.len();
-    let steps = runtime.block_on(steps(plan, &nodes, keys))?;
+    let steps = runtime.block_on(steps(plan, &mut nodes, keys))?;
     drop(nodes);
     let report = Report {
         nodes: count,
@@ -89,7 +89,7 @@ pub fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-async fn steps(plan: &Plan, nodes: &Nodes, keys: Vec<SigningKey>) -> Result<Vec<Step>> {
+async fn steps(plan: &Plan, nodes: &mut Nodes, keys: Vec<SigningKey>) -> Result<Vec<Step>> {
     let mut first_numbers = vec![1; keys.len()];
     if plan.given.is_some() {
         for (key, first) in keys.iter().zip(&mut first_numbers) {
@@ -97,7 +97,7 @@ async fn steps(plan: &Plan, nodes: &Nodes, keys: Vec<SigningKey>) -> Result<Vec<
         }
     }
     let mut crowd = Crowd::connect(&nodes.membership, keys.into_iter().zip(first_numbers), plan)?;
-    crowd.wait(Duration::from_secs(30)).await?;
+    crowd.wait(Duration::from_secs(30), nodes).await?;
     let loads = match &plan.rates[..] {
         [] => vec![Load::Closed],
         rates => rates.iter().map(|rate| Load::Open { per_second: *rate }).collect(),

@@ -3,17 +3,20 @@
 use super::Setup;
 use crate::config::{ClientEntry, ClusterFile, Membership, NodeEntry, hex, make_key, random};
 use crate::error::{Result, fault};
+use crate::ports::Ports;
 use crate::server::make_data;
 use logothete::SigningKey;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 const NODES: usize = 4;
+/// Of the log of a node that has ended, so many lines are shown.
+const LAST_LINES: usize = 10;
 
 /// What a process has used so far, and how far the log has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,19 +36,26 @@ pub struct Count {
     pub syncs: u64,
 }
 
+/// A node that was started for the bench.
+struct Started {
+    child: Child,
+    log: PathBuf,
+}
+
 pub struct Nodes {
     pub membership: Arc<Membership>,
-    children: Vec<Child>,
+    started: Vec<Started>,
     pids: Vec<u32>,
     metrics: Option<SocketAddr>,
     folder: Option<PathBuf>,
+    _ports: Option<Ports>,
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
+        for node in &mut self.started {
+            let _ = node.child.kill();
+            let _ = node.child.wait();
         }
         self.folder.iter().for_each(|folder| drop(fs::remove_dir_all(folder)));
     }
@@ -62,11 +72,25 @@ fn cpu_of(pid: &str) -> Option<Duration> {
 
 impl Nodes {
     pub fn given(membership: Membership, pids: Vec<u32>) -> Self {
-        Self { membership: Arc::new(membership), children: Vec::new(), pids, metrics: None, folder: None }
+        Self { membership: Arc::new(membership), started: Vec::new(), pids, metrics: None, folder: None, _ports: None }
     }
 
     /// # Errors
-    /// A node that was started has ended.
+    /// A node that was started has ended: which, how, and what it logged last.
+    pub fn check(&mut self) -> Result<()> {
+        for (number, node) in self.started.iter_mut().enumerate() {
+            if let Some(status) = node.child.try_wait()? {
+                let log = fs::read_to_string(&node.log).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+                return Err(fault(format!("node {number} has ended ({status}); the end of its log:\n{last}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// The CPU time of a node can't be read.
     pub fn sample(&self) -> Result<Sample> {
         let cpu = self.pids.iter().map(|pid| cpu_of(&pid.to_string())).sum::<Option<Duration>>();
         if cpu.is_none() {
@@ -102,15 +126,14 @@ fn new_folder(parent: &Path) -> Result<PathBuf> {
 /// Files can't be made, or processes.
 pub fn start(setup: &Setup) -> Result<(Nodes, Vec<SigningKey>)> {
     let folder = new_folder(&setup.folder)?;
-    let listeners = (0..2 * NODES).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<Vec<_>>>()?;
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
-    let (addresses, metrics) = addresses.split_at(NODES);
-    drop(listeners);
-    let mut nodes = Vec::new();
+    let ports = Ports::keep(2 * NODES)?;
+    let (addresses, metrics) = ports.addresses.split_at(NODES);
+    let (addresses, metrics) = (addresses.to_vec(), metrics.to_vec());
+    let mut entries = Vec::new();
     for (number, address) in addresses.iter().enumerate() {
         let key = make_key(&folder.join(format!("node{number}.key")))?;
         make_data(&folder.join(format!("node{number}")))?;
-        nodes.push(NodeEntry { address: address.to_string(), key: hex(key.verifying_key().as_bytes()) });
+        entries.push(NodeEntry { address: address.to_string(), key: hex(key.verifying_key().as_bytes()) });
     }
     let keys = (0..setup.clients).map(|_| Ok(SigningKey::from_bytes(&random()?))).collect::<Result<Vec<_>>>()?;
     let clients = keys
@@ -122,15 +145,21 @@ pub fn start(setup: &Setup) -> Result<(Nodes, Vec<SigningKey>)> {
         checkpoint_interval: setup.checkpoint_interval,
         log_window: setup.checkpoint_interval * 4,
         pipeline: setup.pipeline,
-        nodes,
+        nodes: entries,
         clients: clients.collect(),
     };
     file.write_new(&cluster)?;
     let membership = Arc::new(Membership::read(&cluster)?);
-    let mut started =
-        Nodes { membership, children: Vec::new(), pids: Vec::new(), metrics: metrics.first().copied(), folder: Some(folder.clone()) };
+    let mut nodes = Nodes {
+        membership,
+        started: Vec::new(),
+        pids: Vec::new(),
+        metrics: metrics.first().copied(),
+        folder: Some(folder.clone()),
+        _ports: Some(ports),
+    };
     for (number, metrics) in metrics.iter().enumerate() {
-        let log = File::create(folder.join(format!("log{number}")))?;
+        let log = folder.join(format!("log{number}"));
         let child = Command::new(std::env::current_exe()?)
             .arg("serve")
             .arg("--cluster")
@@ -143,10 +172,10 @@ pub fn start(setup: &Setup) -> Result<(Nodes, Vec<SigningKey>)> {
             .args(["--verify-threads", &setup.verify_threads.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::from(log))
+            .stderr(Stdio::from(File::create(&log)?))
             .spawn()?;
-        started.pids.push(child.id());
-        started.children.push(child);
+        nodes.pids.push(child.id());
+        nodes.started.push(Started { child, log });
     }
-    Ok((started, keys))
+    Ok((nodes, keys))
 }

@@ -4,9 +4,9 @@
 use logothete_kv::config::{Membership, read_key, state_path};
 use logothete_kv::operation::{Answer, Operation};
 use logothete_kv::pending::Pending;
+use logothete_kv::ports::Ports;
 use logothete_kv::remote::Remote;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 pub struct Cluster {
     folder: tempfile::TempDir,
     nodes: Vec<Option<Child>>,
+    _ports: Ports,
 }
 
 impl Drop for Cluster {
@@ -39,14 +40,13 @@ impl Cluster {
         arguments.extend(more);
         let made = Command::new(env!("CARGO_BIN_EXE_kv")).args(arguments).output().expect("kv runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // Free ports of this machine.
-        let listeners: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")).collect();
+        let ports = Ports::keep(4).expect("ports");
         let mut text = fs::read_to_string(home.join("cluster.toml")).expect("the cluster file");
-        for (node, listener) in listeners.iter().enumerate() {
-            text = text.replace(&format!("127.0.0.1:{}", 7400 + node), &listener.local_addr().expect("an address").to_string());
+        for (node, address) in ports.addresses.iter().enumerate() {
+            text = text.replace(&format!("127.0.0.1:{}", 7400 + node), &address.to_string());
         }
         fs::write(home.join("cluster.toml"), text).expect("written");
-        Self { folder, nodes: (0..4).map(|_| None).collect() }
+        Self { folder, nodes: (0..4).map(|_| None).collect(), _ports: ports }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
