@@ -12,6 +12,9 @@ use std::time::Duration;
 use support::solo::{Solo, T, view};
 use support::{builder, client_key};
 
+/// `status_interval`.
+const PACE: Duration = Duration::from_millis(100);
+
 /// K = 2, L = 8, P = 4.
 fn cluster(replicas: usize) -> Cluster {
     builder(replicas, 2).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster")
@@ -152,6 +155,7 @@ fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_a
     };
     assert!(lost(&mut solo, 1)[0].contains("want v0"));
     assert_eq!(solo.replica.status().wish, view(1));
+    solo.pass(PACE);
     assert!(lost(&mut solo, 1)[0].contains("want v0"), "its own help must not raise the bound");
     assert!(lost(&mut solo, 2)[0].contains("want v1"));
     assert_eq!(solo.replica.status().wish, view(1), "once in an interval");
@@ -277,6 +281,7 @@ fn d2_who_has_lost_its_log_counts_its_ordinals_anew() {
     assert_eq!(status(&mut solo, 2, 7), Disposition::Applied);
     assert_eq!(status(&mut solo, 2, 7), Disposition::Ignored(Why::Stale));
     assert_eq!(status(&mut solo, 2, 8), Disposition::Applied);
+    assert_eq!(status(&mut solo, 0, 1), Disposition::Ignored(Why::Stale), "all of before is old");
 }
 
 #[test]

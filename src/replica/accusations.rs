@@ -1,5 +1,6 @@
 //! Double statements: found, kept whole, told to all once. (E)
 
+use super::peer::Answer;
 use super::promises::Position;
 use super::{Broken, Disposition, Replica, Step, Why};
 use crate::certificate::Certificate;
@@ -194,7 +195,7 @@ impl Replica {
     pub(super) fn show_new_view(&mut self, peer: ReplicaId, view: View, base: Position) -> Step {
         let held = self.new_view.as_ref().filter(|held| held.view == view && (held.base_number, held.base_digest) == base.pair());
         let Some(new_view) = held.cloned() else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
-        if !self.may_answer(peer) {
+        if !self.may_answer(peer, Answer::Status) {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         }
         self.send_ready(Recipients::Replica(peer), Message::NewView(Box::new(new_view)));

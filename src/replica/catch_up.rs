@@ -1,8 +1,8 @@
 //! Status, fetch and their answers: all the retransmission there is. (T2)
 
 use super::chain::{Gap, block_size, held_size};
+use super::peer::{Answer, Peer};
 use super::promises::Position;
-use super::rejoin::Loss;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -11,46 +11,8 @@ use crate::outbox::Recipients;
 use crate::time::Time;
 use crate::wire::Bounded;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-
-/// Fetches of one peer that are remembered: as many as it puts to another in an interval while it fetches a state.
-const FETCHES_MAX: usize = 64;
-
-/// What is kept of each other member.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Peer {
-    /// The highest ordinal heard in a status: a replayed one draws no answer.
-    /// With the view before the ordinal: it never falls either, and it rises when a replica that has lost its log comes back.
-    status_heard: (View, u64),
-    /// The ordinal of its last status but one, which may be lower than one from before a loss: no fetch up to that is heard.
-    fetches_above: u64,
-    /// Of the fetches heard above that, the ordinals of the last 64: none is heard twice. That the highest of them doesn't count is for those who have lost
-    /// their logs: what somebody has kept of before names a higher one than they will for long.
-    fetches: VecDeque<u64>,
-    want: View,
-    /// Above this position it holds the decided blocks, as its last status said.
-    pub(super) floor: Option<SequenceNumber>,
-    /// The end of its decided log, as its last status said; none if none was heard since the start.
-    decided: Option<SequenceNumber>,
-    /// It has lost its log, it says.
-    loss: Option<Loss>,
-    /// Bytes of blocks and parts of snapshots sent to it in the present interval, which began then.
-    answered: u64,
-    /// Answers of any kind sent to it in that interval.
-    answers: u32,
-    since: Time,
-}
-
-impl Peer {
-    fn begin_interval(&mut self, now: Time, interval: core::time::Duration) {
-        if now.since(self.since) >= interval {
-            self.since = now;
-            self.answered = 0;
-            self.answers = 0;
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
@@ -113,17 +75,6 @@ impl CatchUp {
         }
     }
 
-    pub(super) fn loss_of(&self, replica: ReplicaId) -> Option<Loss> {
-        self.peers.get(&replica)?.loss
-    }
-
-    // D2
-    pub(super) fn note_loss(&mut self, replica: ReplicaId, loss: Loss) {
-        if let Some(peer) = self.peers.get_mut(&replica) {
-            peer.loss = Some(loss);
-        }
-    }
-
     // C3
     /// Every other replica that was heard of says that it has not the batches above `decided`; and some was heard of.
     pub(super) fn nobody_holds_above(&self, me: ReplicaId, decided: SequenceNumber) -> bool {
@@ -155,34 +106,6 @@ impl CatchUp {
 
     pub(super) fn forget_missing(&mut self) {
         self.missing.clear();
-    }
-
-    /// True once for each status of a member's, upwards. A replica without a log counts its ordinals anew: until it is heard of in a view that it
-    /// can't have been in before, each is taken, replayed ones too, or these would drown the others. They draw answers, within the budgets.
-    fn is_fresh_status(&mut self, replica: ReplicaId, heard: (View, u64)) -> bool {
-        self.peers.get_mut(&replica).is_some_and(|peer| {
-            let lost = peer.loss.is_some_and(|loss| heard.0 <= loss.want());
-            let fresh = heard > peer.status_heard;
-            if fresh {
-                peer.fetches_above = peer.status_heard.1.min(heard.1);
-                peer.status_heard = heard;
-            }
-            fresh || lost
-        })
-    }
-
-    /// The same for fetches, which don't say in which view they were sent: that one's statuses say where its ordinals are.
-    fn is_fresh_fetch(&mut self, replica: ReplicaId, ordinal: u64) -> bool {
-        self.peers.get_mut(&replica).is_some_and(|peer| {
-            let fresh = ordinal > peer.fetches_above && !peer.fetches.contains(&ordinal);
-            if fresh {
-                if peer.fetches.len() >= FETCHES_MAX {
-                    peer.fetches.pop_front();
-                }
-                peer.fetches.push_back(ordinal);
-            }
-            fresh || peer.loss.is_some()
-        })
     }
 }
 
@@ -244,7 +167,8 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh_status(peer, (status.view, status.ordinal)) {
+        let heard = (status.view, status.ordinal);
+        if !self.catch_up.peers.get_mut(&peer).is_some_and(|peer| peer.is_fresh_status(heard)) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         self.catch_up.raise_want(peer, status.want.max(status.view));
@@ -274,7 +198,7 @@ impl Replica {
         let peer = status.replica;
         let view = self.promises.view();
         let mut sent: Option<Rank> = None;
-        if !self.may_answer(peer) {
+        if !self.may_answer(peer, Answer::Status) {
             return;
         }
         // First, since it opens the window for what follows.
@@ -345,26 +269,16 @@ impl Replica {
         }
     }
 
-    /// Counts one answer to a peer: at most 64 in one interval, since each may carry certificates.
-    pub(super) fn may_answer(&mut self, peer: ReplicaId) -> bool {
+    /// Counts one answer to a peer; false if it has had enough of these in this interval.
+    pub(super) fn may_answer(&mut self, peer: ReplicaId, what: Answer) -> bool {
         let (now, interval) = (self.now, self.tuning.status_interval);
-        self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
-            entry.begin_interval(now, interval);
-            entry.answers += 1;
-            entry.answers <= 64
-        })
+        self.catch_up.peers.get_mut(&peer).is_some_and(|peer| peer.may_answer(what, now, interval))
     }
 
     /// Counts bytes that are to be sent to a peer; false if it has had enough in this interval.
     pub(super) fn may_send_bytes(&mut self, peer: ReplicaId, bytes: u64) -> bool {
-        let budget = self.answer_budget();
-        let (now, interval) = (self.now, self.tuning.status_interval);
-        self.catch_up.peers.get_mut(&peer).is_some_and(|entry| {
-            entry.begin_interval(now, interval);
-            let allowed = entry.answered < budget;
-            entry.answered = entry.answered.saturating_add(if allowed { bytes } else { 0 });
-            allowed
-        })
+        let (budget, now, interval) = (self.answer_budget(), self.now, self.tuning.status_interval);
+        self.catch_up.peers.get_mut(&peer).is_some_and(|peer| peer.may_send_bytes(bytes, budget, now, interval))
     }
 
     /// Bytes that one peer may be sent in an interval.
@@ -392,7 +306,7 @@ impl Replica {
         if peer == self.me {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
-        if !self.catch_up.is_fresh_fetch(peer, fetch.ordinal) {
+        if !self.catch_up.peers.get_mut(&peer).is_some_and(|peer| peer.is_fresh_fetch(fetch)) {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         let message = match fetch.wanted {

@@ -13,6 +13,7 @@ mod log_use;
 mod needs;
 mod ordering;
 mod pace;
+mod peer;
 mod pool;
 mod promises;
 mod rejoin;

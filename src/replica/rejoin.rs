@@ -24,22 +24,6 @@ pub(super) struct Rejoining {
     next_ask: Option<Time>,
 }
 
-/// What a replica knows of another's loss.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loss {
-    nonce: [u8; 32],
-    /// What this replica wanted when it first heard that nonce.
-    want: View,
-    /// When it last helped by wishing for a new view.
-    helped: Time,
-}
-
-impl Loss {
-    pub(super) fn want(self) -> View {
-        self.want
-    }
-}
-
 impl Replica {
     /// Still silent after the loss of its log?
     pub(super) fn is_rejoining(&self) -> bool {
@@ -71,17 +55,16 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::NotMine));
         }
         // Who has lost its own log can't tell where the others have been.
-        if self.is_rejoining() || !self.may_answer(peer) {
+        if self.is_rejoining() {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         }
-        let want = self.promises.want();
-        let now = self.now;
-        let known = self.catch_up.loss_of(peer);
-        let is_new = known.is_none_or(|loss| loss.nonce != rejoin.nonce);
-        let helps = known.is_none_or(|loss| now.since(loss.helped) >= self.tuning.rejoin_interval) && !self.disk_is_behind();
-        let want = known.filter(|_| !is_new).map_or(want, |loss| loss.want);
-        let helped = known.filter(|_| !helps).map_or(now, |loss| loss.helped);
-        self.catch_up.note_loss(peer, Loss { nonce: rejoin.nonce, want, helped });
+        let (now, tuning, may_help) = (self.now, &self.tuning, !self.disk_is_behind());
+        let own = self.promises.want();
+        let heard = self.catch_up.peers.get_mut(&peer).and_then(|peer| {
+            let want = peer.hear_loss(rejoin.nonce, own, now, tuning.status_interval)?;
+            Some((want, may_help && peer.is_helped(now, tuning.rejoin_interval)))
+        });
+        let Some((want, helps)) = heard else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
         let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
         self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
         // A view above what was answered lets it in; and as long as it asks, others may have answered with a higher one, and it needs the view

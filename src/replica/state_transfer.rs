@@ -3,6 +3,7 @@
 //! Nothing is trusted: the certificate names the manifest, the manifest names each part. Parts go to the service as they arrive and are not kept here.
 
 use super::entry::AppState;
+use super::peer::Answer;
 use super::promises::Position;
 use super::sessions::{SessionTable, Sessions};
 use super::{Broken, Disposition, Replica, Step, Why};
@@ -379,7 +380,7 @@ impl Replica {
             Wanted::Manifest { sequence_number, state } => {
                 let group = self.cluster.id();
                 // I18: counted first, since to compare it costs a hash over all of it.
-                if !self.checkpoints.holds_snapshot(sequence_number) || !self.may_answer(peer) {
+                if !self.checkpoints.holds_snapshot(sequence_number) || !self.may_answer(peer, Answer::Manifest) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
                 let held = self.checkpoints.snapshot(sequence_number).filter(|manifest| manifest.state(&group) == state).cloned();
