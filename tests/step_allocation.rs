@@ -4,8 +4,8 @@
 mod heap;
 mod support;
 
-use logothete::sim::forge::Kind::Prepare;
-use logothete::{Disposition, Input, Tuning};
+use logothete::sim::forge::Kind::{Commit, Prepare};
+use logothete::{Disposition, Input, Limits, Tuning};
 use support::builder;
 use support::solo::{Solo, T, at, view};
 
@@ -58,4 +58,27 @@ fn i18_nor_where_another_block_stands_in_the_place_of_that_one() {
     assert_eq!((solo.replica.status().view, solo.replica.status().blocks), (view(4), P as usize));
     let taken = taken_by_a_step(&mut solo);
     assert!(taken < P as usize * 256, "{taken} bytes");
+}
+
+/// A primary with a pipeline of one position decides, and draws the next batch of 8 from so many clients' requests.
+fn taken_by_a_draw(clients: usize) -> usize {
+    let limits = Limits { batch_requests_max: 8, ..Limits::default() };
+    let cluster = builder(4, clients).pipeline(1).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(1000 * T));
+    for client in 0..clients {
+        assert_eq!(solo.ask(client, 1), Disposition::Applied);
+    }
+    assert_eq!(solo.replica.status().head, at(1), "with the first client's request alone");
+    let first = solo.block(1, solo.forge.genesis(), 1);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(1), first.digest()));
+    let decided = solo.verified(&solo.forge.certificate_message(&certificate));
+    let taken = heap::taken_by(|| assert_eq!(solo.step(Input::Message(decided)), Disposition::Applied));
+    assert_eq!(solo.replica.status().head, at(2));
+    taken
+}
+
+#[test]
+fn i18_a_primary_looks_at_no_more_clients_than_its_batch_has_room_for() {
+    let (few, many) = (taken_by_a_draw(32), taken_by_a_draw(256));
+    assert!(many < few + 2048, "{many} bytes, and {few} for an eighth of the clients");
 }

@@ -7,6 +7,7 @@ use crate::message::Request;
 use crate::time::Time;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 #[derive(Clone, Default)]
@@ -43,6 +44,8 @@ fn cost(request: &Request) -> u64 {
 pub(super) struct Pool {
     pub(super) queues: BTreeMap<ClientId, Queue>,
     waiting: BTreeSet<(Time, ClientId)>,
+    /// The same clients by their names.
+    ready: BTreeSet<ClientId>,
     /// When the next request of each of these is to be passed on.
     relays: BTreeSet<(Time, ClientId)>,
     /// Half of what a primary may let a request wait.
@@ -63,6 +66,7 @@ impl Pool {
         Self {
             queues: BTreeMap::new(),
             waiting: BTreeSet::new(),
+            ready: BTreeSet::new(),
             relays: BTreeSet::new(),
             half,
             count: 0,
@@ -172,11 +176,13 @@ impl Pool {
         let Some(queue) = self.queues.get_mut(&client) else { return };
         if let Some(old) = queue.since.take() {
             self.waiting.remove(&(old, client));
+            self.ready.remove(&client);
         }
         queue.since = since;
         queue.relayed = None;
         if let Some(since) = since {
             self.waiting.insert((since, client));
+            self.ready.insert(client);
         }
         self.pass_on_at(client, since.map(|since| since.after(self.half)));
     }
@@ -244,31 +250,64 @@ impl Pool {
         last: impl Fn(&ClientId) -> RequestNumber,
     ) -> Vec<Request> {
         let start = self.cursor;
-        // I18: of others nothing can be ordered, and there may be very many that wait behind gaps.
-        let ready: BTreeSet<&ClientId> = self.waiting.iter().map(|(_, client)| client).chain(proposed.keys()).collect();
-        let turns = ready.range(start..).chain(ready.range(..start)).filter(|client| ***client != start).copied();
-        let own = ready.get(&start).copied();
+        // I18: of others nothing can be ordered, and there may be very many that wait behind gaps. Nor is more looked at than the batch takes.
+        let after = (Bound::Excluded(start), Bound::Unbounded);
+        let clients = |from| merged(self.ready.range(from), proposed.range(from).map(|(client, _)| client));
         let next = |client: &ClientId| proposed.get(client).copied().unwrap_or_default().max(last(client)).next();
-        let mut order: Vec<(&ClientId, &Queue, RequestNumber)> =
-            turns.chain(own).filter_map(|client| Some((client, self.queues.get(client)?, next(client)))).collect();
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        let mut cursor = start;
-        'full: while !order.is_empty() {
-            let mut still = Vec::with_capacity(order.len());
-            for (client, queue, number) in order {
-                let Some(request) = queue.pending.get(&number) else { continue };
-                bytes += cost(request);
-                if batch.len() >= limits.batch_requests_max as usize || bytes > u64::from(limits.batch_bytes_max) {
-                    break 'full;
-                }
-                batch.push(request.clone());
-                cursor = *client;
-                still.push((client, queue, number.next()));
-            }
-            order = still;
+        let turns = clients(after).chain(clients((Bound::Unbounded, Bound::Included(start))));
+        let turns = turns.filter_map(|client| Some((client, self.queues.get(client)?, next(client))));
+        let mut draw = Draw { limits, batch: Vec::new(), bytes: 0, is_full: false };
+        let mut still = draw.round(turns);
+        while !draw.is_full && !still.is_empty() {
+            still = draw.round(still.into_iter());
         }
+        let batch = draw.batch;
+        let cursor = batch.last().map_or(start, |request| request.client);
         self.cursor = cursor;
         self.exhausted = batch.is_empty();
         batch
+    }
+}
+
+/// Two ascending rows as one, each client once.
+fn merged<'a>(left: impl Iterator<Item = &'a ClientId>, right: impl Iterator<Item = &'a ClientId>) -> impl Iterator<Item = &'a ClientId> {
+    let (mut left, mut right) = (left.peekable(), right.peekable());
+    core::iter::from_fn(move || match (left.peek(), right.peek()) {
+        (Some(first), Some(second)) if first < second => left.next(),
+        (Some(first), Some(second)) if first == second => {
+            right.next();
+            left.next()
+        }
+        (_, Some(_)) => right.next(),
+        (_, None) => left.next(),
+    })
+}
+
+/// A client, what of it waits, and which of that is next.
+type Turn<'a> = (&'a ClientId, &'a Queue, RequestNumber);
+
+/// A batch that is being drawn.
+struct Draw<'a> {
+    limits: &'a Limits,
+    batch: Vec<Request>,
+    bytes: u64,
+    is_full: bool,
+}
+
+impl Draw<'_> {
+    /// Takes one request of each client until the batch is full, and says who may have more.
+    fn round<'a>(&mut self, turns: impl Iterator<Item = Turn<'a>>) -> Vec<Turn<'a>> {
+        let mut still = Vec::new();
+        for (client, queue, number) in turns {
+            let Some(request) = queue.pending.get(&number) else { continue };
+            self.bytes += cost(request);
+            if self.batch.len() >= self.limits.batch_requests_max as usize || self.bytes > u64::from(self.limits.batch_bytes_max) {
+                self.is_full = true;
+                break;
+            }
+            self.batch.push(request.clone());
+            still.push((client, queue, number.next()));
+        }
+        still
     }
 }
