@@ -225,12 +225,12 @@ impl ClusterBuilder {
         self.limits = limits;
         self
     }
-    /// K: a checkpoint every `interval` positions. Default 128.
+    /// K: a checkpoint every `interval` positions, 1 to 2^19. Default 128.
     pub fn checkpoint_interval(mut self, interval: u64) -> Self {
         self.checkpoint_interval = interval;
         self
     }
-    /// L: positions in the log above the last stable checkpoint, a multiple of K, 2 K to 1024 K. Default 512.
+    /// L: positions in the log above the last stable checkpoint, a multiple of K, 2 K to 1024 K, and at most 2^20. Default 512.
     ///
     /// So much may be ordered while a checkpoint is not yet agreed on; it bounds what a replica holds in memory (SPEC 6).
     pub fn log_window(mut self, window: u64) -> Self {

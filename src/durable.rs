@@ -138,7 +138,8 @@ pub struct Receipt {
 /// A host's append-only log. `examples/generals/wal.rs` is one in files, to be copied; [`Volatile`](crate::Volatile) one for tests.
 ///
 /// A crash may lose or cut what was appended since the last [`sync`](Self::sync), nothing else. Whatever else a disk does to a log, the replica finds
-/// out when it starts ([`RecoverError`](crate::RecoverError)), as long as it is given what is there: don't repair, drop or skip anything.
+/// out when it starts ([`RecoverError`](crate::RecoverError)), as long as it is given what is there: don't repair, drop or skip anything. But what the disk
+/// loses at the end, though it was synced, is not found: what is left looks whole, and the replica may contradict itself. (SPEC D2)
 pub trait Wal {
     /// What can go wrong.
     type Error;

@@ -68,12 +68,14 @@ pub enum Event {
         states: usize,
     },
     /// This replica's state is not the one that a quorum has: its service is not deterministic, or its disk has changed something. It votes and answers no
-    /// more, and replaces its state by the quorum's.
+    /// more, and replaces its state by the quorum's. Let it run until then: results that it signed with the wrong state are known not to be signed again only
+    /// while this process lives. (SPEC C4)
     Diverged {
         /// Where that showed.
         sequence_number: SequenceNumber,
     },
-    /// A snapshot has more parts than a manifest can list: it serves this replica, and can't be sent to another. Cut it into larger parts.
+    /// A snapshot has more parts than a message can list, (`message_bytes_max` − 1 KiB) / 32: it serves this replica, is voted on and may become stable, but
+    /// can't be sent to another. Cut it into larger parts, on all replicas from one position on.
     SnapshotTooLarge {
         /// The snapshot's position.
         sequence_number: SequenceNumber,
@@ -114,7 +116,8 @@ pub enum Event {
         /// Which invariant failed.
         reason: &'static str,
     },
-    /// This replica's key signed a statement that this process did not make: it runs twice, or its key is stolen.
+    /// This replica's key signed a statement that this process did not make: it runs twice, or its key is stolen. Told once, and only of what contradicts an own
+    /// statement that is still held: that it is not told proves nothing. (SPEC E)
     Impersonated {
         /// This replica.
         replica: ReplicaId,

@@ -17,7 +17,8 @@ pub fn chunk_digest(bytes: &[u8]) -> Digest {
 /// A snapshot's table of contents: first the parts of the session table, which the replica makes, then those of the service's own state.
 ///
 /// Equal states have equal manifests, so a service has to cut its state the same way on every machine. A manifest is sent as one message: a
-/// snapshot has at most (`message_bytes_max` − 64 KiB) / 32 parts of at most `batch_bytes_max` bytes each (15 GiB by default).
+/// snapshot that others are to fetch has at most (`message_bytes_max` − 1 KiB) / 32 parts of at most `batch_bytes_max` bytes each (just under 16 GiB by
+/// default). One of more is not refused: [`Event::SnapshotTooLarge`](crate::Event::SnapshotTooLarge) tells of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub(crate) sequence_number: SequenceNumber,

@@ -1,4 +1,4 @@
-//! The simple face: messages in, signed messages out. Written on `Replica`, `Screen`, `Verifier` and `persist` alone, in public API.
+//! The simple face: messages in, signed messages out. What it does with `Inbox`, `Screen`, `Verifier`, `Replica` and `persist`, any host can do in public API.
 
 use crate::application::{AppError, Application};
 use crate::cluster::Cluster;
@@ -228,7 +228,8 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
     }
 
     /// Screens, verifies and steps what was received – of each connection at most about a MiB, the rest in the next run – and serves what comes out of it until nothing is left:
-    /// records are made durable with one sync, then signed; decisions are executed. Gives the messages to send.
+    /// records are made durable with one sync for all that are there, then signed; decisions are executed; what comes of these is served in the same way, so that
+    /// a run may have several syncs. Gives the messages to send.
     ///
     /// # Errors
     /// [`NodeError`] says whether to call again ([`NodeError::Sign`]) or to stop.

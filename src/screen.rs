@@ -19,10 +19,10 @@ pub enum Screened {
     /// Its view or position is settled.
     #[error("settled")]
     Stale,
-    /// The same vote is held.
+    /// The same is held: the vote, the proposal, or a request of that number. Or it is of a member against whom there is proof: another vote, or more evidence.
     #[error("held already")]
     Duplicate,
-    /// A quorum for the same statement is held.
+    /// A quorum for the same statement is held; nothing of a chain is missing; or it is a further proposal of a primary against whom there is proof.
     #[error("a quorum is held")]
     NotNeeded,
     /// Of a later view or far above the window; it is told again when its time has come.

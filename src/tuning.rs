@@ -24,7 +24,7 @@ pub struct Tuning {
     pub idle_status_interval: Duration,
     /// How long a missing batch is waited for before it is fetched, and fetched again. Default 60 ms.
     pub fetch_interval: Duration,
-    /// How many bytes of batches one answer to a status or a fetch may carry. Default 256 KiB; the cluster's `message_bytes_max` bounds it too. While it
+    /// How many bytes of batches one answer to a status or a fetch may carry. Default 256 KiB; the cluster's `batch_bytes_max` bounds it too. While it
     /// fetches a state, this replica asks one peer for 8 times as much in an interval, half of what it would give: its peers should give as much as it does.
     pub answer_bytes_max: u32,
     /// How many decided batches below the last stable checkpoint are held, in memory and in the log, for replicas that lag. Default 256; at most the

@@ -189,9 +189,10 @@ pub struct Status {
     pub rejoining: bool,
     /// Its state at this position was not the quorum's; it votes again when the state is replaced. (SPEC C4)
     pub diverged: Option<SequenceNumber>,
-    /// The position whose state it is fetching, with the parts that it has and all parts.
+    /// The position whose state it is fetching, with the parts that it has and all parts: 0 and 0 until the manifest is there, and all of them until the service
+    /// has said which it lacks.
     pub transfer: Option<(SequenceNumber, u32, u32)>,
-    /// Requests that wait, and blocks held.
+    /// Requests that wait.
     pub pool_requests: usize,
     /// Blocks held, decided or not.
     pub blocks: usize,

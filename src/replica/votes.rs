@@ -76,7 +76,7 @@ pub(super) enum Counted {
     Added(Option<Certificate>),
 }
 
-/// Bound: 2 votes per member for each position within [`retained`](super::Replica::forget_settled): a log window and six pipelines.
+/// Bound: 2 votes per member for each position within [`retained`](super::Replica::forget_settled): a log window, four pipelines and two.
 #[derive(Clone, Debug)]
 pub(super) struct Votes {
     view: View,
