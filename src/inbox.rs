@@ -13,6 +13,11 @@ use core::time::Duration;
 /// Of each connection as much is taken at once, and one message more.
 const TURN_BYTES: usize = 1024 * 1024;
 
+/// What one thread verifies at once, and one message more: signatures cost least in company, and some hundreds of bytes each while they are checked.
+const PORTION_BYTES: usize = 512 * 1024;
+/// What of it is one connection's, and one message more: so much a connection costs before it is doubted.
+const PORTION_LINK_BYTES: usize = 128 * 1024;
+
 /// Connections that are remembered though nothing of theirs waits.
 const REMEMBERED_MAX: usize = 4096;
 
@@ -194,6 +199,30 @@ impl Inbox {
         trusted
     }
 
+    /// Takes out of `needed` what is to be verified next, in its order: for each of `threads` at most 512 KiB, of one connection at most 128 KiB, and one message more of each.
+    /// What came over doubted connections waits until nothing else is left: a bad signature spoils what is verified with it. Empty only if `needed` is.
+    ///
+    /// Then tell of each bad message ([`refused`](Self::refused)), and ask of what else was taken of a connection that was caught by it whether it is let through.
+    pub fn portion(&self, needed: &mut VecDeque<Unverified>, threads: usize, now: Time) -> Vec<Unverified> {
+        let bytes_max = PORTION_BYTES.saturating_mul(threads.max(1));
+        let only_doubted = needed.iter().all(|unverified| self.is_doubted(unverified.link(), now));
+        let (mut portion, mut rest) = (Vec::new(), VecDeque::new());
+        let (mut bytes, mut of_links) = (0_usize, BTreeMap::<PeerLink, usize>::new());
+        for unverified in needed.drain(..) {
+            let own = of_links.entry(unverified.link()).or_default();
+            let is_its_turn = only_doubted || !self.is_doubted(unverified.link(), now);
+            if is_its_turn && bytes < bytes_max && *own < PORTION_LINK_BYTES {
+                bytes = bytes.saturating_add(unverified.size());
+                *own = own.saturating_add(unverified.size());
+                portion.push(unverified);
+            } else {
+                rest.push_back(unverified);
+            }
+        }
+        *needed = rest;
+        portion
+    }
+
     /// Is little of this connection taken?
     pub fn is_doubted(&self, link: PeerLink, now: Time) -> bool {
         self.links.get(&link).is_some_and(|link| link.is_doubted(now))
@@ -218,8 +247,11 @@ impl Inbox {
     }
 
     /// A message of this connection was bad: no correct peer sends such a thing, nor passes it on. For a while little of it is taken, and that last.
-    pub fn refused(&mut self, link: PeerLink, now: Time) {
+    /// True if it was trusted until now: what was taken of it before is then asked about with [`lets_through`](Self::lets_through), once.
+    pub fn refused(&mut self, link: PeerLink, now: Time) -> bool {
+        let was_trusted = !self.is_doubted(link, now);
         let until = now.after(self.interval.saturating_mul(DOUBT_INTERVALS));
         self.links.entry(link).or_default().doubted_until = Some(until);
+        was_trusted
     }
 }

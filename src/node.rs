@@ -14,7 +14,7 @@ use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
 use crate::wire::DecodeError;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -68,11 +68,6 @@ pub struct Counters {
     pub events_lost: u64,
 }
 
-/// What is verified at once, and one message more: signatures cost least in company, and some hundreds of bytes each while they are checked.
-const PORTION_BYTES: usize = 512 * 1024;
-/// What of it is one connection's, and one message more: so much a connection costs before it is doubted.
-const PORTION_LINK_BYTES: usize = 128 * 1024;
-
 /// Refusals, and events, kept for a host that never asks for them.
 const REFUSALS_MAX: usize = 1024;
 const EVENTS_MAX: usize = 4096;
@@ -104,26 +99,6 @@ pub struct Node<W: Wal, A: Application, S: Signer<Signature>> {
     counters: Counters,
     refusals: Vec<(PeerLink, VerifyError)>,
     stopped: bool,
-}
-
-/// The messages to verify next, in their order: those of doubted connections last and apart, since a bad one spoils what is verified with it.
-fn portion_of(needed: &mut VecDeque<Unverified>, is_doubted: impl Fn(PeerLink) -> bool) -> Vec<Unverified> {
-    let only_doubted = needed.iter().all(|unverified| is_doubted(unverified.link()));
-    let (mut portion, mut rest) = (Vec::new(), VecDeque::new());
-    let (mut bytes, mut of_links) = (0_usize, BTreeMap::<PeerLink, usize>::new());
-    for unverified in needed.drain(..) {
-        let own = of_links.entry(unverified.link()).or_default();
-        let is_its_turn = only_doubted || !is_doubted(unverified.link());
-        if is_its_turn && bytes < PORTION_BYTES && *own < PORTION_LINK_BYTES {
-            bytes = bytes.saturating_add(unverified.size());
-            *own = own.saturating_add(unverified.size());
-            portion.push(unverified);
-        } else {
-            rest.push_back(unverified);
-        }
-    }
-    *needed = rest;
-    portion
 }
 
 impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
@@ -291,7 +266,7 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
             }
             let mut needed = VecDeque::from(triage.needed);
             while !needed.is_empty() {
-                let portion = portion_of(&mut needed, |link| self.inbox.is_doubted(link, now));
+                let portion = self.inbox.portion(&mut needed, 1, now);
                 let caught = self.verify_and_step(now, portion);
                 if !caught.is_empty() {
                     let mut stays =
@@ -323,10 +298,9 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
                     self.counters.refused += 1;
                     #[cfg(feature = "tracing")]
                     crate::trace::refused(self.id, link, &error);
-                    if !self.inbox.is_doubted(link, now) {
+                    if self.inbox.refused(link, now) {
                         caught.insert(link);
                     }
-                    self.inbox.refused(link, now);
                     if self.refusals.len() < REFUSALS_MAX {
                         self.refusals.push((link, error));
                     }
@@ -479,22 +453,5 @@ fn serve<A: Application>(application: &mut A, command: AppCommand) -> Result<Opt
 impl<W: Wal, A: Application, S: Signer<Signature>> core::fmt::Debug for Node<W, A, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Node({:?})", self.replica)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::{Message, Rejoin};
-    use alloc::vec;
-
-    #[test]
-    fn spec_3_7_what_comes_of_doubted_connections_is_verified_last_and_apart() {
-        let rejoin = Message::Rejoin(Rejoin { replica: ReplicaId::new(0), nonce: [0; 32], signature: RawSignature::ZERO });
-        let bytes = crate::wire::encode(&rejoin);
-        let of = |link| Unverified::decode(PeerLink(link), &bytes, &crate::Limits::default()).expect("a message");
-        let mut needed: VecDeque<Unverified> = [1, 2, 1, 3].map(of).into();
-        let mut next = || -> Vec<PeerLink> { portion_of(&mut needed, |link| link != PeerLink(2)).iter().map(Unverified::link).collect() };
-        assert_eq!([next(), next(), next()], [vec![PeerLink(2)], vec![PeerLink(1), PeerLink(1), PeerLink(3)], vec![]]);
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::Prepare;
 use logothete::{Digest, Inbox, MessageKind, PeerLink, RequestNumber, Time, Tuning, Unverified};
+use std::collections::VecDeque;
 use std::time::Duration;
 use support::client_key;
 use support::solo::{Solo, at, view};
@@ -133,4 +134,42 @@ fn spec_3_7_a_clock_that_goes_back_begins_a_new_interval() {
     }
     (0..9).for_each(|_| inbox.push(status(OTHER, &solo)));
     assert_eq!(taken(&mut inbox, Time(1_000_001)), (0, 0));
+}
+
+#[test]
+fn spec_3_7_what_comes_of_doubted_connections_is_verified_last_and_apart() {
+    let solo = Solo::new(4, 1);
+    let mut inbox = Inbox::new(&tuning());
+    inbox.refused(LIAR, Time(0));
+    let mut needed: VecDeque<Unverified> = [OTHER, LIAR, OTHER, PeerLink(3)].map(|link| vote(link, &solo)).into();
+    let mut next = || -> Vec<PeerLink> { inbox.portion(&mut needed, 1, Time(0)).iter().map(Unverified::link).collect() };
+    assert_eq!([next(), next(), next()], [vec![OTHER, OTHER, PeerLink(3)], vec![LIAR], vec![]]);
+}
+
+#[test]
+fn spec_3_7_a_portion_has_little_of_one_connection_and_as_much_as_threads_verify_at_once() {
+    let solo = Solo::new(4, 1);
+    let inbox = Inbox::new(&tuning());
+    let operation = 16 * 1024;
+    // 64 of each of 16 connections: of each 8 make 128 KiB, and of all 32 make 512.
+    let load = || -> VecDeque<Unverified> { (0..1024).map(|place| request(PeerLink(place / 64), &solo, operation)).collect() };
+    for (threads, most) in [(0, 32), (1, 32), (3, 96), (1000, 128)] {
+        let mut needed = load();
+        let portion = inbox.portion(&mut needed, threads, Time(0));
+        assert!(portion.len() <= most && portion.len() + 4 >= most, "{threads} threads: {}", portion.len());
+        let of = |link| portion.iter().filter(|unverified| unverified.link() == link).count();
+        assert!((0..16).all(|link| of(PeerLink(link)) <= 8), "{threads} threads");
+        assert_eq!(portion.len() + needed.len(), 1024, "what is not in it waits on");
+    }
+    let mut needed = load();
+    let portions = std::iter::from_fn(|| Some(inbox.portion(&mut needed, 4, Time(0))).filter(|portion| !portion.is_empty()));
+    assert_eq!(portions.map(|portion| portion.len()).sum::<usize>(), 1024, "all have their turn");
+}
+
+#[test]
+fn spec_3_7_a_connection_is_caught_once_for_as_long_as_it_is_doubted() {
+    let mut inbox = Inbox::new(&tuning());
+    assert!(inbox.refused(LIAR, Time(0)) && !inbox.refused(LIAR, Time(0)));
+    let later = Time(0).after(INTERVAL * 32);
+    assert!(inbox.refused(LIAR, later) && inbox.refused(OTHER, later) && !inbox.refused(LIAR, later));
 }

@@ -1,7 +1,8 @@
 //! The cluster file, which is the same for all, and key files, which are each member's own.
 
 use crate::error::{Fault, Result, fault};
-use logothete::{ClientId, Cluster, Limits, ReplicaId, SigningKey, VerifyingKey};
+use crate::mailbox::Member;
+use logothete::{ClientId, Cluster, Limits, PeerLink, ReplicaId, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -87,6 +88,15 @@ impl Membership {
     /// Which node a key is.
     pub fn node(&self, key: &VerifyingKey) -> Option<ReplicaId> {
         self.cluster.replicas().find(|replica| self.cluster.replica_key(*replica).as_ref() == Some(key))
+    }
+
+    /// The name under which a member's messages are counted, over whatever connection they come: who was caught with a bad signature can't shake that off by calling again.
+    pub fn peer(&self, member: Member) -> PeerLink {
+        let nodes = u64::from(self.cluster.size());
+        match member {
+            Member::Node(node) => PeerLink(node.get().into()),
+            Member::Client(client) => PeerLink(nodes + self.names.range(..client).count() as u64),
+        }
     }
 
     /// Which client a key is.

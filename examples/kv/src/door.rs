@@ -59,6 +59,8 @@ impl Default for Quotas {
 /// One connection that is let in.
 pub struct Guest {
     pub member: Member,
+    /// The member's name, whichever connection it is.
+    peer: PeerLink,
     pub queue: Arc<Queue>,
     faults: AtomicU64,
     hang_up: tokio::sync::Notify,
@@ -121,19 +123,12 @@ impl Door {
         }
     }
 
-    /// To one connection.
-    pub fn tell(&self, link: PeerLink, frame: Frame) {
-        if let Some(guest) = self.lock().by_link.get(&link) {
-            guest.queue.push(frame);
-        }
-    }
-
-    /// What came over this connection was signed by nobody that it says: whoever is there lies, or passes lies on.
-    pub fn blame(&self, link: PeerLink) {
-        if let Some(guest) = self.lock().by_link.get(&link)
-            && guest.faults.fetch_add(1, Ordering::Relaxed) + 1 >= u64::from(self.quotas.faults_max)
-        {
-            guest.hang_up.notify_one();
+    /// What this member sent was signed by nobody that it says: it lies, or passes lies on.
+    pub fn blame(&self, peer: PeerLink) {
+        for guest in self.lock().by_link.values().filter(|guest| guest.peer == peer) {
+            if guest.faults.fetch_add(1, Ordering::Relaxed) + 1 >= u64::from(self.quotas.faults_max) {
+                guest.hang_up.notify_one();
+            }
         }
     }
 
@@ -159,7 +154,13 @@ impl Door {
             return Ok(None);
         }
         let queue = Queue::new(if matches!(member, Member::Client(_)) { self.quotas.client_queue_bytes } else { 4096 });
-        let guest = Arc::new(Guest { member, queue, faults: AtomicU64::new(0), hang_up: tokio::sync::Notify::new() });
+        let guest = Arc::new(Guest {
+            member,
+            peer: self.membership.peer(member),
+            queue,
+            faults: AtomicU64::new(0),
+            hang_up: tokio::sync::Notify::new(),
+        });
         let link = PeerLink(self.links.fetch_add(1, Ordering::Relaxed));
         guests.by_link.insert(link, guest.clone());
         match member {
@@ -275,8 +276,8 @@ impl Door {
                     let limits = self.membership.cluster.limits();
                     let message = match guest.member {
                         // What a proposal holds stays in one piece.
-                        Member::Node(_) => Unverified::decode_shared(link, &Bytes::from(body), limits),
-                        Member::Client(_) => Unverified::decode(link, body, limits),
+                        Member::Node(_) => Unverified::decode_shared(guest.peer, &Bytes::from(body), limits),
+                        Member::Client(_) => Unverified::decode(guest.peer, body, limits),
                     }
                     .map_err(|_| frames::bad("not a message of the protocol"))?;
                     let size = u32::try_from(message.size().min(tray.bytes)).unwrap_or(u32::MAX);

@@ -5,17 +5,17 @@ use crate::door::Door;
 use crate::error::{Result, fault};
 use crate::frames::{Frame, Kind};
 use crate::gathering::Gathering;
+use crate::intake::{Intake, Judged};
 use crate::link::Queue;
 use crate::mailbox::{Mail, Mailbox, Member};
 use crate::state::State;
 use crate::store::{Log, Store};
 use logothete::tape::Recorder;
 use logothete::{
-    AppCommand, Application, Bytes, ClientId, Disposition, Envelope, Event, Input, MessageKind, Outbox, PeerLink, Recipients, ReplicaId,
-    Signature, Signer, SigningKey, Status, Time, Unverified, Verifier, Why, persist,
+    AppCommand, Application, Bytes, ClientId, Disposition, Envelope, Event, Input, MessageKind, Outbox, Recipients, ReplicaId, Signature,
+    Signer, SigningKey, Status, Time, Unverified, Why, persist,
 };
-use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,7 @@ pub const FLUSH_AFTER: Duration = Duration::from_secs(1);
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// So long a node that starts waits for connections to and from a quorum before it says anything.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(1);
-/// What is verified as one piece of work, at least and at most: more at a time costs less for each.
-const PORTION: (usize, usize) = (128, 512);
-/// How often one connection is told that nothing can be ordered.
+/// How often one client is told that nothing can be ordered.
 const NOTICE_EVERY: Duration = Duration::from_millis(500);
 /// What a client is told to wait for when there is no quorum.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -74,11 +72,11 @@ pub struct Host {
     pub door: Arc<Door>,
     pub routes: BTreeMap<ReplicaId, Arc<Queue>>,
     pub picture: Arc<Mutex<Picture>>,
-    pub pool: rayon::ThreadPool,
+    pub intake: Intake,
     pub tongue: Box<dyn Tongue>,
     pub started: Instant,
     pub latest: Picture,
-    pub told: BTreeMap<PeerLink, Instant>,
+    pub told: BTreeMap<ClientId, Instant>,
     pub gathering: Gathering,
     /// It proposes, as far as is known.
     pub is_primary: bool,
@@ -134,14 +132,15 @@ impl Host {
     }
 
     /// A client whose request can't be ordered now is told so, and why; the request is not taken.
-    fn notify(&mut self, link: PeerLink, why: &str, retry_after: Duration) {
-        if self.told.get(&link).is_none_or(|told| told.elapsed() >= NOTICE_EVERY) {
+    fn notify(&mut self, client: ClientId, why: &str, retry_after: Duration) {
+        if self.told.get(&client).is_none_or(|told| told.elapsed() >= NOTICE_EVERY) {
             if self.told.len() > 4096 {
                 self.told.clear();
             }
-            self.told.insert(link, Instant::now());
+            self.told.insert(client, Instant::now());
             let millis = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
-            self.door.tell(link, Frame::new(Kind::Notice, [&millis.to_le_bytes()[..], why.as_bytes()].concat()));
+            let notice = Frame::new(Kind::Notice, [&millis.to_le_bytes()[..], why.as_bytes()].concat());
+            self.door.tell_client(client, &[notice]);
         }
     }
 
@@ -151,32 +150,39 @@ impl Host {
         let cut_off = (reached < quorum as usize)
             .then(|| format!("this node reaches {reached} of {size} nodes, and {quorum} are needed to order anything"));
         let mut rooms = Vec::with_capacity(mail.len());
-        let mut waiting = Vec::with_capacity(mail.len());
         for mail in mail {
             match (&cut_off, mail.from) {
                 // The minority side of a partition orders nothing, and keeps nothing to be ordered later behind its client's back.
-                (Some(why), Member::Client(_)) => self.notify(mail.message.link(), why, RETRY_AFTER),
+                (Some(why), Member::Client(client)) => self.notify(client, why, RETRY_AFTER),
                 // A client has requests to send, and nothing else.
                 (_, Member::Client(client)) if mail.message.client() != Some(client) => self.door.blame(mail.message.link()),
                 (_, Member::Client(_)) => self.gathering.add(mail),
                 _ => {
-                    waiting.push(mail.message);
+                    self.intake.inbox.push(mail.message);
                     rooms.push(mail.room);
                 }
             }
         }
         for mail in self.gathering.release(self.is_primary && cut_off.is_none()) {
-            match &cut_off {
-                Some(why) => self.notify(mail.message.link(), why, RETRY_AFTER),
-                None => {
-                    waiting.push(mail.message);
+            match (&cut_off, mail.from) {
+                (Some(why), Member::Client(client)) => self.notify(client, why, RETRY_AFTER),
+                _ => {
+                    self.intake.inbox.push(mail.message);
                     rooms.push(mail.room);
                 }
             }
         }
+        let now = self.now();
+        while !self.intake.inbox.is_empty() {
+            let waiting = self.intake.inbox.take(now);
+            self.step_load(waiting, now);
+        }
+        drop(rooms);
+    }
+
+    fn step_load(&mut self, mut waiting: Vec<Unverified>, now: Time) {
         // Requests first: when votes then make room in the pipeline, all that is here goes into one batch.
         waiting.sort_by_key(|message| message.kind() != MessageKind::Request);
-        let verifier = Verifier::new(self.membership.cluster.clone());
         let mut looks = 0;
         while !waiting.is_empty() {
             let before = waiting.len();
@@ -190,45 +196,37 @@ impl Host {
                 self.latest.screened += waiting.len() as u64;
                 break;
             }
-            let portion_size = triage.needed.len().div_ceil(self.pool.current_num_threads()).clamp(PORTION.0, PORTION.1);
-            let mut portions: Vec<Vec<Unverified>> = Vec::new();
-            for message in triage.needed {
-                match portions.last_mut().filter(|portion| portion.len() < portion_size) {
-                    Some(portion) => portion.push(message),
-                    None => portions.push(vec![message]),
-                }
-            }
-            let links: Vec<(PeerLink, Option<ClientId>)> =
-                portions.iter().flatten().map(|message| (message.link(), message.client())).collect();
-            let verdicts: Vec<_> = if portions.len() == 1 || self.pool.current_num_threads() == 1 {
-                portions.into_iter().map(|portion| verifier.verify_all(portion)).collect()
-            } else {
-                self.pool.install(|| portions.into_par_iter().map(|portion| verifier.verify_all(portion)).collect())
-            };
-            for ((link, client), verdict) in links.into_iter().zip(verdicts.into_iter().flatten()) {
-                match verdict {
-                    Ok(verified) => {
-                        self.latest.verified += 1;
-                        let now = self.now();
-                        let disposition = self.replica.step(now, Input::Message(verified), &mut self.outbox);
-                        match (disposition, client) {
-                            (Disposition::Ignored(Why::Busy { retry_after }), Some(_)) => {
-                                self.latest.busy += 1;
-                                self.notify(link, "more requests wait than can be ordered in time", retry_after);
-                            }
-                            (Disposition::Applied, Some(_)) => self.gathering.taken(),
-                            _ => {}
-                        }
-                    }
-                    Err(error) => {
-                        self.latest.refused += 1;
-                        tracing::warn!("{link:?}: {error}");
-                        self.door.blame(link);
-                    }
-                }
+            let mut needed = VecDeque::from(triage.needed);
+            while !needed.is_empty() {
+                let judged = self.intake.verify(&mut needed, now);
+                needed.retain(|message| self.intake.stays(message, now));
+                waiting.retain(|message| self.intake.stays(message, now));
+                judged.into_iter().for_each(|judged| self.step_judged(judged));
             }
         }
-        drop(rooms);
+    }
+
+    fn step_judged(&mut self, Judged { peer, client, verdict }: Judged) {
+        match verdict {
+            Ok(verified) => {
+                self.latest.verified += 1;
+                let now = self.now();
+                let disposition = self.replica.step(now, Input::Message(verified), &mut self.outbox);
+                match (disposition, client) {
+                    (Disposition::Ignored(Why::Busy { retry_after }), Some(client)) => {
+                        self.latest.busy += 1;
+                        self.notify(client, "more requests wait than can be ordered in time", retry_after);
+                    }
+                    (Disposition::Applied, Some(_)) => self.gathering.taken(),
+                    _ => {}
+                }
+            }
+            Err(error) => {
+                self.latest.refused += 1;
+                tracing::warn!("{peer:?}: {error}");
+                self.door.blame(peer);
+            }
+        }
     }
 
     fn serve_outbox(&mut self) -> Result<()> {

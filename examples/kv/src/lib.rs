@@ -11,6 +11,7 @@ pub mod frames;
 pub mod gathering;
 pub mod handshake;
 pub mod host;
+pub mod intake;
 pub mod link;
 pub mod load;
 pub mod mailbox;

@@ -7,6 +7,7 @@ use crate::error::{Fault, Result, fault};
 use crate::gathering::Gathering;
 use crate::handshake::Role;
 use crate::host::{self, Honest, Host, Picture, Tongue, check_key};
+use crate::intake::Intake;
 use crate::link::{Call, Queue};
 use crate::mailbox::Mailbox;
 use crate::state::{Shared, State, make_tables};
@@ -80,12 +81,11 @@ fn recover(
     options: &Options,
     cluster: &Arc<Cluster>,
     id: ReplicaId,
+    tuning: &Tuning,
     log: &mut Log,
     state: &mut State,
     outbox: &mut Outbox,
 ) -> Result<Recorder> {
-    let mut tuning = Tuning { retention: options.retention, ..Tuning::from_timeout(options.request_timeout) };
-    tuning.rejoin_interval = options.request_timeout * 8;
     let records = log.read().collect::<Result<Vec<_>>>()?;
     let mut as_it_is = |start| {
         let app = state.state().map_err(|error| fault(error.to_string()))?;
@@ -169,9 +169,12 @@ pub fn serve(options: Options) -> Result<()> {
             let mut state = State::open(store.clone(), membership.cluster.clone(), state)?;
             let mut outbox = Outbox::new();
             let mut log = Log::open(&options.data, store.clone(), options.fsync)?;
-            let replica = recover(&options, &membership.cluster, id, &mut log, &mut state, &mut outbox)?;
+            let rejoin_interval = options.request_timeout * 8;
+            let tuning = Tuning { retention: options.retention, rejoin_interval, ..Tuning::from_timeout(options.request_timeout) };
+            let replica = recover(&options, &membership.cluster, id, &tuning, &mut log, &mut state, &mut outbox)?;
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(options.verify_threads).build().map_err(|error| fault(error.to_string()))?;
+            let intake = Intake::new(membership.cluster.clone(), &tuning, pool);
             let tongue = tongue(&options, &membership, id, &tongue_key)?;
             tracing::info!("node {id} listens at {address}");
             let host = Host {
@@ -186,7 +189,7 @@ pub fn serve(options: Options) -> Result<()> {
                 door,
                 routes,
                 picture,
-                pool,
+                intake,
                 tongue,
                 started: Instant::now(),
                 latest: host::Picture::default(),
