@@ -43,7 +43,8 @@ pub enum Start {
     /// This key has signed before, and here is its log.
     Recovering,
     /// This key has signed before, and its log is lost or damaged. The replica counts among the f faulty ones until it has entered a new view;
-    /// all that time it says nothing that binds it. If it is restarted meanwhile, it is `Recovering`.
+    /// all that time it says nothing that binds it. If it is restarted meanwhile, it is `Recovering`. It needs q others that answer: of a cluster of one or two
+    /// replicas it never takes part again.
     Rejoining {
         /// 32 bytes that were never used for this before: take them from the operating system's random source.
         nonce: [u8; 32],
