@@ -186,16 +186,16 @@ impl Verifier {
     /// [`VerifyError`] names a part that fails.
     pub fn verify(&self, unverified: Unverified) -> Result<Verified, VerifyError> {
         let mut message = unverified.message;
-        let mut checks = Checks::default();
+        let mut checks = Checks { at_once: self.cluster.scheme() != Scheme::Ed25519, ..Checks::default() };
         self.checks(&mut message, unverified.vouched.as_deref(), &mut checks)?;
-        judge_one(&checks.list)?;
+        checks.failed.map_or_else(|| judge_one(&checks.list), Err)?;
         Ok(self.verified(message))
     }
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, mut unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
         let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); unverified.len()];
-        let mut checks = Checks { list: Vec::with_capacity(unverified.len().min(CHECKS_MAX)), start: 0 };
+        let mut checks = Checks { list: Vec::with_capacity(unverified.len().min(CHECKS_MAX)), ..Checks::default() };
         let mut groups = Vec::with_capacity(unverified.len());
         for (index, Unverified { link, message, vouched, .. }) in unverified.iter_mut().enumerate() {
             checks.start = checks.list.len();
@@ -404,11 +404,20 @@ const CHECKS_MAX: usize = 1024;
 struct Checks<'a> {
     list: Vec<Check<'a>>,
     start: usize,
+    /// Nothing is listed: what signatures of this scheme cost is not less in company.
+    at_once: bool,
+    /// The first that was judged so and is bad.
+    failed: Option<VerifyError>,
 }
 
 impl<'a> Checks<'a> {
     /// Of a message with very many signatures the first ones are judged here.
     fn push(&mut self, check: Check<'a>) -> Result<(), VerifyError> {
+        if self.at_once {
+            // What breaks a rule is told first, as of those that are listed.
+            self.failed = self.failed.take().or_else(|| check.run().err());
+            return Ok(());
+        }
         if self.list.len() - self.start >= CHECKS_MAX {
             judge_one(&self.list[self.start..])?;
             self.list.truncate(self.start);

@@ -233,7 +233,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
                 if items.size_hint().is_none_or(|count| count > MAX) {
                     return Err(de::Error::custom("count beyond its bound"));
                 }
+                // A few at once, if so many are announced: a certificate of four has its place at the first go.
                 let mut out = Vec::new();
+                out.reserve_exact(items.size_hint().unwrap_or_default().min(4));
                 while let Some(item) = items.next_element()? {
                     push_as_it_arrives(&mut out, item);
                 }

@@ -7,11 +7,11 @@ use super::net::{Net, Reels};
 use super::parcel::Parcel;
 use crate::tape::{Recorder, Sink};
 use crate::{
-    AppCommand, AppError, Application, Bytes, Decision, Disposition, Event, Input, MessageKind, Outbox, Output, RecoverError, ReplicaId,
-    Screen, Snapshots, Start, Time, Write,
+    AppCommand, AppError, Application, Bytes, Decision, Event, Input, MessageKind, Outbox, Output, RecoverError, ReplicaId, Screen,
+    Snapshots, Start, Time, Write,
 };
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 use std::sync::PoisonError;
@@ -40,8 +40,6 @@ pub struct Host {
     pub crashes: u64,
     /// All that it has put out.
     pub events: Vec<Event>,
-    /// What became of its inputs, counted.
-    pub dispositions: BTreeMap<Disposition, usize>,
     /// Messages that it could not read or verify.
     pub refused: usize,
     /// By what its replica is told the time.
@@ -98,7 +96,6 @@ impl Host {
             crash_at: None,
             crashes: 0,
             events: Vec::new(),
-            dispositions: BTreeMap::new(),
             refused: 0,
             clock: Clock::default(),
             deadline: None,

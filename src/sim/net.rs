@@ -372,7 +372,6 @@ impl Net {
         let told = self.hosts[to].clock.read(self.now);
         self.hosts[to].steps(self.glance);
         let disposition = self.hosts[to].replica.step(told, input, &mut outbox);
-        *self.hosts[to].dispositions.entry(disposition).or_default() += 1;
         let silent = outbox.is_empty() && disposition == Disposition::Applied;
         if !heading.is_empty() && !silent {
             let remark = if disposition == Disposition::Applied { String::new() } else { format!("  ({disposition:?})") };
@@ -491,9 +490,9 @@ impl Net {
     fn next_moment(&mut self) -> Time {
         let mail = self.mail.next().into_iter().chain(self.queue.next());
         let mut first = mail.fold(self.next_retry.min(self.desks_due), Time::min);
-        for index in 0..self.hosts.len() {
-            let wakes = self.hosts[index].wakes();
-            if wakes < first && !self.is_off(index) {
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            let wakes = host.wakes();
+            if wakes < first && !self.down.contains(&index) && !self.dead.contains(&index) {
                 first = wakes;
             }
         }

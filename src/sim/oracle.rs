@@ -36,9 +36,9 @@ pub struct Oracle {
     decided: BTreeMap<SequenceNumber, Digest>,
     at: BTreeMap<usize, SequenceNumber>,
     said: BTreeMap<usize, BTreeMap<Slot, Said>>,
-    last: BTreeMap<(usize, ClientId), RequestNumber>,
+    last: BTreeMap<usize, BTreeMap<ClientId, RequestNumber>>,
     /// By any correct replica, ever.
-    executed: BTreeSet<(ClientId, RequestNumber)>,
+    executed: BTreeMap<ClientId, BTreeSet<RequestNumber>>,
     /// The highest view of each replica's binding statements: with them a log that was lost is still remembered here.
     views: BTreeMap<usize, View>,
     /// Whose state at a position is the quorum's.
@@ -112,11 +112,12 @@ impl Oracle {
     /// executed before, and its history is part of everybody's.
     pub fn restarted(&mut self, replica: usize, number: SequenceNumber, done: &[Done]) {
         self.at.insert(replica, number);
-        self.last.retain(|(of, _), _| *of != replica);
+        let mut last = BTreeMap::new();
         for done in done {
-            let last = self.last.insert((replica, done.client), done.number).unwrap_or_default();
-            assert_eq!(last.next(), done.number, "I13: R{replica} has a history that is out of turn");
+            let before: RequestNumber = last.insert(done.client, done.number).unwrap_or_default();
+            assert_eq!(before.next(), done.number, "I13: R{replica} has a history that is out of turn");
         }
+        self.last.insert(replica, last);
         let history = done.iter().map(|done| (done.client, done.number, done.operation.clone())).collect();
         self.order.insert(replica, history);
         self.check();
@@ -125,8 +126,7 @@ impl Oracle {
     /// The same for a service that doesn't remember what it did, only how far each client has come.
     pub fn resumed(&mut self, replica: usize, number: SequenceNumber, last: impl IntoIterator<Item = (ClientId, RequestNumber)>) {
         self.at.insert(replica, number);
-        self.last.retain(|(of, _), _| *of != replica);
-        self.last.extend(last.into_iter().map(|(client, last)| ((replica, client), last)));
+        self.last.insert(replica, last.into_iter().collect());
     }
 
     /// Where more than f lie, agreement is nobody's duty.
@@ -142,15 +142,15 @@ impl Oracle {
 
     /// I13: each request once, and in its client's order.
     pub fn executed(&mut self, replica: usize, request: &Request) {
-        let last = self.last.insert((replica, request.client()), request.number()).unwrap_or_default();
+        let last = self.last.entry(replica).or_default().insert(request.client(), request.number()).unwrap_or_default();
         assert_eq!(last.next(), request.number(), "I13: R{replica} executed out of turn");
-        self.executed.insert((request.client(), request.number()));
+        self.executed.entry(request.client()).or_default().insert(request.number());
         self.order.entry(replica).or_default().push((request.client(), request.number(), request.operation().to_vec()));
     }
 
     /// Some correct replica has executed it.
     pub fn was_executed(&self, client: ClientId, number: RequestNumber) -> bool {
-        self.executed.contains(&(client, number))
+        self.executed.get(&client).is_some_and(|executed| executed.contains(&number))
     }
 
     /// I12: one stable state per position.
