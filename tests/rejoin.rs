@@ -3,7 +3,7 @@
 mod support;
 
 use logothete::sim::forge::Seen;
-use logothete::{MessageKind, ReplicaId, SequenceNumber, Start, Tuning, View};
+use logothete::{MessageKind, Recipients, ReplicaId, SequenceNumber, Start, Tuning, View};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use support::gang::Gang;
@@ -347,4 +347,38 @@ fn i18_who_has_not_heard_of_the_stable_checkpoint_takes_back_no_block_that_may_b
     net.cut.clear();
     rejoined(&mut net, 0);
     net.settle(LONG, &ALL);
+}
+
+#[test]
+fn t1_one_that_loses_its_log_all_day_leaves_an_idle_cluster_as_quick_as_it_was() {
+    let cluster = builder(7, 2).with_keyed_hash().build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 1, Tuning { rejoin_interval: 20 * T, ..Tuning::from_timeout(T) });
+    // It says nothing else, and none of its own views begins.
+    let (key, mut nonce) = (replica_key(6), 0_u8);
+    net.twists.insert(
+        6,
+        Box::new(move |envelope, forge| {
+            if envelope.kind() != MessageKind::Status {
+                return Vec::new();
+            }
+            nonce = nonce.wrapping_add(1);
+            vec![(Recipients::AllReplicas, forge.rejoin((ReplicaId::new(6), &key), [nonce; 32]))]
+        }),
+    );
+    let view = |net: &Net| net.hosts[0].replica.standing().view.get();
+    net.run_for(20 * T * 40);
+    // For a while from now on none is left, and the primary of this one is not that one.
+    let last = view(&net);
+    net.run_until(LONG, "a view", |net| {
+        view(net) > last && view(net) % 7 != 6 && net.hosts[..6].iter().all(|host| host.replica.status().normal)
+    });
+    assert!(view(&net) >= 30, "views were left: {}", view(&net));
+    // Now the primary of a view dies, and somebody has an order.
+    let primary = (view(&net) % 7) as usize;
+    net.twists.insert(primary, Box::new(|_, _| Vec::new()));
+    let start = net.now;
+    net.submit(0, b"order");
+    let loyal: Vec<usize> = (0..6).filter(|at| *at != primary).collect();
+    net.settle(T * 4, &loyal);
+    assert!(net.now.since(start) < T * 4, "{:?}", net.now.since(start));
 }

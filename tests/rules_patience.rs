@@ -43,8 +43,7 @@ fn t1_a_view_change_has_a_timeout_of_its_own() {
     let tuning = Tuning { view_change_timeout: T * 3, ..Tuning::from_timeout(T) };
     let mut waits = solo(tuning.clone());
     waits.wants(&[0, 2, 3], 2);
-    // Twice as long, after a view that decided nothing.
-    waits.pass(T * 6 - MOMENT);
+    waits.pass(T * 3 - MOMENT);
     assert_eq!(wished(&waits), 2);
     waits.pass(MOMENT);
     assert_eq!(wished(&waits), 3);
@@ -53,7 +52,7 @@ fn t1_a_view_change_has_a_timeout_of_its_own() {
     let certificate = entered.certificate(&[0, 2, 3], Prepare, 2, entered.genesis());
     entered.feed_certificate(&certificate);
     entered.ask(0, 1);
-    entered.pass(T * 2 - MOMENT);
+    entered.pass(T - MOMENT);
     assert_eq!(wished(&entered), 2);
     entered.pass(MOMENT);
     assert_eq!(wished(&entered), 3);
@@ -63,15 +62,19 @@ fn t1_a_view_change_has_a_timeout_of_its_own() {
 fn t1_a_first_view_that_decided_costs_no_patience() {
     let mut solo = solo(Tuning::from_timeout(T));
     let block = solo.blocks(1).remove(0);
+    solo.ask(1, 1);
     solo.decide(0, &block);
+    solo.pass(T / 2);
     solo.wants(&[0, 2, 3], 1);
     assert_eq!((solo.replica.status().view, backoff(&solo)), (view(1), 0));
 }
 
 #[test]
 fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
-    let mut solo = solo(Tuning::from_timeout(T));
-    for to in 1..=4 {
+    let mut solo = solo(Tuning { backoff_max: 4, ..Tuning::from_timeout(T) });
+    solo.ask(1, 1);
+    for to in 1..=6 {
+        solo.pass(T * 8);
         solo.wants(&[0, 2, 3], to);
     }
     assert_eq!(backoff(&solo), 4);
@@ -79,7 +82,7 @@ fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
     let seen: Vec<u32> = blocks
         .iter()
         .map(|block| {
-            solo.decide(4, block);
+            solo.decide(6, block);
             backoff(&solo)
         })
         .collect();
@@ -191,4 +194,131 @@ fn t1_by_the_pace_a_view_is_judged_from_its_beginning_also_by_who_did_not_leave_
         solo.pass(MOMENT);
     }
     assert!(solo.now.since(began) < EIGHTH + EIGHTH / 4);
+}
+
+/// R3 says that it has lost its log, once more.
+fn hears_of_loss(solo: &mut Solo, nonce: u8) {
+    let bytes = solo.forge.rejoin(solo.as_traitor(3), [nonce; 32]);
+    solo.feed(&bytes);
+}
+
+/// The view begins where the log does.
+fn enter(solo: &mut Solo, in_view: u64) {
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, in_view, solo.genesis());
+    solo.feed_certificate(&certificate);
+}
+
+#[test]
+fn t1_who_loses_its_log_all_day_makes_nobody_patient() {
+    let tuning = Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) };
+    let mut solo = solo(tuning);
+    for nonce in 1..=12 {
+        let before = wished(&solo);
+        hears_of_loss(&mut solo, nonce);
+        let to = wished(&solo);
+        assert_eq!(to, before + 1);
+        solo.wants(&[0, 2, 3], to);
+        // The traitor's own views don't begin.
+        if to % 4 != 3 {
+            enter(&mut solo, to);
+        }
+        solo.pass(10 * T);
+        assert_eq!(backoff(&solo), 0, "view {to}");
+        if to % 4 == 3 {
+            enter(&mut solo, to + 1);
+        }
+    }
+    // The primary is dead.
+    solo.ask(0, 1);
+    let last = wished(&solo);
+    solo.pass(T - MOMENT);
+    assert_eq!(wished(&solo), last);
+    solo.pass(MOMENT);
+    assert_eq!(wished(&solo), last + 1);
+}
+
+#[test]
+fn t1_a_view_costs_patience_if_something_has_waited_in_it_for_half_of_that() {
+    // Before the view began, and before it was left: what costs is the time in this view, in both modes.
+    for (begins, in_view, cost) in [(true, T - MOMENT, 0), (true, T, 1), (false, T - MOMENT, 0), (false, T, 1)] {
+        let mut solo = solo(Tuning::from_timeout(T * 2));
+        solo.ask(0, 1);
+        solo.wants(&[0, 2, 3], 2);
+        if begins {
+            solo.pass(T / 2);
+            enter(&mut solo, 2);
+        }
+        solo.pass(in_view);
+        solo.wants(&[0, 2, 3], 4);
+        assert_eq!(backoff(&solo), cost, "begins: {begins}, {in_view:?}");
+        solo.wants(&[0, 2, 3], 5);
+        assert_eq!(backoff(&solo), cost, "left at once");
+    }
+    // Where this replica had wished before, for another reason.
+    for (in_view, cost) in [(T / 2 - MOMENT, 0), (T / 2, 1)] {
+        let mut solo = solo(Tuning::from_timeout(T));
+        hears_of_loss(&mut solo, 1);
+        solo.ask(0, 1);
+        solo.pass(in_view);
+        solo.wants(&[0, 2, 3], 1);
+        assert_eq!(backoff(&solo), cost, "{in_view:?}");
+    }
+    // By a certificate of a higher view it is left too.
+    for (in_view, cost) in [(T / 2 - MOMENT, 0), (T / 2, 1)] {
+        let mut solo = solo(Tuning::from_timeout(T));
+        solo.ask(0, 1);
+        solo.pass(in_view);
+        enter(&mut solo, 2);
+        assert_eq!(backoff(&solo), cost, "{in_view:?}");
+    }
+}
+
+#[test]
+fn t1_what_was_waited_for_costs_patience_although_it_is_decided_before_the_view_is_left() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let blocks = solo.blocks(1);
+    solo.ask(0, 1);
+    solo.pass(T);
+    assert_eq!(wished(&solo), 1);
+    solo.decide(0, &blocks[0]);
+    assert_eq!(solo.replica.status().pool_requests, 0);
+    solo.wants(&[0, 2, 3], 1);
+    assert_eq!(backoff(&solo), 1, "it came too late");
+}
+
+#[test]
+fn t1_views_that_do_not_begin_double_patience_until_one_does() {
+    let mut solo = solo(Tuning { backoff_max: 2, ..Tuning::from_timeout(T) });
+    for (to, doubled) in [(1, 0), (2, 1), (3, 2), (4, 2)] {
+        solo.wants(&[0, 2, 3], to);
+        assert_eq!(backoff(&solo), doubled);
+        solo.pass(T * (1 << doubled) - MOMENT);
+        assert_eq!(wished(&solo), to);
+        solo.pass(MOMENT);
+        assert_eq!(wished(&solo), to + 1);
+    }
+    enter(&mut solo, 5);
+    assert_eq!(backoff(&solo), 0, "nothing waited in any of them");
+    solo.wants(&[0, 2, 3], 6);
+    assert_eq!(backoff(&solo), 0);
+    // Late, and it has begun: it is no view that didn't.
+    solo.pass(T);
+    enter(&mut solo, 6);
+    solo.wants(&[0, 2, 3], 7);
+    assert_eq!(backoff(&solo), 0);
+}
+
+#[test]
+fn t1_patience_of_both_kinds_is_bounded() {
+    let mut solo = solo(Tuning { backoff_max: 1, ..Tuning::from_timeout(T) });
+    let block = solo.blocks(1).remove(0);
+    solo.ask(0, 1);
+    solo.pass(T / 2);
+    solo.wants(&[0, 2, 3], 1);
+    solo.decide(1, &block);
+    for to in 2..5 {
+        assert_eq!(backoff(&solo), 1);
+        solo.wants(&[0, 2, 3], to);
+        solo.pass(T * 2);
+    }
 }

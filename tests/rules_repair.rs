@@ -41,36 +41,39 @@ fn t1_what_was_accepted_is_to_be_decided_in_time() {
     assert_eq!(wished(&solo), 1, "the oldest one counts");
 }
 
+/// The others leave for this view when this replica has waited for half of its patience.
+fn leave(solo: &mut Solo, to: u64) -> u32 {
+    solo.pass(T * (1 << solo.replica.status().backoff) / 2);
+    solo.wants(&[0, 2, 3], to);
+    solo.replica.status().backoff
+}
+
 #[test]
 fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_decided() {
     let mut solo = solo();
     let blocks = solo.blocks(4);
-    solo.wants(&[0, 2, 3], 2);
-    solo.wants(&[0, 2, 3], 3);
-    assert_eq!(solo.replica.status().backoff, 2);
+    // It waits all the time.
+    solo.ask(1, 1);
+    assert_eq!((leave(&mut solo, 2), leave(&mut solo, 3)), (1, 2));
     solo.decide(3, &blocks[0]);
     assert_eq!(solo.replica.status().backoff, 2);
     solo.decide(3, &blocks[1]);
     assert_eq!(solo.replica.status().backoff, 1, "once in K positions");
-    solo.wants(&[0, 2, 3], 4);
-    assert_eq!(solo.replica.status().backoff, 1, "view 3 has decided");
-    solo.wants(&[0, 2, 3], 5);
-    assert_eq!(solo.replica.status().backoff, 2, "view 4 has not");
+    assert_eq!(leave(&mut solo, 4), 1, "view 3 has decided");
+    assert_eq!(leave(&mut solo, 5), 2, "view 4 has not");
     // A view decides what a lower one proposed, or hears late that the lower one did: that took longer than patience.
     solo.decide(5, &blocks[2]);
-    solo.wants(&[0, 2, 3], 6);
-    assert_eq!(solo.replica.status().backoff, 3, "view 5 has decided its base");
+    assert_eq!(leave(&mut solo, 6), 3, "view 5 has decided its base");
     solo.decide(5, &blocks[3]);
-    solo.wants(&[0, 2, 3], 7);
-    assert_eq!(solo.replica.status().backoff, 4, "view 6 has not begun");
+    assert_eq!(leave(&mut solo, 7), 4, "view 6 has not begun");
 }
 
 #[test]
 fn t1_a_new_primary_is_given_all_of_its_time() {
     let mut solo = solo();
     solo.ask(0, 1);
-    solo.wants(&[0, 2, 3], 2);
     // Twice T, after a view that decided nothing.
+    assert_eq!(leave(&mut solo, 2), 1);
     solo.pass(T * 2 - MOMENT);
     assert_eq!(wished(&solo), 2);
     let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, solo.genesis());
@@ -85,7 +88,7 @@ fn t1_a_new_primary_is_given_all_of_its_time() {
 fn t1_a_view_that_does_not_begin_is_given_up() {
     let mut solo = solo();
     solo.wants(&[0, 2, 3], 2);
-    solo.pass(T * 2 - MOMENT);
+    solo.pass(T - MOMENT);
     assert_eq!(wished(&solo), 2);
     solo.pass(MOMENT);
     assert_eq!(wished(&solo), 3);

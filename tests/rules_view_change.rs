@@ -255,7 +255,9 @@ fn t1_at_half_the_deadline_the_request_goes_to_all() {
 #[test]
 fn t1_the_timeout_doubles_with_views_that_decide_nothing_and_saturates() {
     let mut solo = Solo::new(4, 1);
+    solo.ask(0, 1);
     for to in 1..100 {
+        solo.pass(T * 32);
         solo.wants(&[0, 2, 3], to);
     }
     assert_eq!(solo.replica.status().backoff, 6);

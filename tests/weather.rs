@@ -1,7 +1,7 @@
 //! Networks that are slow, torn and healed over and over, or one-way, for a whole cluster.
 
-use logothete::sim::{Net, builder};
-use logothete::{ClientTuning, Event, MessageKind, Start, Tuning};
+use logothete::sim::{Net, builder, replica_key};
+use logothete::{ClientTuning, Event, MessageKind, Recipients, ReplicaId, SequenceNumber, Start, Tuning, View};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -39,6 +39,37 @@ fn t1_delays_of_ten_timeouts_for_all_are_adapted_to() {
     assert!(net.now.since(start) < TIMEOUT * 10 * 60, "{:?} for ten orders", net.now.since(start));
     assert!(view(&net) <= before + 2, "{} views", view(&net) - before);
     net.oracle.claims.check(net.cluster.quorum() as usize);
+}
+
+#[test]
+fn t1_delays_of_ten_timeouts_are_adapted_to_beside_one_that_always_wishes_for_more_whoever_knows_what_waits() {
+    for seed in 1..=8 {
+        let mut net = net(seed);
+        net.delay = (TIMEOUT.as_micros() as u64, 10 * TIMEOUT.as_micros() as u64);
+        net.retry = TIMEOUT * 1000;
+        // Silent but for this: so that each who loses patience takes the others with it.
+        let (key, mut ordinal) = (replica_key(3), 0);
+        net.twists.insert(
+            3,
+            Box::new(move |envelope, forge| {
+                ordinal += 1;
+                let status = forge.status((ReplicaId::new(3), &key), ordinal, View::new(0), View::new(u64::MAX), SequenceNumber::new(0));
+                if envelope.kind() == MessageKind::Status { vec![(Recipients::AllReplicas, status)] } else { Vec::new() }
+            }),
+        );
+        // One alone has it.
+        net.submit_to(0, b"first", &[seed as usize % 3]);
+        net.settle(TIMEOUT * 2000, &ALL[..3]);
+        let (start, before) = (net.now, net.hosts[0].replica.standing().view.get());
+        for order in 0..10_u8 {
+            net.submit_to(1, &[order], &[order as usize % 3]);
+            net.settle(TIMEOUT * 500, &ALL[..3]);
+        }
+        assert!(before <= 12, "{before} views until one was long enough");
+        let after = net.hosts[0].replica.standing().view.get();
+        assert!(net.now.since(start) < TIMEOUT * 10 * 60 && after <= before + 4, "{:?}, {} views", net.now.since(start), after - before);
+        net.oracle.claims.check(net.cluster.quorum() as usize);
+    }
 }
 
 #[test]

@@ -459,7 +459,7 @@ impl Replica {
             pool_requests: self.pool.len(),
             blocks: self.chain.len(),
             usage: self.usage(),
-            backoff: self.timers.backoff,
+            backoff: self.doublings(),
             halted: self.halted.is_some(),
         }
     }

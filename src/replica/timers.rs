@@ -13,7 +13,13 @@ pub(super) struct Timers {
     /// When the present view was left for or entered, whichever is later.
     view_since: Time,
     /// How often T is doubled.
-    pub(super) backoff: u32,
+    backoff: u32,
+    /// And once more for each of the views that were left one after the other before they began, while nothing waited.
+    not_begun: u32,
+    /// In the present view something that is to be ordered waited for half of T.
+    kept_waiting: bool,
+    /// The present view did not begin within half of T.
+    is_late: bool,
     /// Where the present view began; none while it has not.
     base: Option<SequenceNumber>,
     /// Something above that, and in time: what was proposed in a lower view, or decided when patience was lost already, shows that patience is too short.
@@ -33,6 +39,9 @@ impl Timers {
             started: false,
             view_since: now,
             backoff: 0,
+            not_begun: 0,
+            kept_waiting: false,
+            is_late: false,
             base: Some(SequenceNumber::default()),
             decided_in_view: false,
             decided_since: 0,
@@ -43,10 +52,14 @@ impl Timers {
     }
 
     pub(super) fn left_view(&mut self, now: Time, backoff_max: u32) {
-        if !self.decided_in_view {
+        if self.kept_waiting && !self.decided_in_view {
             self.backoff = (self.backoff + 1).min(backoff_max);
             self.decided_since = 0;
+        } else if self.is_late && !self.kept_waiting {
+            self.not_begun = (self.not_begun + 1).min(backoff_max);
         }
+        self.kept_waiting = false;
+        self.is_late = false;
         self.decided_in_view = false;
         self.base = None;
         self.view_since = now;
@@ -58,6 +71,8 @@ impl Timers {
 
     pub(super) fn entered_view(&mut self, now: Time, base: SequenceNumber) {
         self.view_since = now;
+        self.not_begun = 0;
+        self.is_late = false;
         self.base = Some(base);
     }
 
@@ -97,17 +112,34 @@ fn earlier(left: Option<Time>, right: Option<Time>) -> Option<Time> {
 }
 
 impl Replica {
-    /// T as it is now, doubled for each view that decided nothing of its own.
-    pub(super) fn timeout(&self) -> Duration {
-        let base = if self.promises.is_normal() { self.tuning.request_timeout } else { self.tuning.view_change_timeout };
-        base.saturating_mul(1_u32.checked_shl(self.timers.backoff).unwrap_or(u32::MAX))
+    /// How often T is doubled: for each view in which something waited, and nothing of its own was decided.
+    pub(super) fn doublings(&self) -> u32 {
+        (self.timers.backoff + self.timers.not_begun).min(self.tuning.backoff_max)
     }
 
-    /// Since when the oldest outstanding item is outstanding: being without a view, a position on head's chain, or a client's next request.
+    /// T as it is now.
+    pub(super) fn timeout(&self) -> Duration {
+        let base = if self.promises.is_normal() { self.tuning.request_timeout } else { self.tuning.view_change_timeout };
+        base.saturating_mul(1_u32.checked_shl(self.doublings()).unwrap_or(u32::MAX))
+    }
+
+    // T1
+    /// Upon wishing for a higher view, and upon leaving: has patience been lost with this one? Others may have lost theirs a little sooner, so half of T is
+    /// enough. Who has lost its log makes the others leave views while nothing waits, or hardly has: these say nothing of how long patience has to be.
+    pub(super) fn judge_view(&mut self) {
+        let (since, half) = (self.timers.view_since, self.timeout() / 2);
+        let is_long = |waits: Time| waits.max(since).after(half) <= self.now;
+        self.timers.kept_waiting |= self.oldest_waiting().is_some_and(is_long);
+        self.timers.is_late |= !self.promises.is_normal() && is_long(since);
+    }
+
+    /// Since when the oldest outstanding item is outstanding: being without a view, or what waits in it.
     fn oldest_outstanding(&self) -> Option<Time> {
-        if !self.promises.is_normal() {
-            return Some(self.timers.view_since);
-        }
+        if self.promises.is_normal() { self.oldest_waiting() } else { Some(self.timers.view_since) }
+    }
+
+    /// Since when the oldest of what is to be ordered waits: a position on head's chain, or a client's next request.
+    fn oldest_waiting(&self) -> Option<Time> {
         // Beyond the window nothing can be ordered, which is not the primary's fault.
         let window_closed = self.ordering.head.number >= self.cluster.window_end(self.stable().number);
         let request = self.pool.oldest().filter(|_| !window_closed);

@@ -17,6 +17,7 @@ impl Replica {
     pub(super) fn wish_for(&mut self, view: View, why: &'static str) -> Result<(), Broken> {
         // D2: who has lost its log wishes for nothing.
         if !self.is_rejoining() && view > self.promises.want() {
+            self.judge_view();
             let write = self.promises.record_wish(view)?;
             self.outputs.push(Output::Write(write));
             self.event(Event::Wished { view, why });
@@ -57,6 +58,7 @@ impl Replica {
 
     // V2
     fn leave(&mut self, view: View) -> Result<(), Broken> {
+        self.judge_view();
         let write = self.promises.promise_view_change(view)?;
         self.outputs.push(Output::Write(write));
         self.timers.left_view(self.now, self.tuning.backoff_max);
@@ -220,6 +222,9 @@ impl Replica {
     // V4
     pub(super) fn enter(&mut self, view: View, base: Position, certificate: Option<&Certificate>) -> Result<(), Broken> {
         let rises = view > self.promises.view();
+        if rises {
+            self.judge_view();
+        }
         let write = self.promises.enter(view, base, certificate)?;
         self.outputs.push(Output::Write(write));
         if rises {
