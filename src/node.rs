@@ -13,7 +13,7 @@ use crate::replica::{AppState, Input, RecoverError, Start, Status};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::verify::{Check, PeerLink, Unverified, Verifier, VerifyError};
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, Payload};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::string::ToString;
@@ -152,11 +152,11 @@ impl<W: Wal, A: Application, S: Signer<Signature>> Node<W, A, S> {
         recover: impl FnOnce(AppState, Vec<(u64, Bytes)>, &mut Outbox) -> Result<Core, RecoverError>,
     ) -> Result<Self, NodeError<W::Error>> {
         let records: Vec<_> = wal.read().collect::<Result<_, _>>().map_err(NodeError::Wal)?;
-        // Own signatures are not checked later: here is the one moment to find a wrong key file. The payload is of no kind that means anything.
-        let probe = b"logothete/probe";
-        let signature = signer.try_sign(probe).map_err(|error| NodeError::Sign(error.to_string()))?;
+        // Own signatures are not checked later: here is the one moment to find a wrong key file. SPEC 3.1: kind 0 says nothing.
+        let probe = Payload::new(0, &cluster.id()).finish();
+        let signature = signer.try_sign(&probe).map_err(|error| NodeError::Sign(error.to_string()))?;
         let signature = RawSignature(signature.to_bytes());
-        if Check::replica(&cluster, id, Bytes::from(probe.as_slice()), signature).is_ok_and(|check| check.run().is_err()) {
+        if Check::replica(&cluster, id, probe, signature).is_ok_and(|check| check.run().is_err()) {
             return Err(NodeError::WrongKey(id));
         }
         let mut outbox = Outbox::new();

@@ -315,6 +315,7 @@ impl Picture {
             Some((digest, _)) if digest == vote.digest || self.proved.contains(&vote.replica) => return Err(Screened::Duplicate),
             // E: whether a quorum is held or not, it is a proof.
             Some(_) => return Ok(()),
+            None if vote.sequence_number < self.low => return Err(Screened::Stale),
             None => {}
         }
         if slot.certified(kind) == Some(vote.digest) && !self.waits_for_view {

@@ -194,24 +194,24 @@ impl Verifier {
 
     /// Checks many messages at once, sharing work between signatures. Each gets the verdict that it would get alone.
     pub fn verify_all(&self, mut unverified: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
-        let mut verdicts: Vec<Result<(), VerifyError>> = vec![Ok(()); unverified.len()];
-        let mut checks = Checks { list: Vec::with_capacity(unverified.len().min(CHECKS_MAX)), ..Checks::default() };
-        let mut groups = Vec::with_capacity(unverified.len());
+        let mut checks = Checks {
+            list: Vec::with_capacity(unverified.len().min(CHECKS_MAX)),
+            groups: Vec::with_capacity(unverified.len()),
+            verdicts: vec![Ok(()); unverified.len()],
+            ..Checks::default()
+        };
         for (index, Unverified { link, message, vouched, .. }) in unverified.iter_mut().enumerate() {
             checks.start = checks.list.len();
             match self.checks(message, vouched.as_deref(), &mut checks) {
-                Ok(()) => groups.push(Group { index, link: *link, range: checks.start..checks.list.len() }),
+                Ok(()) => checks.groups.push(Group { index, link: *link, range: checks.start..checks.list.len() }),
                 Err(error) => {
                     checks.list.truncate(checks.start);
-                    verdicts[index] = Err(error);
+                    checks.verdicts[index] = Err(error);
                 }
             }
-            if checks.list.len() >= CHECKS_MAX {
-                judge_all(&checks.list, &mut groups, &mut verdicts);
-                checks.list.clear();
-            }
         }
-        judge_all(&checks.list, &mut groups, &mut verdicts);
+        let Checks { list, mut groups, mut verdicts, .. } = checks;
+        judge_all(&list, &mut groups, &mut verdicts);
         unverified.into_iter().zip(verdicts).map(|(unverified, verdict)| verdict.map(|()| self.verified(unverified.message))).collect()
     }
 
@@ -399,11 +399,13 @@ impl Verifier {
 /// So many signatures at most are listed before they are judged: what verification takes beside its input is bounded by them.
 const CHECKS_MAX: usize = 1024;
 
-/// Signatures to be judged together. What is listed from `start` on is of one message.
+/// Signatures to be judged together. What is listed from `start` on is of one message, what is below it of those in `groups`.
 #[derive(Default)]
 struct Checks<'a> {
     list: Vec<Check<'a>>,
     start: usize,
+    groups: Vec<Group>,
+    verdicts: Vec<Result<(), VerifyError>>,
     /// Nothing is listed: what signatures of this scheme cost is not less in company.
     at_once: bool,
     /// The first that was judged so and is bad.
@@ -411,16 +413,22 @@ struct Checks<'a> {
 }
 
 impl<'a> Checks<'a> {
-    /// Of a message with very many signatures the first ones are judged here.
+    /// When the list is full, what is below `start` is judged, and of a message with very many signatures the first ones.
     fn push(&mut self, check: Check<'a>) -> Result<(), VerifyError> {
         if self.at_once {
             // What breaks a rule is told first, as of those that are listed.
             self.failed = self.failed.take().or_else(|| check.run().err());
             return Ok(());
         }
-        if self.list.len() - self.start >= CHECKS_MAX {
-            judge_one(&self.list[self.start..])?;
-            self.list.truncate(self.start);
+        if self.list.len() >= CHECKS_MAX {
+            if self.start > 0 {
+                judge_all(&self.list[..self.start], &mut self.groups, &mut self.verdicts);
+                self.list.drain(..self.start);
+                self.start = 0;
+            } else {
+                judge_one(&self.list)?;
+                self.list.clear();
+            }
         }
         self.list.push(check);
         Ok(())

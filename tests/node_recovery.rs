@@ -2,10 +2,11 @@
 
 mod support;
 
-use logothete::{Event, NodeError, RecoverError, Start};
+use logothete::{Event, MessageKind, Node, NodeError, RecoverError, ReplicaId, SigningKey, Snapshots, Start, Time, Tuning, Volatile};
+use std::sync::Arc;
 use std::time::Duration;
-use support::builder;
-use support::world::{Trouble, World};
+use support::world::{Ledger, Trouble, World};
+use support::{builder, replica_key};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,4 +137,30 @@ fn c3_parts_that_a_disk_has_changed_are_not_passed_on() {
     assert_eq!(world.node(3).application().service().0.len(), 60);
     let damaged = world.nodes[0].iter_mut().flat_map(|node| node.events()).any(|event| matches!(event, Event::SnapshotDamaged { .. }));
     assert!(damaged, "who was asked found it out");
+}
+
+#[test]
+fn t2_what_a_node_says_first_after_a_restart_has_a_higher_ordinal_than_what_it_said_last() {
+    let cluster = Arc::new(builder(4, 1).build().expect("a valid cluster"));
+    let open = |start: Start, log: Volatile| {
+        let application = Snapshots::new(Ledger::default(), Volatile::default());
+        let node: Node<_, _, SigningKey> =
+            Node::open(cluster.clone(), ReplicaId::new(1), Tuning::default(), start, log, application, replica_key(1)).expect("opens");
+        node
+    };
+    // The variant and the replica stand before it.
+    let ordinal = |bytes: &[u8]| u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
+    let (mut node, mut now, mut said) = (open(Start::New, Volatile::default()), Time(1_000_000), Vec::new());
+    for life in 1..=3 {
+        for _ in 0..5 {
+            let envelopes = node.run(now).expect("runs");
+            said.extend(
+                envelopes.iter().filter(|envelope| envelope.kind() == MessageKind::Status).map(|envelope| ordinal(&envelope.encode())),
+            );
+            now = now.after(SECOND);
+        }
+        assert!(said.len() >= 3 * life && said.is_sorted_by(|before, next| before < next), "{said:?}");
+        let log = node.wal().clone();
+        node = open(Start::Recovering, log);
+    }
 }

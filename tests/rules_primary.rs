@@ -254,6 +254,18 @@ fn p1_a_closed_window_is_told_once() {
 }
 
 #[test]
+fn p1_a_closed_window_is_told_by_backups_too() {
+    let cluster = builder(4, 2).checkpoint_interval(2).log_window(4).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    let told = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::WindowClosed { .. })).count();
+    for block in &solo.blocks(4) {
+        assert_eq!(told(&solo), 0);
+        solo.propose(0, block);
+    }
+    assert_eq!((solo.replica.status().head, told(&solo)), (at(4), 1));
+}
+
+#[test]
 fn p1_a_primary_that_starts_again_proposes_nothing_twice() {
     let mut solo = primary(4, 1000);
     solo.ask(0, 1);

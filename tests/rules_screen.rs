@@ -113,6 +113,23 @@ fn spec_3_6_who_waits_for_a_view_needs_its_votes_and_what_opens_it() {
 }
 
 #[test]
+fn spec_3_6_votes_on_what_is_settled_are_needed_only_against_what_is_held() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    solo.vote(3, Commit, 0, (at(2), blocks[1].digest()));
+    blocks.iter().for_each(|block| solo.decide(0, block));
+    assert_eq!(solo.replica.status().decided, at(3));
+    for number in 1..=3 {
+        for digest in [blocks[number as usize - 1].digest(), Digest::new([9; 32])] {
+            let commit = solo.forge.vote(solo.as_traitor(3), Commit, view(0), (at(number), digest));
+            let is_proof = number == 2 && digest == Digest::new([9; 32]);
+            let expected = if is_proof { Ok(()) } else { Err(if number == 2 { Screened::Duplicate } else { Screened::Stale }) };
+            assert_eq!(admits(&solo, &commit), expected, "at {number}: {digest:?}");
+        }
+    }
+}
+
+#[test]
 fn spec_3_6_of_a_load_as_many_votes_are_needed_as_a_quorum_lacks() {
     let mut solo = Solo::new(4, 1);
     let block = solo.blocks(1).remove(0);

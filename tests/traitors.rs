@@ -1,7 +1,7 @@
 //! Each trait of a traitor by itself, on a cluster of four and, twice, on one of seven: the others agree, and after healing everything is executed. (I1, I20)
 
-use logothete::Tuning;
 use logothete::sim::{Net, Trait, builder};
+use logothete::{Event, Limits, ReplicaId, Tuning};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -42,4 +42,31 @@ fn i20_each_traitor_as_a_backup_of_four_is_outlived() {
 #[test]
 fn i20_each_traitor_as_the_first_two_primaries_of_seven_is_outlived() {
     Trait::ALL.iter().for_each(|treason| betrayed(7, &[0, 1], *treason, 3));
+}
+
+#[test]
+fn i20_what_a_traitor_signs_with_its_own_key_is_well_formed_and_reaches_the_rules() {
+    let signs_well =
+        [Trait::Equivocator, Trait::Starver, Trait::Forger, Trait::CheckpointLiar, Trait::Replayer, Trait::Late, Trait::Flooder];
+    for (treason, most) in signs_well.into_iter().flat_map(|treason| [(treason, 1), (treason, 1000)]) {
+        let limits = Limits { batch_requests_max: most, ..Limits::default() };
+        let cluster =
+            builder(4, 2).limits(limits).checkpoint_interval(4).log_window(16).with_keyed_hash().build().expect("a valid cluster");
+        let mut net = Net::tuned(cluster, 5, Tuning::from_timeout(TIMEOUT));
+        net.betray(0, treason);
+        for order in 0..10_u8 {
+            net.submit(usize::from(order % 2), &[order]);
+            net.run_for(TIMEOUT / 50);
+        }
+        net.settle(TIMEOUT * 600, &[1, 2, 3]);
+        let refused: Vec<_> = net.hosts[1..].iter().map(|host| host.refused).collect();
+        assert_eq!(refused, [0, 0, 0], "{treason:?}, at most {most} a batch");
+        if treason == Trait::Equivocator {
+            let is_proof = |event: &Event| matches!(event, Event::Evidence(evidence) if evidence.culprit() == ReplicaId::new(0));
+            assert!(
+                net.hosts[1..].iter().all(|host| host.events.iter().any(is_proof)),
+                "two proposals for one position, at most {most} a batch"
+            );
+        }
+    }
 }

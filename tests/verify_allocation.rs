@@ -77,6 +77,23 @@ fn spec_3_5_a_load_of_many_messages_takes_no_more_than_they_do_and_the_same_cons
 }
 
 #[test]
+fn spec_3_5_what_was_listed_before_a_long_message_is_judged_before_it() {
+    let bench = Bench::new();
+    for (before, count) in [(1023, 1), (1023, 2), (1023, 1000), (1000, 1023), (1023, 1023), (1023, 2000)] {
+        for bad in [false, true] {
+            let mut load: Vec<_> =
+                bench.requests(before).iter().map(|request| bench.decode(&bench.forge.request_message(request))).collect();
+            load.push(bench.proposal(bench.requests(count), bad));
+            let held = load.len() * size_of::<Unverified>();
+            let (verdicts, peak) = heap::peak_of(|| bench.verifier.verify_all(load));
+            let (last, others) = verdicts.split_last().expect("a verdict each");
+            assert!(others.iter().all(Result::is_ok) && last.is_ok() != bad, "{before} requests and a proposal of {count}");
+            assert!(peak <= held + WORKSPACE, "{before} requests and a proposal of {count} took {peak} bytes, beside {held}");
+        }
+    }
+}
+
+#[test]
 fn i18_a_load_that_is_sorted_takes_room_for_each_message_once_more() {
     let bench = Bench::new();
     let (id, tuning, app) = (ReplicaId::new(1), Tuning::default(), AppState::default());

@@ -156,7 +156,9 @@ impl Replica {
                 replica.write_state(said);
                 let (view, decided) = (replica.promises.view(), replica.chain.decided());
                 replica.event(Event::Recovered { view, decided });
-                // T2: while it was away the others may have gone on beyond its window, and then nothing that they say to each other tells it so.
+                // T2: ordinals go by records that are durable: before this one is, they would be those of the life before.
+                replica.promises.standing = replica.promises.log.next_index();
+                // While it was away the others may have gone on beyond its window, and then nothing that they say to each other tells it so.
                 replica.timers.status_due = true;
             }
         }

@@ -362,7 +362,12 @@ impl Replica {
             self.accept(&block);
             self.prepare_head()?;
         }
-        self.propose()
+        self.propose()?;
+        if self.ordering.head.number >= self.cluster.window_end(self.stable().number) && !self.ordering.window_closed {
+            self.ordering.window_closed = true;
+            self.event(Event::WindowClosed { sequence_number: self.ordering.head.number });
+        }
+        Ok(())
     }
 
     // P1
@@ -524,10 +529,6 @@ impl Replica {
             self.chain.insert(block.clone());
             self.accept(&block);
             self.prepare(self.ordering.head, Some(block))?;
-        }
-        if self.ordering.head.number >= self.cluster.window_end(self.stable().number) && !self.ordering.window_closed {
-            self.ordering.window_closed = true;
-            self.event(Event::WindowClosed { sequence_number: self.ordering.head.number });
         }
         Ok(())
     }

@@ -48,10 +48,8 @@ impl Replica {
     /// Upon hearing that another replica has lost its log.
     pub(super) fn on_rejoin(&mut self, rejoin: &Rejoin) -> Step {
         let peer = rejoin.replica;
+        // E: one from before an earlier loss may come at any time. It is no sign of a thief.
         if peer == self.me {
-            if self.promises.rejoining != Some(rejoin.nonce) {
-                self.report_impersonation();
-            }
             return Ok(Disposition::Ignored(Why::NotMine));
         }
         // Who has lost its own log can't tell where the others have been.

@@ -4,7 +4,8 @@ use super::forge::{Forge, ForgedStatus, Kind, Position, Seen};
 use super::net::Twist;
 use super::prng::Prng;
 use super::replica_key;
-use crate::message::Message;
+use crate::cluster::REQUEST_OVERHEAD;
+use crate::message::{Message, Request};
 use crate::{Bytes, Cluster, Digest, Envelope, MessageKind, Recipients, ReplicaId, SequenceNumber, View};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -70,7 +71,7 @@ impl Trait {
     ];
 
     pub(super) fn twist(self, me: usize, cluster: Arc<Cluster>, seed: u64) -> Twist {
-        let mut traitor = One { what: self, me, cluster, random: Prng::new(seed), held: VecDeque::new(), ordinal: 1 << 40 };
+        let mut traitor = One { what: self, me, cluster, random: Prng::new(seed), held: VecDeque::new(), proposed: None, ordinal: 1 << 40 };
         Box::new(move |envelope, forge| traitor.act(envelope, forge))
     }
 }
@@ -82,6 +83,8 @@ struct One {
     random: Prng,
     /// What a late one has not sent, or a replayer has.
     held: VecDeque<(Recipients, Bytes)>,
+    /// The first request of an equivocator's last proposal.
+    proposed: Option<Request>,
     ordinal: u64,
 }
 
@@ -118,8 +121,10 @@ impl One {
                     out.push((Recipients::AllReplicas, self.held[which].1.to_vec()));
                 }
                 if matches!(to, Recipients::AllReplicas) {
+                    if self.held.len() >= 200 {
+                        self.held.swap_remove_back(self.random.next() as usize % self.held.len());
+                    }
                     self.held.push_back((to, bytes.clone()));
-                    self.held.truncate(200);
                 }
                 out
             }
@@ -164,7 +169,11 @@ impl One {
         match (self.what, forge.read(bytes)) {
             (Trait::Starver, Ok(Seen::PrePrepare { view, block })) => {
                 let starved = self.cluster.clients().next();
-                let requests = block.requests().iter().filter(|request| Some(request.client()) != starved).cloned().collect();
+                let requests: Vec<_> = block.requests().iter().filter(|request| Some(request.client()) != starved).cloned().collect();
+                // An empty batch is none.
+                if requests.is_empty() {
+                    return Vec::new();
+                }
                 let block = forge.block(block.sequence_number(), block.parent(), requests);
                 vec![(to, forge.pre_prepare(&key, view, &block))]
             }
@@ -176,6 +185,12 @@ impl One {
                 let lies = names.iter().map(|name| (to, forge.vote((*name, &key), kind, view, (position.0, strange))));
                 lies.chain([(to, bytes.to_vec())]).collect()
             }
+            (Trait::Impersonator, Ok(Seen::Checkpoint { mut checkpoint, .. })) => {
+                checkpoint.state = strange;
+                let names: Vec<ReplicaId> = self.cluster.replicas().collect();
+                let lies = names.iter().map(|name| (to, forge.checkpoint((*name, &key), checkpoint)));
+                lies.chain([(to, bytes.to_vec())]).collect()
+            }
             (Trait::CheckpointLiar, Ok(Seen::Checkpoint { mut checkpoint, .. })) => {
                 checkpoint.state = strange;
                 vec![(to, forge.checkpoint((id, &key), checkpoint))]
@@ -184,11 +199,24 @@ impl One {
         }
     }
 
+    /// Another batch of what its clients have signed: backwards, or the only one twice, or, where a batch has no room for two, one from before.
+    fn in_another_order(&mut self, requests: &[Request]) -> Vec<Request> {
+        let limits = self.cluster.limits();
+        let twice = 2 * requests.iter().map(|request| request.operation().len() as u64 + REQUEST_OVERHEAD).sum::<u64>();
+        let before = self.proposed.take();
+        self.proposed = requests.first().cloned();
+        match requests {
+            [only] if limits.batch_requests_max > 1 && twice <= u64::from(limits.batch_bytes_max) => vec![only.clone(), only.clone()],
+            [only] => vec![before.unwrap_or_else(|| only.clone())],
+            _ => requests.iter().rev().cloned().collect(),
+        }
+    }
+
     /// To each recipient one of two proposals, and votes for it.
     fn two_stories(&mut self, to: Recipients, bytes: &[u8], forge: &Forge) -> Sent {
         let Ok(Seen::PrePrepare { view, block }) = forge.read(bytes) else { return vec![(to, bytes.to_vec())] };
         let key = replica_key(self.me);
-        let other = forge.block(block.sequence_number(), block.parent(), Vec::new());
+        let other = forge.block(block.sequence_number(), block.parent(), self.in_another_order(block.requests()));
         let mut out = Vec::new();
         for to in self.each(to) {
             let told = if self.random.percent(50) { &block } else { &other };
