@@ -454,20 +454,25 @@ fn judge_all(checks: &[Check], groups: &mut Vec<Group>, verdicts: &mut [Result<(
     groups.clear();
 }
 
-/// Judges the messages of `groups` together; where that fails, halves until the bad ones are found.
+/// Judges the messages of `groups` together; where that fails, the bad ones are found.
 fn judge(checks: &[Check], groups: &[Group], verdicts: &mut [Result<(), VerifyError>]) {
-    match groups {
-        [] => {}
-        [group] => verdicts[group.index] = judge_one(&checks[group.range.clone()]),
-        _ => {
-            let signatures = groups.iter().flat_map(|group| &checks[group.range.clone()]);
-            if !batch_is_valid(signatures) {
-                let (left, right) = groups.split_at(groups.len() / 2);
-                judge(checks, left, verdicts);
-                judge(checks, right, verdicts);
-            }
-        }
+    let are_valid = |groups: &[Group]| batch_is_valid(groups.iter().flat_map(|group| &checks[group.range.clone()]));
+    let mut bad = groups;
+    if bad.len() > 1 && are_valid(bad) {
+        return;
     }
+    // One alone is found by halving. Where there are several, each is judged by itself: else the more of them somebody sends, the more each costs.
+    while bad.len() > 1 {
+        let (left, right) = bad.split_at(bad.len() / 2);
+        bad = if are_valid(left) {
+            right
+        } else if are_valid(right) {
+            left
+        } else {
+            break;
+        };
+    }
+    bad.iter().for_each(|group| verdicts[group.index] = judge_one(&checks[group.range.clone()]));
 }
 
 /// One message's signatures: together, and if that fails one by one, to name a bad one.

@@ -181,6 +181,19 @@ fn spec_3_5_of_equal_signatures_in_a_row_on_one_statement_one_is_judged() {
 }
 
 #[test]
+fn spec_3_5_whichever_are_bad_they_are_found_and_no_others() {
+    let bad = || Check { payload: Bytes::from(&b"another"[..]), ..check(2) };
+    for count in 0..=7 {
+        for which in 0..1_u32 << count {
+            let is_bad = |place: u32| which >> place & 1 == 1;
+            let messages = (0..count).map(|place| vec![if is_bad(place) { bad() } else { check(2) }]);
+            let expected: Vec<bool> = (0..count).map(|place| !is_bad(place)).collect();
+            assert_eq!(judged(messages), expected);
+        }
+    }
+}
+
+#[test]
 fn spec_3_5_bad_keys_of_the_edge_cases_are_no_members() {
     for (case, (_, key, _, _)) in CASES.iter().enumerate() {
         let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes(key)).unwrap();
