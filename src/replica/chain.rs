@@ -164,7 +164,7 @@ impl ChainStore {
             }
         };
         match gap {
-            Gap::Missing(at) => {
+            Gap::Missing(_) | Gap::Conflict => {
                 // Only a memory of where to go on looking: it may be lost, it may not grow.
                 if self.gaps.len() >= 4096 {
                     self.gaps.clear();
@@ -214,6 +214,17 @@ impl ChainStore {
         }
         blocks.reverse();
         blocks
+    }
+
+    /// The lowest block of that path; none as well where it leads through one of which `leads_elsewhere` is known.
+    pub(super) fn first_of_path(&self, above: Position, to: Position, leads_elsewhere: impl Fn(Position) -> bool) -> Option<Arc<Block>> {
+        let (mut at, mut first) = (to, None);
+        while at.number > above.number && (at == to || !leads_elsewhere(at)) {
+            let block = self.block(&at.digest).filter(|block| block.header.sequence_number == at.number)?;
+            at = Position { number: at.number.minus(1), digest: block.header.parent };
+            first = Some(block);
+        }
+        first.filter(|_| at == above).cloned()
     }
 
     /// Up to `bytes_max` of blocks from `top` down to but without `above`.

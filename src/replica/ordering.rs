@@ -383,7 +383,7 @@ impl Replica {
     }
 
     /// The held child of head that the primary voted for, or that leads to what it voted for.
-    fn acceptable(&mut self) -> Option<Arc<Block>> {
+    fn acceptable(&self) -> Option<Arc<Block>> {
         let head = self.ordering.head;
         let end = self.pipeline_end()?;
         // C3: below the stable checkpoint nobody votes any more; on the decided chain head is brought by certificates of this view.
@@ -393,16 +393,17 @@ impl Replica {
         if self.votes.last().is_none_or(|last| last <= head.number) {
             return None;
         }
-        let primary = self.primary();
-        self.votes
+        let (primary, votes) = (self.primary(), &self.votes);
+        let is_proposed = |at: Position| {
+            votes.slot(at.number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary)).is_some_and(|(digest, _)| digest == at.digest)
+        };
+        votes
             .slots_from(head.number.next())
             .take_while(|(number, _)| *number <= end)
             .filter_map(|(number, slot)| slot.vote_of(VoteKind::Prepare, primary).map(|(digest, _)| Position { number, digest }))
-            // I18: a primary may show all but the lowest, and this is looked for at each step: where a path ends is known.
-            .find_map(|proposed| match self.chain.gap(proposed) {
-                Gap::Missing(missing) if missing.number > head.number => None,
-                _ => self.chain.path(head, proposed).into_iter().next(),
-            })
+            // I18: a primary may show all but the lowest, or what lies on another chain, and this is looked for at each step: what leads down to a lower
+            // proposal does not lead to head, or that one would have been taken.
+            .find_map(|proposed| self.chain.first_of_path(head, proposed, is_proposed))
     }
 
     // P2

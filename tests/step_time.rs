@@ -1,0 +1,77 @@
+//! What a step costs, in time: what grows with the square of a pipeline of a thousand takes hundreds of times as long. (I18)
+
+mod support;
+
+use logothete::sim::forge::ForgedBlock;
+use logothete::{Digest, Disposition, Tuning};
+use std::time::{Duration, Instant};
+use support::builder;
+use support::solo::{Solo, T, at};
+
+const P: u64 = 1024;
+/// Some twenty times what it takes.
+const MOST: Duration = Duration::from_millis(8);
+
+/// Replica 1 of 4 has accepted block 1. Beside it there is this one.
+fn backup() -> (Solo, ForgedBlock) {
+    let cluster = builder(4, 2).with_keyed_hash().checkpoint_interval(P).log_window(2 * P).pipeline(P).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(1000 * T));
+    let first = solo.blocks(1).remove(0);
+    solo.propose(0, &first);
+    assert_eq!(solo.replica.status().head, at(1));
+    let other = solo.block_saying(1, solo.genesis().1, 1, b"another order");
+    (solo, other)
+}
+
+/// The primary shows a chain of proposals from here up to the end of the pipeline.
+fn show(solo: &mut Solo, from: u64, mut parent: Digest) {
+    for number in from..=P {
+        let block = solo.block(number, parent, number);
+        assert_eq!(solo.propose(0, &block), Disposition::Applied);
+        parent = block.digest();
+    }
+    assert_eq!(solo.replica.status().head, at(1));
+}
+
+fn give(solo: &mut Solo, block: &ForgedBlock) {
+    let chain = solo.forge.chain(None, std::slice::from_ref(block));
+    assert_eq!(solo.feed(&chain), Disposition::Applied);
+}
+
+/// The least of some: what else the machine does is in the others.
+fn a_step(solo: &mut Solo) -> Duration {
+    let steps = (0..20).map(|_| {
+        let start = Instant::now();
+        solo.pass(Duration::ZERO);
+        start.elapsed()
+    });
+    let least = steps.min().unwrap_or_default();
+    eprintln!("{least:?}");
+    least
+}
+
+#[test]
+fn i18_a_step_does_not_walk_down_from_each_proposal_of_a_chain_beside_head() {
+    let (mut solo, other) = backup();
+    show(&mut solo, 2, other.digest());
+    let taken = a_step(&mut solo);
+    assert!(taken < MOST, "where its lowest block is lacking: {taken:?}");
+    give(&mut solo, &other);
+    let taken = a_step(&mut solo);
+    assert!(taken < MOST, "{taken:?}");
+}
+
+#[test]
+fn i18_a_step_does_not_walk_down_from_each_proposal_of_a_chain_that_breaks_off() {
+    let (mut solo, other) = backup();
+    let second = solo.block(2, other.digest(), 2);
+    solo.propose(0, &second);
+    give(&mut solo, &other);
+    // Its parent stands at 1, and not at 2.
+    show(&mut solo, 3, other.digest());
+    // And something is lacking all the time.
+    let lacking = solo.block(P + 1, Digest::new([9; 32]), 1);
+    solo.propose(0, &lacking);
+    let taken = a_step(&mut solo);
+    assert!(taken < MOST, "{taken:?}");
+}
