@@ -200,10 +200,17 @@ fn i18_while_the_disk_is_behind_no_more_is_recorded_and_then_it_goes_on() {
     let log = usage(&slow.solo.replica).log;
     let status = slow.solo.replica.status();
     assert!(log.bytes > 8 * 70_000 && log.bytes < 9 * 70_000, "{log}");
+    // Nor does it help who has lost its log, until it can.
+    let lost = slow.solo.forge.rejoin(slow.solo.as_traitor(3), [1; 32]);
+    slow.hear(&lost);
+    assert_eq!(slow.solo.replica.status().wish, status.wish);
     receipts.append(&mut slow.receipts());
     for receipt in receipts {
         slow.step(Input::Persisted(receipt));
     }
+    slow.solo.now = slow.solo.now.after(Tuning::default().status_interval);
+    slow.hear(&lost);
+    assert!(slow.solo.replica.status().wish > status.wish);
     // What it would not hear is told again.
     let again = slow.solo.certificate(&[0, 2, 3], Kind::Commit, 5000, (at(number as u64 + 1), blocks[number].digest()));
     let again = slow.solo.forge.chain(Some(&again), std::slice::from_ref(&blocks[number]));

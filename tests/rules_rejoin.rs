@@ -498,3 +498,24 @@ fn c2_an_own_vote_counts_when_it_is_on_record() {
     solo.make_durable(writes, &mut outbox);
     assert_eq!(solo.replica.status().stable, SequenceNumber::new(2));
 }
+
+#[test]
+fn d2_a_snapshot_above_the_services_state_counts_for_nothing() {
+    // It was taken of a state that the service has lost since, or stored of one that was not made its own.
+    let (cluster, other) = (cluster(4), backup());
+    let blocks = other.blocks(2);
+    let manifest = other.forge.manifest((SequenceNumber::new(2), blocks[1].digest()), &[], &[chunk_digest(b"the state")]);
+    let app = AppState { snapshots: vec![manifest.clone()], ..AppState::default() };
+    let start = Start::Rejoining { nonce: [7; 32] };
+    let mut solo = Solo::with_service(cluster, 1, Tuning::from_timeout(T), start, app);
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    blocks.iter().for_each(|block| solo.decide(0, block));
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.replica.status().rejoining, "executed, and lost with the next crash");
+}

@@ -545,3 +545,15 @@ fn t2_a_chain_ends_where_a_block_names_a_parent_of_another_number() {
     let question = solo.forge.fetch(solo.as_traitor(3), 2, at(0), (at(2), high.digest()));
     assert_eq!(solo.feed(&question), Disposition::Ignored(Why::NotNeeded));
 }
+
+#[test]
+fn t2_a_chain_of_which_the_upper_blocks_alone_were_lacking_is_needed() {
+    let mut solo = solo();
+    let blocks = solo.blocks(3);
+    solo.propose(0, &blocks[0]);
+    solo.vote(0, Prepare, 0, (at(3), blocks[2].digest()));
+    let chain = solo.forge.chain(None, &[blocks[2].clone(), blocks[1].clone(), blocks[0].clone()]);
+    assert_eq!(solo.feed(&chain), Disposition::Applied);
+    assert_eq!(solo.replica.status().head, at(3));
+    assert_eq!(solo.feed(&chain), Disposition::Ignored(Why::NotNeeded));
+}

@@ -307,6 +307,22 @@ fn i18_eight_parts_are_asked_for_at_a_time() {
 }
 
 #[test]
+fn c3_a_state_is_gone_on_with_until_more_than_two_questions_for_each_replica_were_in_vain() {
+    let mut solo = solo();
+    let manifest = solo.forge.manifest((at(40), Digest::new([40; 32])), &[], &twenty_parts());
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    feed_manifest(&mut solo, &manifest);
+    others_are_at(&mut solo, 42);
+    // Eight each time.
+    for (patience, target) in [(PATIENCE, 40), (PATIENCE * 8, 42)] {
+        solo.pass(patience);
+        solo.pass(Duration::ZERO);
+        assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(target)));
+    }
+}
+
+#[test]
 fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
     let mut solo = solo();
     for block in solo.blocks(2) {

@@ -131,7 +131,6 @@ impl Replica {
         let Some(bound) = self.rejoin_bound().filter(|_| self.is_rejoining()) else { return Ok(()) };
         if self.promises.is_normal() && self.promises.view() > bound && self.holds_what_it_vouched_for() {
             self.promises.end_rejoining(bound)?;
-            self.rejoining = Rejoining::default();
             self.write_state(Vec::new());
             self.event(Event::Rejoined { view: self.promises.view() });
         }
