@@ -160,7 +160,7 @@ impl Replica {
 
     /// Against whom more proof is of no use.
     pub(super) fn proved_faulty(&self) -> BTreeSet<ReplicaId> {
-        self.accusations.proofs.keys().copied().collect()
+        if self.accusations.proofs.is_empty() { BTreeSet::new() } else { self.accusations.proofs.keys().copied().collect() }
     }
 
     pub(super) fn report_impersonation(&mut self) {

@@ -3,6 +3,7 @@
 use super::chain::{Gap, block_size, held_size};
 use super::peer::{Answer, Peer};
 use super::promises::Position;
+use super::wants::Wants;
 use super::{Disposition, Replica, Step, Why};
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
@@ -48,6 +49,8 @@ pub(super) struct CatchUp {
     missing: BTreeMap<Digest, Missing>,
     /// Nothing was missing on these grounds, below these roots.
     complete: Option<(Grounds, Roots)>,
+    /// What all members' `want` are.
+    pub(super) wants: Wants,
 }
 
 impl CatchUp {
@@ -57,22 +60,24 @@ impl CatchUp {
             ordinal: 0,
             missing: BTreeMap::new(),
             complete: None,
+            wants: Wants::default(),
         }
     }
 
+    #[cfg(feature = "sim")]
     pub(super) fn want(&self, replica: ReplicaId) -> View {
         self.peers.get(&replica).map_or(View::default(), |peer| peer.want)
     }
 
     /// The highest view that any other replica wishes for.
     pub(super) fn highest_want(&self) -> View {
-        self.peers.values().map(|peer| peer.want).max().unwrap_or_default()
+        self.wants.highest()
     }
 
     pub(super) fn raise_want(&mut self, replica: ReplicaId, view: View) {
-        if let Some(peer) = self.peers.get_mut(&replica) {
-            peer.want = peer.want.max(view);
-        }
+        let Some(peer) = self.peers.get_mut(&replica).filter(|peer| peer.want != view) else { return };
+        peer.want = peer.want.max(view);
+        self.wants = self.peers.values().map(|peer| peer.want).collect();
     }
 
     // C3

@@ -112,11 +112,16 @@ impl Replica {
         if !self.may_vote() {
             return Ok(());
         }
+        let stable = self.stable().number;
+        // With each step: mostly there is none above the stable one.
+        if self.checkpoints.snapshots.last_key_value().is_none_or(|(last, _)| *last <= stable) {
+            return Ok(());
+        }
         let group = self.cluster.id();
         let late: Vec<Checkpoint> = self
             .checkpoints
             .snapshots
-            .range(self.stable().number.next()..)
+            .range(stable.next()..)
             .filter(|(number, _)| !self.promises.checkpoints.contains_key(number))
             .map(|(number, manifest)| Checkpoint {
                 sequence_number: *number,

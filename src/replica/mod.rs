@@ -26,6 +26,7 @@ mod timers;
 mod usage;
 mod view_change;
 mod votes;
+mod wants;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -153,8 +153,8 @@ impl Replica {
 
     // T1
     /// When the oldest outstanding item is overdue. Other progress doesn't move it.
-    fn overdue_at(&self) -> Option<Time> {
-        Some(self.oldest_outstanding()?.max(self.timers.view_since).after(self.timeout()))
+    fn overdue_at(&self, oldest: Option<Time>) -> Option<Time> {
+        Some(oldest?.max(self.timers.view_since).after(self.timeout()))
     }
 
     fn relay_at(&self) -> Option<Time> {
@@ -164,6 +164,10 @@ impl Replica {
     // T2
     /// None while what it would tell is not on record: when that is durable, its receipt comes.
     fn status_at(&self) -> Option<Time> {
+        self.status_beside(self.oldest_outstanding())
+    }
+
+    fn status_beside(&self, oldest: Option<Time>) -> Option<Time> {
         if !self.promises.may_tell() {
             return None;
         }
@@ -179,12 +183,12 @@ impl Replica {
         if behind || asks || unstable || self.is_rejoining() || self.promises.want() > self.promises.view() {
             return Some(pace);
         }
-        Some(self.oldest_outstanding().map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle)))
+        Some(oldest.map_or(idle, |since| since.after(self.tuning.status_interval).max(pace).min(idle)))
     }
 
     /// Everything that is due now.
     pub(super) fn on_time(&mut self) -> Result<(), Broken> {
-        if self.overdue_at().is_some_and(|due| due <= self.now) && !self.disk_is_behind() {
+        if self.overdue_at(self.oldest_outstanding()).is_some_and(|due| due <= self.now) && !self.disk_is_behind() {
             let next = self.promises.view().next();
             self.wish_for(next, "the oldest outstanding item is overdue")?;
             self.consider_wishes()?;
@@ -211,10 +215,11 @@ impl Replica {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         // Once wished, being overdue asks for nothing more; and while the disk is behind, its next receipt comes first.
         let may_wish = self.promises.want() <= self.promises.view() && !self.is_rejoining() && !self.disk_is_behind();
-        let overdue = self.overdue_at().filter(|_| may_wish);
+        let oldest = self.oldest_outstanding();
+        let overdue = self.overdue_at(oldest).filter(|_| may_wish);
         let proposal = (self.ordering.held_back > 0).then_some(self.now);
         let own = earlier(earlier(proposal, overdue), earlier(self.pace_at(), self.relay_at()));
         let asks = earlier(earlier(self.fetch_at(), self.transfer.deadline()), self.rejoin_at());
-        earlier(earlier(own, asks), self.status_at())
+        earlier(earlier(own, asks), self.status_beside(oldest))
     }
 }

@@ -28,12 +28,7 @@ impl Replica {
 
     /// The k-th largest want over all replicas, the own included.
     fn kth_want(&self, k: usize) -> View {
-        let mut wants: Vec<View> = self
-            .cluster
-            .replicas()
-            .map(|replica| if replica == self.me { self.promises.want() } else { self.catch_up.want(replica) })
-            .collect();
-        wants.sort_unstable_by(|left, right| right.cmp(left));
+        let wants = self.catch_up.wants.with(self.promises.want());
         wants.get(k.saturating_sub(1)).copied().unwrap_or_default()
     }
 

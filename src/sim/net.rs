@@ -381,7 +381,12 @@ impl Net {
             self.check_usage(to);
         }
         self.hosts[to].stepped();
-        self.serve(to, outbox);
+        if outbox.is_empty() {
+            self.spare.push(outbox);
+            self.serve_due(to);
+        } else {
+            self.serve(to, outbox);
+        }
         disposition
     }
 

@@ -97,6 +97,7 @@ impl Recorder {
     }
 
     /// As [`Replica::step`].
+    #[inline]
     pub fn step(&mut self, now: Time, input: Input, out: &mut Outbox) -> Disposition {
         let Some((identity, sink)) = &mut self.tape else { return self.replica.step(now, input, out) };
         let told = Told::of(&input, identity);
