@@ -2,7 +2,7 @@
 
 mod support;
 
-use logothete::sim::forge::Kind::Commit;
+use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedCheckpoint, ForgedStatus};
 use logothete::{
     AppCommand, AppState, Bytes, ClientId, Digest, Disposition, Event, Input, Limits, Manifest, Outbox, RequestNumber, SessionEntry,
@@ -160,6 +160,63 @@ fn c3_who_says_that_it_has_the_batches_is_not_asked_for_ever() {
 }
 
 #[test]
+fn c3_batches_that_only_f_have_are_not_waited_for() {
+    let cluster = builder(4, 2).checkpoint_interval(128).log_window(512).pipeline(4).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    let blocks = solo.blocks(512);
+    let manifest = solo.forge.manifest((at(512), blocks[511].digest()), &[], &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    tell_floor(&mut solo, 3, 1, 0);
+    tell_floor(&mut solo, 0, 1, 512);
+    // R3 gives one batch each time that it was asked for almost often enough.
+    let (mut left, mut asked) = (512, 0);
+    while left > 510 {
+        solo.pass(T / 32);
+        asked += fetched_chains(&mut solo);
+        if asked >= 7 {
+            (left, asked) = (left - 1, 0);
+            let chain = solo.forge.chain(None, &blocks[left..=left]);
+            assert_eq!(solo.feed(&chain), Disposition::Applied);
+        }
+    }
+    assert_eq!(solo.replica.status().transfer, None, "R2 may have them too");
+    tell_floor(&mut solo, 2, 1, 511);
+    assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(512)), "n - 1 - f have not");
+}
+
+fn fetched_chains(solo: &mut Solo) -> usize {
+    solo.words().iter().filter(|words| words.contains("Fetch")).count()
+}
+
+/// R0, the primary, votes for this long before there is such a batch.
+fn asked_in_vain(solo: &mut Solo, number: u64, digest: Digest) {
+    solo.vote(0, Prepare, 0, (at(number), digest));
+    let mut asked = 0;
+    while asked < 8 {
+        solo.pass(T / 32);
+        asked += fetched_chains(solo);
+    }
+}
+
+#[test]
+fn c3_a_vote_for_what_nobody_has_is_no_reason_to_fetch_the_state() {
+    for phantom in [true, false] {
+        let mut solo = solo();
+        let blocks = solo.blocks(2);
+        let (number, digest) = if phantom { (4, Digest::new([66; 32])) } else { (2, blocks[1].digest()) };
+        asked_in_vain(&mut solo, number, digest);
+        solo.decide(0, &blocks[0]);
+        let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &[], &PARTS.map(chunk_digest));
+        let checkpoint = solo.forge.checkpoint_of(&manifest);
+        stable_at(&mut solo, checkpoint);
+        assert_eq!((solo.replica.status().decided, solo.replica.status().transfer), (at(1), None), "phantom: {phantom}");
+        solo.decide(0, &blocks[1]);
+        assert_eq!((solo.replica.status().decided, solo.replica.status().transfer), (at(2), None));
+    }
+}
+
+#[test]
 fn c3_a_part_that_does_not_come_is_asked_of_another() {
     let mut solo = solo();
     let manifest = others_are_at(&mut solo, 40);
@@ -217,6 +274,34 @@ fn c3_a_newer_checkpoint_takes_over_when_nothing_comes_of_the_old_one() {
         solo.pass(PATIENCE);
     }
     assert!(fetches(&mut solo).iter().any(|words| words.contains("manifest n44")));
+}
+
+#[test]
+fn c3_a_newer_checkpoint_takes_over_although_parts_of_the_old_one_come_one_by_one() {
+    // How many parts are given in the time in which a question is waited for; whether the old one is gone on with then.
+    for (given, goes_on) in [(1, false), (4, true)] {
+        let mut solo = solo();
+        let digests: Vec<Digest> = (0..200_u8).map(|part| chunk_digest(&[part])).collect();
+        let manifest = solo.forge.manifest((at(40), Digest::new([40; 32])), &[], &digests);
+        let checkpoint = solo.forge.checkpoint_of(&manifest);
+        stable_at(&mut solo, checkpoint);
+        feed_manifest(&mut solo, &manifest);
+        others_are_at(&mut solo, 42);
+        let mut parts = 0..200;
+        for _ in 0..30 {
+            for index in parts.by_ref().take(given) {
+                let bytes = solo.forge.chunk(&[index]);
+                assert_eq!(solo.feed(&bytes), Disposition::Applied, "{index}");
+                solo.step(Input::ChunkStored { sequence_number: at(40), index: index.into() });
+            }
+            solo.pass(PATIENCE);
+            if solo.replica.status().transfer.is_some_and(|(target, ..)| target != at(40)) {
+                break;
+            }
+        }
+        let target = solo.replica.status().transfer.map(|(target, ..)| target);
+        assert_eq!(target, Some(at(if goes_on { 40 } else { 42 })), "{given} of 8");
+    }
 }
 
 #[test]

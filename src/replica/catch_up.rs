@@ -19,6 +19,8 @@ use alloc::vec::Vec;
 struct Missing {
     next_ask: Time,
     asked: u32,
+    /// Of these questions, those since it is at or below the stable checkpoint: a primary may have voted for it before anybody had it.
+    below_stable: u32,
 }
 
 /// All that what is missing depends on, but for the roots: while it stays the same, nothing is missing below a root below which nothing was.
@@ -81,16 +83,17 @@ impl CatchUp {
     }
 
     // C3
-    /// Every other replica that was heard of says that it has not the batches above `decided`; and some was heard of.
-    pub(super) fn nobody_holds_above(&self, me: ReplicaId, decided: SequenceNumber) -> bool {
-        let mut floors = self.peers.iter().filter(|(replica, _)| **replica != me).filter_map(|(_, peer)| peer.floor).peekable();
-        floors.peek().is_some() && floors.all(|floor| floor > decided)
+    /// Every other replica that was heard of says that it has not the batches above `decided`; or so many say so that those who are left may all be lying.
+    pub(super) fn nobody_holds_above(&self, cluster: &Cluster, me: ReplicaId, decided: SequenceNumber) -> bool {
+        let floors = self.peers.iter().filter(|(replica, _)| **replica != me).filter_map(|(_, peer)| peer.floor);
+        let (heard, lack) = floors.fold((0, 0), |(heard, lack), floor| (heard + 1, lack + u32::from(floor > decided)));
+        lack > 0 && (lack == heard || lack + cluster.fault_threshold() + 1 >= cluster.size())
     }
 
     // C3
-    /// Something was asked for so often without being found: who says that it has the batches may lie.
-    pub(super) fn asked_in_vain(&self, times: u32) -> bool {
-        self.missing.values().any(|missing| missing.asked >= times)
+    /// It was asked for so often, since it is known to be decided, without being found: who says that it has the batches may lie.
+    pub(super) fn asked_in_vain(&self, digest: &Digest, times: u32) -> bool {
+        self.missing.get(digest).is_some_and(|missing| missing.below_stable >= times)
     }
 
     /// Was it missing when the last step ended?
@@ -467,13 +470,18 @@ impl Replica {
         for (position, _) in missing {
             // D2: what was lost lies below what is decided.
             let above = if position.number > fetched_from { fetched_from } else { stable };
-            let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing { next_ask: now.after(interval), asked: 0 });
+            let entry = self.catch_up.missing.entry(position.digest).or_insert(Missing {
+                next_ask: now.after(interval),
+                asked: 0,
+                below_stable: 0,
+            });
             if entry.next_ask > now {
                 continue;
             }
             // After each round of all replicas half as often, down to a 32nd: a primary may vote for what nobody has.
             let rounds = entry.asked / self.cluster.size();
             entry.asked = entry.asked.saturating_add(1);
+            entry.below_stable = entry.below_stable.saturating_add(u32::from(position.number <= stable));
             entry.next_ask = now.after(interval.saturating_mul(1 << rounds.min(5)));
             let asked = entry.asked;
             if let Some(peer) = self.peer_to_ask(position, asked) {

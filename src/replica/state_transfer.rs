@@ -2,6 +2,7 @@
 //!
 //! Nothing is trusted: the certificate names the manifest, the manifest names each part. Parts go to the service as they arrive and are not kept here.
 
+use super::chain::Gap;
 use super::entry::AppState;
 use super::peer::Answer;
 use super::promises::Position;
@@ -58,6 +59,8 @@ struct Running {
     asked_manifest: Option<Asked>,
     /// Questions without an answer since the last part came.
     failures: u32,
+    /// The same, but a part makes up for two only: liars may be all that still have it, and give it part by part.
+    unanswered: u32,
     total: u32,
     /// Bytes of the longest part that came.
     longest: u64,
@@ -124,12 +127,14 @@ impl Replica {
         if decided.plus(self.cluster.log_window()) < stable {
             return true;
         }
-        // Within a window of it the chain is fetched, as long as anybody has it.
+        // Within a window of it the chain is fetched, as long as a correct replica may have it. What is above it says nothing: those who decided it have that.
         let end = self.stable();
-        if self.chain.gap(end) == super::chain::Gap::Whole {
-            return false;
-        }
-        self.catch_up.nobody_holds_above(self.me, decided) || self.catch_up.asked_in_vain(2 * self.cluster.size())
+        let in_vain = match self.chain.gap(end) {
+            Gap::Whole => return false,
+            Gap::Missing(position) => self.catch_up.asked_in_vain(&position.digest, 2 * self.cluster.size()),
+            Gap::Conflict | Gap::Forgotten => false,
+        };
+        in_vain || self.catch_up.nobody_holds_above(&self.cluster, self.me, decided)
     }
 
     /// Starts, goes on with or gives up a transfer, as the state of things demands.
@@ -142,7 +147,7 @@ impl Replica {
                 let caught_up = self.checkpoints.diverged.is_none() && self.chain.decided() >= running.target.sequence_number;
                 // A target that moves on: the old one is left when nobody gives its parts any more. What is stored of it already counts.
                 let stale = running.target.sequence_number < target.sequence_number
-                    && (running.manifest.is_none() || running.failures > 2 * size.max(4));
+                    && (running.manifest.is_none() || running.unanswered > 2 * size.max(4));
                 if caught_up || stale {
                     self.transfer.running = None;
                 }
@@ -163,6 +168,7 @@ impl Replica {
                 asked: BTreeMap::new(),
                 asked_manifest: None,
                 failures: 0,
+                unanswered: 0,
                 total: 0,
                 longest: 0,
             });
@@ -213,7 +219,9 @@ impl Replica {
         let mut silent: Vec<ReplicaId> = running.asked.values().filter(|asked| late(asked)).map(|asked| asked.peer).collect();
         running.asked.retain(|_, asked| !late(asked));
         silent.extend(running.asked_manifest.take_if(|asked| late(asked)).map(|asked| asked.peer));
-        running.failures = running.failures.saturating_add(u32::try_from(silent.len()).unwrap_or(u32::MAX));
+        let late = u32::try_from(silent.len()).unwrap_or(u32::MAX);
+        running.failures = running.failures.saturating_add(late);
+        running.unanswered = running.unanswered.saturating_add(late);
         for peer in silent {
             let count = self.transfer.silent.entry(peer).or_default();
             *count = count.saturating_add(1);
@@ -269,7 +277,7 @@ impl Replica {
         if let Some(asked) = running.asked_manifest.take() {
             self.transfer.silent.remove(&asked.peer);
         }
-        running.failures = 0;
+        (running.failures, running.unanswered) = (0, 0);
         running.manifest = Some(message.manifest.clone());
         self.outputs.push(Output::App(AppCommand::FetchState(message.manifest)));
         Ok(Disposition::Applied)
@@ -305,6 +313,7 @@ impl Replica {
             self.transfer.silent.remove(&asked.peer);
         }
         running.failures = 0;
+        running.unanswered = running.unanswered.saturating_sub(2);
         running.longest = running.longest.max(chunk.bytes.len() as u64);
         running.lacking.remove(&index);
         running.storing.insert(index);
