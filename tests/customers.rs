@@ -1,7 +1,7 @@
 //! The crate's own clients against a whole cluster, on a bad network and beside each traitor: each request is answered once and truly. (S1, S2)
 
 use logothete::sim::{Net, Trait, builder};
-use logothete::{ClientTuning, Tuning};
+use logothete::{ClientTuning, Event, Limits, Tuning};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -37,6 +37,20 @@ fn s2_requests_are_answered_once_and_truly_beside_each_traitor() {
     for treason in Trait::ALL {
         assert_eq!(served(Some(treason), 77).0, 40, "{treason:?}");
     }
+}
+
+/// Where four of its operations have room in a pool, the rest is refused, and its client is not told.
+#[test]
+fn s1_a_window_that_no_pool_has_room_for_is_executed_as_fast_as_room_is_made() {
+    let limits = Limits { operation_bytes_max: 1000, ..Limits::default() };
+    let cluster = builder(4, 1).with_keyed_hash().limits(limits).build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 5, Tuning { pool_bytes_max: 4 * 1120, ..Tuning::from_timeout(TIMEOUT) });
+    net.enlist(0, ClientTuning { retransmit_timeout: TIMEOUT / 2, ..ClientTuning::default() });
+    for order in 0..60 {
+        net.ask(0, &[order; 1000]).expect("taken");
+    }
+    net.run_until(TIMEOUT * 10, "a timeout for each four at most", Net::all_answered);
+    assert!(net.count_events(0, |event| matches!(event, Event::Refused { .. })) > 0, "there was no room");
 }
 
 /// The results of replicas are looked at, not only counted: where all but one of four replicas lie a client is deceived, and the simulation says so.

@@ -237,3 +237,21 @@ fn s2_the_window_moves_on_over_a_lost_result() {
     assert_eq!(host.client.resume_number(), number(3));
     assert_eq!(host.submit(b"op"), ClientDisposition::Submitted(number(3)));
 }
+
+#[test]
+fn s2_a_completion_does_not_shorten_the_wait_for_lost_bytes() {
+    let mut host = Host::new(4);
+    host.now = Time(0);
+    let _ = (host.submit(b"op"), host.submit(b"op"));
+    host.now = Time(500 * MS);
+    assert_eq!(due(&mut host), 2);
+    answer(&mut host, 0..=1, 1, b"done");
+    assert_eq!((due(&mut host), host.client.deadline()), (2, Some(Time(3500 * MS))));
+    host.now = Time(1600 * MS);
+    let request = host.request(2, b"op");
+    for replica in [0, 1] {
+        let reply = host.reply(replica, 2, &request, b"r");
+        let _ = host.deliver(&reply);
+    }
+    assert_eq!((host.completions().len(), host.client.deadline()), (1, Some(Time(3500 * MS))));
+}

@@ -79,6 +79,54 @@ fn s1_each_request_has_a_timer_of_its_own() {
     assert_eq!(host.client.deadline(), Some(Time(1700 * MS)));
 }
 
+/// Numbers that are sent again at this time.
+fn sent_again(host: &mut Host, now: u64) -> Vec<u64> {
+    host.now = Time(now * MS);
+    let _ = host.step(ClientInput::Timer);
+    let numbers = host
+        .events()
+        .into_iter()
+        .filter_map(|event| if let ClientEvent::SentAgain { number, .. } = event { Some(number.get()) } else { None });
+    numbers.collect()
+}
+
+#[test]
+fn s1_upon_a_completion_the_lowest_eight_that_wait_are_sent_again_within_a_timeout_and_no_others() {
+    let mut host = Host::new(4);
+    host.now = Time(0);
+    for _ in 1..=12 {
+        let _ = host.submit(b"op");
+    }
+    let complete = |host: &mut Host, count: u64, now: u64| {
+        host.now = Time(now * MS);
+        let request = host.request(count, b"op");
+        for replica in [0, 1] {
+            let reply = host.reply(replica, count, &request, b"r");
+            let _ = host.deliver(&reply);
+        }
+        let _ = host.events();
+    };
+    for now in [500, 1500, 3500] {
+        assert_eq!(sent_again(&mut host, now), (1..=12).collect::<Vec<_>>());
+    }
+    // Due at 7500. One reply completes nothing, and hastens nothing.
+    host.now = Time(3600 * MS);
+    let request = host.request(1, b"op");
+    let reply = host.reply(2, 1, &request, b"r");
+    let _ = host.deliver(&reply);
+    assert_eq!(host.client.deadline(), Some(Time(7500 * MS)));
+    complete(&mut host, 1, 4000);
+    assert_eq!(host.client.deadline(), Some(Time(4500 * MS)));
+    // What is due within a timeout is put off by no other completion; one more request is among the lowest eight.
+    complete(&mut host, 2, 4200);
+    assert_eq!(sent_again(&mut host, 4499), [0_u64; 0]);
+    assert_eq!(sent_again(&mut host, 4500), (3..=9).collect::<Vec<_>>());
+    assert_eq!(sent_again(&mut host, 4700), [10]);
+    // While nothing completes patience grows as before.
+    assert_eq!(sent_again(&mut host, 7499), [0_u64; 0]);
+    assert_eq!(sent_again(&mut host, 7500), [11, 12]);
+}
+
 #[test]
 fn s1_the_window_spans_numbers_and_refusals_give_the_operation_back() {
     let limits = Limits { client_window: 3, operation_bytes_max: 4, ..Limits::default() };
