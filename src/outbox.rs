@@ -266,7 +266,7 @@ pub enum AppCommand {
         bytes: Bytes,
     },
     /// All parts are there. Put this state in the place of the present one, at once and durably, keep it as a snapshot too, and answer with
-    /// `Input::StateInstalled`. A crash leaves either the old state or the new one.
+    /// `Input::StateInstalled`. A crash leaves either the old state or the new one. It comes when each `TakeCheckpoint` that still matters is answered. (SPEC C3)
     InstallState(Manifest),
 }
 

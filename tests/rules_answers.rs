@@ -312,3 +312,33 @@ fn t2_of_one_peer_64_questions_for_a_manifest_are_looked_at_in_an_interval() {
     }
     assert_eq!(right(&mut solo, 166), Disposition::Applied);
 }
+
+#[test]
+fn c3_a_manifest_that_is_longer_than_a_message_is_not_sent() {
+    let limits = Limits {
+        message_bytes_max: 128 * 1024,
+        batch_bytes_max: 1024,
+        operation_bytes_max: 512,
+        result_bytes_max: 512,
+        ..Limits::default()
+    };
+    // (message_bytes_max - 1 KiB) / 32, of which one is the session table's.
+    for (parts, is_sent) in [(4063, true), (4064, false)] {
+        let cluster =
+            builder(4, 2).limits(limits.clone()).checkpoint_interval(2).log_window(8).pipeline(4).build().expect("a valid cluster");
+        let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+        solo.blocks(2).iter().for_each(|block| solo.decide(0, block));
+        let order =
+            solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
+        let manifest = order.expect("ordered").manifest((0..parts).map(|part: u32| chunk_digest(&part.to_le_bytes())));
+        solo.step(Input::CheckpointTaken(manifest.clone()));
+        assert_eq!(solo.events.iter().any(|event| matches!(event, Event::SnapshotTooLarge { .. })), !is_sent);
+        let state = solo.forge.checkpoint_of(&manifest).state;
+        let fetch = solo.forge.fetch_manifest(solo.as_traitor(2), 1, at(2), state);
+        solo.sent.clear();
+        solo.feed(&fetch);
+        let sent: Vec<Bytes> = solo.sent.iter().map(|envelope| envelope.encode()).collect();
+        assert_eq!(sent.len(), usize::from(is_sent));
+        assert!(sent.iter().all(|bytes| !solo.refuses(bytes)));
+    }
+}

@@ -436,8 +436,14 @@ fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
     assert_eq!(reads(&mut solo, 3), 1);
 }
 
-/// The parts of the service's own, behind those of the session table, are missing; they come, and are stored.
+/// And the service is told to install them.
 fn feed_service_parts(solo: &mut Solo, manifest: &Manifest) {
+    feed_parts(solo, manifest);
+    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
+}
+
+/// The parts of the service's own, behind those of the session table, are missing; they come, and are stored.
+fn feed_parts(solo: &mut Solo, manifest: &Manifest) {
     let (number, first) = (manifest.sequence_number(), manifest.session_chunk_count());
     let bytes = solo.forge.manifest_message(manifest);
     assert_eq!(solo.feed(&bytes), Disposition::Applied);
@@ -447,7 +453,6 @@ fn feed_service_parts(solo: &mut Solo, manifest: &Manifest) {
         solo.feed(&bytes);
         solo.step(Input::ChunkStored { sequence_number: number, index });
     }
-    assert!(matches!(solo.commands.last(), Some(AppCommand::InstallState(_))));
 }
 
 fn executed(solo: &mut Solo) -> Vec<u64> {
@@ -532,4 +537,42 @@ fn c4_replies_that_wait_for_their_records_do_not_leave_when_their_state_turns_ou
         let replies = outbox.drain().filter(|output| output.to_string().contains("Reply by R1")).count();
         assert_eq!(replies, usize::from(!wrong));
     }
+}
+
+/// A snapshot takes long, its state turns out wrong meanwhile, and its position is executed again with the true state: what comes late is for nothing, and is neither
+/// voted for nor taken for the other, although both stand at one position, behind the same sessions.
+#[test]
+fn c4_a_state_is_not_replaced_while_a_snapshot_of_it_is_under_way() {
+    let mut solo = solo();
+    let blocks = solo.blocks(4);
+    solo.decide(0, &blocks[0]);
+    solo.decide(0, &blocks[1]);
+    let own = solo.take_checkpoint(b"a defect").expect("ordered");
+    solo.decide(0, &blocks[2]);
+    solo.decide(0, &blocks[3]);
+    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
+    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &sessions, &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(&mut solo, checkpoint);
+    feed_parts(&mut solo, &manifest);
+    let installs = |solo: &Solo| solo.commands.iter().filter(|command| matches!(command, AppCommand::InstallState(_))).count();
+    solo.pass(T);
+    assert_eq!(installs(&solo), 0);
+    solo.words();
+    solo.take_checkpoint(b"a defect").expect("ordered");
+    assert_eq!(installs(&solo), 1);
+    let mut table = SessionTable::new(&solo.cluster);
+    let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+    for request in solo.decisions.iter().take(2) {
+        let results: Vec<Bytes> = request.requests().map(|request| Bytes::from(request.operation())).collect();
+        request.session_entries(&results).into_iter().for_each(|entry| table.record(entry));
+    }
+    assert_eq!(table.last(&client), RequestNumber::new(2));
+    let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), sessions: table.encode(), snapshots: vec![manifest] };
+    assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
+    assert_eq!((solo.replica.status().executed, solo.replica.status().diverged), (at(4), None));
+    let votes = |solo: &mut Solo| solo.words().iter().filter(|words| words.contains("Checkpoint")).count();
+    assert_eq!(votes(&mut solo), 0, "not for the wrong state");
+    let own = solo.take_checkpoint(b"no defect").expect("ordered anew");
+    assert_eq!((own.sequence_number(), votes(&mut solo)), (at(4), 1));
 }

@@ -74,15 +74,23 @@ impl Replica {
         if manifest.log_digest != log_digest || manifest.sessions.0 != sessions {
             return Err(Broken("C1: the service's manifest is not of the snapshot that was ordered"));
         }
+        if self.checkpoints.diverged.is_some_and(|at| at <= number) {
+            // C4: of the wrong state.
+            return Ok(Disposition::Applied);
+        }
         let checkpoint = Checkpoint { sequence_number: number, log_digest, state: manifest.state(&self.cluster.id()) };
-        let room = u64::from(self.cluster.limits().message_bytes_max) - 1024;
-        if u64::from(manifest.chunk_count()) * 32 > room {
+        if !self.fits_message(&manifest) {
             self.event(Event::SnapshotTooLarge { sequence_number: number, chunks: manifest.chunk_count() });
         }
         self.checkpoints.keep_snapshot(manifest);
         self.compare_with_stable(&checkpoint)?;
         self.vote_on_checkpoint(checkpoint)?;
         Ok(Disposition::Applied)
+    }
+
+    /// Can others be given this manifest?
+    pub(super) fn fits_message(&self, manifest: &Manifest) -> bool {
+        u64::from(manifest.chunk_count()) * 32 <= u64::from(self.cluster.limits().message_bytes_max) - 1024
     }
 
     // C1

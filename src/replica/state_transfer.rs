@@ -173,6 +173,7 @@ impl Replica {
                 longest: 0,
             });
         }
+        self.may_install();
         self.ask_for_parts();
     }
 
@@ -345,6 +346,10 @@ impl Replica {
             self.transfer.running = None;
             return;
         }
+        // C4: a snapshot that comes late could be taken for one of the new state, which is asked for at the same positions again.
+        if !self.execution.ordered.is_empty() {
+            return;
+        }
         running.phase = Phase::Install;
         self.execution.installing = true;
         self.outputs.push(Output::App(AppCommand::InstallState(manifest)));
@@ -393,7 +398,9 @@ impl Replica {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
                 let held = self.checkpoints.snapshot(sequence_number).filter(|manifest| manifest.state(&group) == state).cloned();
-                let Some(manifest) = held else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
+                let Some(manifest) = held.filter(|manifest| self.fits_message(manifest)) else {
+                    return Ok(Disposition::Ignored(Why::NotNeeded));
+                };
                 if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
