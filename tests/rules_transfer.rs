@@ -217,6 +217,34 @@ fn c3_a_vote_for_what_nobody_has_is_no_reason_to_fetch_the_state() {
 }
 
 #[test]
+fn c3_batches_are_asked_for_again_when_nobody_has_the_manifest() {
+    for stable in [8, 10] {
+        let mut solo = solo();
+        let blocks = solo.blocks(stable);
+        let manifest = solo.forge.manifest((at(stable), blocks[stable as usize - 1].digest()), &[], &PARTS.map(chunk_digest));
+        let checkpoint = solo.forge.checkpoint_of(&manifest);
+        stable_at(&mut solo, checkpoint);
+        tell_floor(&mut solo, 0, 1, stable);
+        tell_floor(&mut solo, 2, 1, stable);
+        let (mut manifests, mut chains) = (0, 0);
+        for _ in 0..400 {
+            solo.pass(T / 32);
+            let words = solo.words();
+            manifests += words.iter().filter(|words| words.contains("manifest")).count();
+            chains += words.iter().filter(|words| words.contains("Fetch") && !words.contains("manifest")).count();
+            assert!(chains == 0 || manifests > 7, "first the state");
+        }
+        // R3 alone has them.
+        let downwards: Vec<_> = blocks.into_iter().rev().collect();
+        let chain = solo.forge.chain(None, &downwards);
+        solo.feed(&chain);
+        let status = solo.replica.status();
+        let within = stable <= 8;
+        assert_eq!((chains > 0, status.decided == at(stable), status.transfer.is_none()), (within, within, within), "{stable}");
+    }
+}
+
+#[test]
 fn c3_a_part_that_does_not_come_is_asked_of_another() {
     let mut solo = solo();
     let manifest = others_are_at(&mut solo, 40);

@@ -30,7 +30,7 @@ struct Grounds {
     mode: Mode,
     base: Position,
     stable: SequenceNumber,
-    transfer: Option<SequenceNumber>,
+    covered: Option<SequenceNumber>,
     gone: u64,
 }
 
@@ -416,7 +416,7 @@ impl Replica {
             mode: self.promises.mode(),
             base: self.promises.base(),
             stable: self.stable().number,
-            transfer: self.transfer.target(),
+            covered: self.transfer.covers(&self.cluster, self.chain.decided()),
             gone: self.chain.gone(),
         }
     }
@@ -492,7 +492,8 @@ impl Replica {
 
     /// Batches above this position are worth having.
     fn fetched_from(&self) -> SequenceNumber {
-        self.transfer.target().unwrap_or_default().max(self.chain.decided())
+        let decided = self.chain.decided();
+        self.transfer.covers(&self.cluster, decided).unwrap_or_default().max(decided)
     }
 
     pub(super) fn fetch_at(&self) -> Option<Time> {

@@ -8,6 +8,7 @@ use super::peer::Answer;
 use super::promises::Position;
 use super::sessions::{SessionTable, Sessions};
 use super::{Broken, Disposition, Replica, Step, Why};
+use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::ids::{Bytes, Digest, ReplicaId, SequenceNumber};
 use crate::manifest::Manifest;
@@ -86,6 +87,13 @@ impl StateTransfer {
     /// The position whose state is being fetched.
     pub(super) fn target(&self) -> Option<SequenceNumber> {
         self.running.as_ref().map(|running| running.target.sequence_number)
+    }
+    /// Batches up to here come with the state that is being fetched, unless nobody seems to have its manifest: that may be too long for a message.
+    pub(super) fn covers(&self, cluster: &Cluster, decided: SequenceNumber) -> Option<SequenceNumber> {
+        let running = self.running.as_ref()?;
+        let (number, size) = (running.target.sequence_number, cluster.size());
+        let lacks_manifest = running.manifest.is_none() && running.failures >= 2 * size;
+        Some(number).filter(|number| !lacks_manifest || decided.plus(cluster.log_window()) < *number)
     }
     /// Parts stored, and parts in all.
     pub(super) fn progress(&self) -> Option<(u32, u32)> {
