@@ -49,7 +49,7 @@ fn s1_a_window_that_no_pool_has_room_for_is_executed_as_fast_as_room_is_made() {
     for order in 0..60 {
         net.ask(0, &[order; 1000]).expect("taken");
     }
-    net.run_until(TIMEOUT * 10, "a timeout for each four at most", Net::all_answered);
+    net.run_until(TIMEOUT * 15, "a timeout for each four at most", Net::all_answered);
     assert!(net.count_events(0, |event| matches!(event, Event::Refused { .. })) > 0, "there was no room");
 }
 

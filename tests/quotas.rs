@@ -241,10 +241,23 @@ fn d1_an_answer_waits_for_its_record_although_the_reply_made_room() {
         solo.replica.step(solo.now, Input::Message(verifier.verify(unverified).expect("verifies")), outbox);
     };
     let mut parent = solo.genesis().1;
+    let mut blocks = Vec::new();
     for number in 1..=8 {
-        let (block, chain) = decided_chain(&solo, number, parent, vec![request(&solo, 0, number, LARGE)]);
+        let block = solo.forge.block(at(number), parent, vec![request(&solo, 0, number, LARGE)]);
         parent = block.digest();
-        hear(&mut solo, &chain, &mut outbox);
+        blocks.push(block);
+    }
+    blocks.reverse();
+    let certificate = solo.certificate(&[0, 2, 3], Kind::Commit, 0, (at(8), parent));
+    let chain = solo.forge.chain(Some(&certificate), &blocks);
+    hear(&mut solo, &chain, &mut outbox);
+    let mut writes = outbox.writes();
+    let high = writes.split_off(writes.len() - 1);
+    for write in writes {
+        let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
+        solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
+    }
+    for number in 1..=8 {
         let results = vec![Bytes::from(vec![7; LARGE])];
         solo.replica.step(solo.now, Input::Executed { sequence_number: at(number), results }, &mut outbox);
     }
@@ -256,8 +269,8 @@ fn d1_an_answer_waits_for_its_record_although_the_reply_made_room() {
         let kinds = sends.map(|envelope| envelope.kind());
         kinds.filter(|kind| matches!(kind, MessageKind::Reply | MessageKind::Answered)).collect()
     };
-    assert_eq!(answers(&mut outbox), [], "nothing is durable yet");
-    for write in outbox.writes() {
+    assert_eq!(answers(&mut outbox), [], "the certificate is not durable yet");
+    for write in high {
         let (_, receipt) = write.persisted().sign(&solo.keys[1]).expect("signed");
         solo.replica.step(solo.now, Input::Persisted(receipt), &mut outbox);
     }

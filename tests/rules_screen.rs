@@ -442,11 +442,14 @@ fn d1_an_old_request_is_not_needed_while_its_reply_waits_for_a_record() {
     let chain = solo.forge.chain(Some(&certificate), &[block]);
     let mut outbox = Outbox::new();
     solo.feed_into(&chain, &mut outbox);
+    // All but the record that holds the certificate.
+    let mut writes = outbox.writes();
+    let high = writes.split_off(writes.len() - 1);
+    solo.make_durable(writes, &mut outbox);
     let results = vec![Bytes::from(b"result".to_vec())];
     solo.replica.step(solo.now, Input::Executed { sequence_number: at(1), results }, &mut outbox);
     let request = solo.forge.request_message(&solo.forge.request(&client_key(0), RequestNumber::new(1), b"order"));
     assert_eq!(needs(&solo, &request), Err(Screened::Stale));
-    let writes = outbox.writes();
-    solo.make_durable(writes, &mut outbox);
+    solo.make_durable(high, &mut outbox);
     assert_eq!(needs(&solo, &request), Ok(()));
 }

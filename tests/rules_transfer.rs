@@ -548,9 +548,11 @@ fn c4_replies_that_wait_for_their_records_do_not_leave_when_their_state_turns_ou
         let chain = solo.forge.chain(Some(&certificate), &blocks[2..]);
         let mut outbox = Outbox::new();
         solo.feed_into(&chain, &mut outbox);
+        let mut blocks = outbox.writes();
+        let writes = blocks.split_off(blocks.len() - 1);
+        solo.make_durable(blocks, &mut outbox);
         let results = vec![Bytes::from(b"result".to_vec())];
         solo.replica.step(solo.now, Input::Executed { sequence_number: at(3), results }, &mut outbox);
-        let writes = outbox.writes();
         let mut checkpoint = solo.forge.checkpoint_of(&own);
         if wrong {
             checkpoint.state = Digest::new([9; 32]);

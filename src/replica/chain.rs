@@ -258,6 +258,11 @@ impl ChainStore {
         blocks
     }
 
+    /// The index of the record that holds it.
+    pub(super) fn record_of(&self, digest: &Digest) -> Option<u64> {
+        self.blocks.get(digest)?.recorded.map(|place| place.index)
+    }
+
     /// These count as recorded from now on, at `place` or after it.
     pub(super) fn recorded(&mut self, blocks: &[Arc<Block>], place: Place) {
         for block in blocks {

@@ -47,6 +47,11 @@ impl Replica {
             Gap::Conflict => return Err(Broken("I1: a commit certificate against the decided log: more than f replicas are faulty")),
             Gap::Whole => {}
         }
+        let mut blocks = self.chain.path(self.decided_end(), end);
+        blocks.truncate(blocks.partition_point(|block| block.header.sequence_number <= room));
+        // D1: what was not voted for is not on record yet. A part each time, as the disk follows.
+        let unrecorded: Vec<Arc<Block>> = blocks.iter().filter(|block| self.chain.record_of(&block.digest).is_none()).cloned().collect();
+        self.record_part(&unrecorded);
         let rank = self.ordering.target.as_ref().map_or(Rank::default(), |target| target.rank());
         // D1: before a reply leaves, `high` of at least this rank is recorded.
         if self.promises.recorded_high() < rank {
@@ -54,11 +59,9 @@ impl Replica {
                 self.outputs.push(Output::Write(write));
             }
         }
-        for block in self.chain.path(self.decided_end(), end) {
-            if block.header.sequence_number > room {
-                break;
-            }
-            self.decide_block(block);
+        for block in blocks {
+            let Some(record) = self.chain.record_of(&block.digest) else { break };
+            self.decide_block(block, record);
         }
         let decided = self.chain.decided();
         self.forget_settled();
@@ -97,7 +100,7 @@ impl Replica {
         roots
     }
 
-    fn decide_block(&mut self, block: Arc<Block>) {
+    fn decide_block(&mut self, block: Arc<Block>, record: u64) {
         let executes = self.sessions.decide(&block);
         self.chain.decide(block.digest);
         let mut clients: Vec<ClientId> = block.batch.iter().map(|request| request.client).collect();
@@ -117,6 +120,6 @@ impl Replica {
         }
         self.pace.decided(self.cluster.checkpoint_interval());
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
-        self.execute(block, executes);
+        self.execute(block, executes, record);
     }
 }

@@ -11,8 +11,15 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// A decision, and the index below which all records must be durable before its replies leave. (D1)
-type Queued = (Decision, u64);
+/// A decision that the service has, or is to have.
+#[derive(Clone)]
+struct Queued {
+    decision: Decision,
+    /// The record that holds its batch.
+    record: u64,
+    /// All records below this index must be durable before its replies leave. (D1)
+    answered_behind: u64,
+}
 
 /// Bound: what is decided and not executed is at most one log window of batches, since nothing more is decided then. Of these the service has
 /// at most one pipeline, and gets none while too many replies wait for the disk: what it answers is to be held too.
@@ -60,7 +67,7 @@ impl Execution {
 
     /// Bytes of batches that are decided and not executed.
     pub(super) fn backlog(&self) -> u64 {
-        self.queue.iter().chain(&self.given).map(|(decision, _)| super::chain::held_size(&decision.block)).sum()
+        self.queue.iter().chain(&self.given).map(|queued| super::chain::held_size(&queued.decision.block)).sum()
     }
 
     /// Bytes of results that wait for those of an earlier batch.
@@ -70,9 +77,9 @@ impl Execution {
 }
 
 impl Replica {
-    pub(super) fn execute(&mut self, block: Arc<Block>, executes: Vec<bool>) {
+    pub(super) fn execute(&mut self, block: Arc<Block>, executes: Vec<bool>, record: u64) {
         let decision = Decision { block, executes: executes.into() };
-        self.execution.queue.push_back((decision, self.promises.log.next_index()));
+        self.execution.queue.push_back(Queued { decision, record, answered_behind: self.promises.log.next_index() });
     }
 
     /// Gives the service what it may have: up to the next position where a snapshot is due.
@@ -87,20 +94,25 @@ impl Replica {
             if self.execution.is_full || self.replies.waiting_bytes() > most {
                 return;
             }
+            // D1: what a service has executed for good is on record, or those who lag could be given it by nobody.
+            let durable = self.promises.log.durable();
+            if self.execution.queue.front().is_some_and(|next| next.record >= durable) {
+                return;
+            }
             let Some(queued) = self.execution.queue.pop_front() else { return };
-            let number = queued.0.sequence_number();
+            let number = queued.decision.sequence_number();
             if number.get() % interval == 0 {
                 self.execution.barrier = Some(number);
             }
-            self.outputs.push(Output::App(AppCommand::Execute(queued.0.clone())));
+            self.outputs.push(Output::App(AppCommand::Execute(queued.decision.clone())));
             self.execution.given.push_back(queued);
         }
     }
 
     /// Upon hearing from the service.
     pub(super) fn on_executed(&mut self, sequence_number: SequenceNumber, results: Vec<Bytes>) -> Step {
-        let given = self.execution.given.iter().find(|(decision, _)| decision.sequence_number() == sequence_number);
-        let Some((decision, _)) = given.filter(|_| !self.execution.results.contains_key(&sequence_number)) else {
+        let given = self.execution.given.iter().find(|given| given.decision.sequence_number() == sequence_number);
+        let Some(Queued { decision, .. }) = given.filter(|_| !self.execution.results.contains_key(&sequence_number)) else {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         };
         let result_bytes_max = self.cluster.limits().result_bytes_max as usize;
@@ -112,10 +124,10 @@ impl Replica {
         }
         self.execution.results.insert(sequence_number, results);
         // I14: in order, whatever order the service answers in.
-        while let Some((decision, _)) = self.execution.given.front() {
-            let Some(results) = self.execution.results.remove(&decision.sequence_number()) else { break };
-            let Some((decision, index)) = self.execution.given.pop_front() else { break };
-            self.executed(&decision, index, results);
+        while let Some(first) = self.execution.given.front() {
+            let Some(results) = self.execution.results.remove(&first.decision.sequence_number()) else { break };
+            let Some(Queued { decision, answered_behind, .. }) = self.execution.given.pop_front() else { break };
+            self.executed(&decision, answered_behind, results);
         }
         self.feed_service();
         Ok(Disposition::Applied)

@@ -112,8 +112,8 @@ impl Scene {
             forgetful: None,
         };
         let outboxes: Vec<Outbox> = (0..PROCESSES).map(|process| scene.start(process)).collect();
-        for (process, outbox) in outboxes.into_iter().enumerate() {
-            scene.serve(process, outbox);
+        for (process, mut outbox) in outboxes.into_iter().enumerate() {
+            scene.serve(process, outbox.drain().collect());
             scene.step(process, Input::Timer);
         }
         scene.drain(ROUND_MESSAGES);
@@ -180,9 +180,9 @@ impl Scene {
         self.say(|| format!("--- round {number}: {round}"));
         self.now = self.now.after(Duration::from_millis(1));
         if let Some(process) = self.forgetful.filter(|_| number > 0) {
-            let outbox = self.start(process);
+            let mut outbox = self.start(process);
             self.oracle.restarted(process, SequenceNumber::default(), &[]);
-            self.serve(process, outbox);
+            self.serve(process, outbox.drain().collect());
             self.step(process, Input::Timer);
         }
         self.sides = core::array::from_fn(|process| round.side(process));
@@ -265,6 +265,14 @@ impl Scene {
     }
 
     fn step(&mut self, at: usize, input: Input) -> Disposition {
+        let mut outputs = VecDeque::new();
+        let disposition = self.take(at, input, &mut outputs);
+        self.serve(at, outputs);
+        disposition
+    }
+
+    /// Puts what comes of it behind what waits to be done: a service's work has to be done in order.
+    fn take(&mut self, at: usize, input: Input, outputs: &mut VecDeque<Output>) -> Disposition {
         let heading = match &input {
             Input::Message(verified) if self.trace.is_some() => format!("{} <- {verified}", name(at)),
             Input::Timer if self.trace.is_some() => format!("{} <- timer", name(at)),
@@ -276,30 +284,29 @@ impl Scene {
         if !heading.is_empty() && !silent {
             self.say(|| if disposition == Disposition::Applied { heading } else { format!("{heading}  ({disposition:?})") });
         }
-        self.serve(at, outbox);
+        outputs.extend(outbox.drain());
         disposition
     }
 
-    fn serve(&mut self, at: usize, mut outbox: Outbox) {
-        let outputs: Vec<Output> = outbox.drain().collect();
-        for output in outputs {
+    fn serve(&mut self, at: usize, mut outputs: VecDeque<Output>) {
+        while let Some(output) = outputs.pop_front() {
             if self.trace.is_some() {
                 let line = format!("    {output}");
                 self.say(|| line);
             }
             match output {
-                Output::Write(write) => self.write(at, write),
+                Output::Write(write) => self.write(at, write, &mut outputs),
                 Output::Send(outgoing) => {
                     let envelopes = outgoing.sign(&self.stage.pens[replica_of(at)]).expect("signed");
                     envelopes.iter().for_each(|envelope| self.send(at, envelope, Parcel::from(envelope.encode())));
                 }
-                Output::App(command) => self.order(at, &command),
+                Output::App(command) => self.order(at, &command, &mut outputs),
                 Output::Event(event) => self.note(at, &event),
             }
         }
     }
 
-    fn write(&mut self, at: usize, write: Write) {
+    fn write(&mut self, at: usize, write: Write, outputs: &mut VecDeque<Output>) {
         let (envelopes, receipt) = write.persisted().sign(&self.stage.pens[replica_of(at)]).expect("signed");
         for envelope in &envelopes {
             let parcel = Parcel::from(envelope.encode());
@@ -310,7 +317,7 @@ impl Scene {
             }
             self.send(at, envelope, parcel);
         }
-        self.step(at, Input::Persisted(receipt));
+        self.take(at, Input::Persisted(receipt), outputs);
     }
 
     fn send(&mut self, from: usize, envelope: &Envelope, parcel: Parcel) {
@@ -335,7 +342,7 @@ impl Scene {
         self.queue.extend(to.map(|to| (to, parcel.clone())));
     }
 
-    fn order(&mut self, at: usize, command: &AppCommand) {
+    fn order(&mut self, at: usize, command: &AppCommand, outputs: &mut VecDeque<Output>) {
         let AppCommand::Execute(decision) = command else { return };
         let done = decision.requests().fold(0, |done, request| done | 1 << request.operation()[0]);
         self.processes[at].executed |= done;
@@ -344,7 +351,7 @@ impl Scene {
             decision.requests().for_each(|request| self.oracle.executed(at, request));
         }
         let results = decision.requests().map(|request| Bytes::from(request.operation())).collect();
-        self.step(at, Input::Executed { sequence_number: decision.sequence_number(), results });
+        self.take(at, Input::Executed { sequence_number: decision.sequence_number(), results }, outputs);
     }
 
     fn note(&mut self, at: usize, event: &Event) {
