@@ -54,8 +54,9 @@ pub(crate) struct Picture {
     pub(crate) stable: Option<CheckpointCertificate>,
     /// Members against whom there is proof.
     pub(crate) proved: BTreeSet<ReplicaId>,
-    /// The positions whose votes are counted.
+    /// The end of the decided log.
     pub(crate) decided: SequenceNumber,
+    /// The positions whose votes are counted.
     pub(crate) low: SequenceNumber,
     pub(crate) high: SequenceNumber,
     /// The votes held, by position, also below `low`: those may still prove a double vote.

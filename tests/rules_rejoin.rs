@@ -197,17 +197,23 @@ fn d2_what_was_executed_up_to_a_window_above_the_stable_checkpoint_is_asked_for_
     }
 }
 
+/// This becomes stable, and view 6 begins there.
+fn begin_at_stable(solo: &mut Solo, manifest: &Manifest) {
+    let checkpoint = solo.forge.checkpoint_of(manifest);
+    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), checkpoint);
+    let bytes = solo.forge.stable_message(&stable);
+    solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, checkpoint.position);
+    solo.feed_certificate(&certificate);
+}
+
 #[test]
 fn d2_where_the_view_begins_at_the_stable_checkpoint_nothing_above_it_is_owed() {
-    let (mut solo, blocks, manifest) = outlived(3);
+    let (mut solo, _, manifest) = outlived(3);
     for from in [0, 2, 3] {
         welcome(&mut solo, from, [7; 32], 3);
     }
-    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
-    let bytes = solo.forge.stable_message(&stable);
-    solo.feed(&bytes);
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
-    solo.feed_certificate(&certificate);
+    begin_at_stable(&mut solo, &manifest);
     let status = solo.replica.status();
     assert_eq!(
         (status.rejoining, status.blocks, status.executed),
@@ -227,11 +233,7 @@ fn d2_where_the_view_begins_at_the_stable_checkpoint_its_state_is_to_be_durable(
     let order =
         solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order.clone()) } else { None });
     let manifest = order.expect("ordered").manifest([chunk_digest(b"the state")]);
-    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
-    let bytes = solo.forge.stable_message(&stable);
-    solo.feed(&bytes);
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
-    solo.feed_certificate(&certificate);
+    begin_at_stable(&mut solo, &manifest);
     assert!(solo.replica.status().rejoining, "executed, and lost with the next crash");
     solo.step(Input::CheckpointTaken(manifest));
     assert!(!solo.replica.status().rejoining);
@@ -512,10 +514,6 @@ fn d2_a_snapshot_above_the_services_state_counts_for_nothing() {
         welcome(&mut solo, from, [7; 32], 3);
     }
     blocks.iter().for_each(|block| solo.decide(0, block));
-    let stable = solo.forge.stable(&solo.members(&[0, 2, 3]), solo.forge.checkpoint_of(&manifest));
-    let bytes = solo.forge.stable_message(&stable);
-    solo.feed(&bytes);
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, (blocks[1].sequence_number(), blocks[1].digest()));
-    solo.feed_certificate(&certificate);
+    begin_at_stable(&mut solo, &manifest);
     assert!(solo.replica.status().rejoining, "executed, and lost with the next crash");
 }

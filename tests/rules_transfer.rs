@@ -506,6 +506,16 @@ fn c3_nothing_is_executed_while_a_state_is_being_installed() {
     assert_eq!((executed(&mut solo), solo.replica.status().decided), (vec![5, 6], at(6)));
 }
 
+/// At the position of this snapshot the others have the same sessions, and another state.
+fn others_have_another_state(solo: &mut Solo, own: &Manifest) -> Manifest {
+    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
+    let position = solo.forge.checkpoint_of(own).position;
+    let manifest = solo.forge.manifest(position, &sessions, &PARTS.map(chunk_digest));
+    let checkpoint = solo.forge.checkpoint_of(&manifest);
+    stable_at(solo, checkpoint);
+    manifest
+}
+
 #[test]
 fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_position() {
     let mut solo = solo();
@@ -516,11 +526,7 @@ fn c4_what_was_answered_with_a_wrong_state_is_not_signed_again_up_to_the_last_po
     solo.decide(0, &blocks[2]);
     let replies = |solo: &mut Solo| solo.words().iter().filter(|words| words.contains("Reply by R1")).count();
     assert_eq!(replies(&mut solo), 3);
-    // The same sessions, and another state.
-    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
-    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &sessions, &PARTS.map(chunk_digest));
-    let checkpoint = solo.forge.checkpoint_of(&manifest);
-    stable_at(&mut solo, checkpoint);
+    let manifest = others_have_another_state(&mut solo, &own);
     feed_service_parts(&mut solo, &manifest);
     let mut table = SessionTable::new(&solo.cluster);
     for number in 1..=2 {
@@ -580,10 +586,7 @@ fn c4_a_state_is_not_replaced_while_a_snapshot_of_it_is_under_way() {
     let own = solo.take_checkpoint(b"a defect").expect("ordered");
     solo.decide(0, &blocks[2]);
     solo.decide(0, &blocks[3]);
-    let sessions: Vec<Digest> = (0..own.session_chunk_count()).filter_map(|index| own.chunk(index)).collect();
-    let manifest = solo.forge.manifest((at(2), blocks[1].digest()), &sessions, &PARTS.map(chunk_digest));
-    let checkpoint = solo.forge.checkpoint_of(&manifest);
-    stable_at(&mut solo, checkpoint);
+    let manifest = others_have_another_state(&mut solo, &own);
     feed_parts(&mut solo, &manifest);
     let installs = |solo: &Solo| solo.commands.iter().filter(|command| matches!(command, AppCommand::InstallState(_))).count();
     solo.pass(T);
@@ -592,12 +595,10 @@ fn c4_a_state_is_not_replaced_while_a_snapshot_of_it_is_under_way() {
     solo.take_checkpoint(b"a defect").expect("ordered");
     assert_eq!(installs(&solo), 1);
     let mut table = SessionTable::new(&solo.cluster);
-    let client = ClientId::new(client_key(0).verifying_key().to_bytes());
     for request in solo.decisions.iter().take(2) {
         let results: Vec<Bytes> = request.requests().map(|request| Bytes::from(request.operation())).collect();
         request.session_entries(&results).into_iter().for_each(|entry| table.record(entry));
     }
-    assert_eq!(table.last(&client), RequestNumber::new(2));
     let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), sessions: table.encode(), snapshots: vec![manifest] };
     assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
     assert_eq!((solo.replica.status().executed, solo.replica.status().diverged), (at(4), None));

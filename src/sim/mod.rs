@@ -46,6 +46,7 @@ pub mod prng;
 pub mod storm;
 mod traitor;
 pub mod twins;
+mod watch;
 
 pub use crate::replica::Standing;
 pub use clock::Clock;
