@@ -342,3 +342,32 @@ fn c3_a_manifest_that_is_longer_than_a_message_is_not_sent() {
         assert!(sent.iter().all(|bytes| !solo.refuses(bytes)));
     }
 }
+
+#[test]
+fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    for block in solo.blocks(2) {
+        solo.decide(0, &block);
+    }
+    let order = solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
+    let manifest = order.expect("ordered").manifest((0..20).map(|part| chunk_digest(&[part])));
+    solo.step(Input::CheckpointTaken(manifest.clone()));
+    let first = manifest.session_chunk_count();
+    let mut ordinal = 0;
+    let mut reads = |solo: &mut Solo, member: usize| {
+        solo.commands.clear();
+        for index in first..manifest.chunk_count() {
+            ordinal += 1;
+            let digest = manifest.chunk(index).expect("a part");
+            let fetch = solo.forge.fetch_chunk(solo.as_traitor(member), ordinal, at(2), index, digest);
+            solo.feed(&fetch);
+        }
+        solo.commands.iter().filter(|command| matches!(command, AppCommand::ReadChunk { .. })).count()
+    };
+    assert_eq!(reads(&mut solo, 3), 8);
+    assert_eq!(reads(&mut solo, 2), 0, "the same eight, which are being read already");
+    solo.step(Input::ChunkRead { sequence_number: at(2), index: first, bytes: Some(Bytes::from(vec![0])) });
+    let given: Vec<_> = solo.words().into_iter().filter(|words| words.contains("Chunk")).map(|words| words[..5].to_string()).collect();
+    assert_eq!(given, ["to R2", "to R3"]);
+    assert_eq!(reads(&mut solo, 3), 1);
+}

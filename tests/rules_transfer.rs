@@ -435,35 +435,6 @@ fn c3_a_state_is_gone_on_with_until_more_than_two_questions_for_each_replica_wer
     }
 }
 
-#[test]
-fn i18_eight_parts_are_read_for_a_peer_at_a_time() {
-    let mut solo = solo();
-    for block in solo.blocks(2) {
-        solo.decide(0, &block);
-    }
-    let order = solo.commands.iter().find_map(|command| if let AppCommand::TakeCheckpoint(order) = command { Some(order) } else { None });
-    let manifest = order.expect("ordered").manifest(twenty_parts());
-    solo.step(Input::CheckpointTaken(manifest.clone()));
-    let first = manifest.session_chunk_count();
-    let mut ordinal = 0;
-    let mut reads = |solo: &mut Solo, member: usize| {
-        solo.commands.clear();
-        for index in first..manifest.chunk_count() {
-            ordinal += 1;
-            let digest = manifest.chunk(index).expect("a part");
-            let fetch = solo.forge.fetch_chunk(solo.as_traitor(member), ordinal, at(2), index, digest);
-            solo.feed(&fetch);
-        }
-        solo.commands.iter().filter(|command| matches!(command, AppCommand::ReadChunk { .. })).count()
-    };
-    assert_eq!(reads(&mut solo, 3), 8);
-    assert_eq!(reads(&mut solo, 2), 0, "the same eight, which are being read already");
-    solo.step(Input::ChunkRead { sequence_number: at(2), index: first, bytes: Some(Bytes::from(vec![0])) });
-    let given: Vec<_> = solo.words().into_iter().filter(|words| words.contains("Chunk")).map(|words| words[..5].to_string()).collect();
-    assert_eq!(given, ["to R2", "to R3"]);
-    assert_eq!(reads(&mut solo, 3), 1);
-}
-
 /// And the service is told to install them.
 fn feed_service_parts(solo: &mut Solo, manifest: &Manifest) {
     feed_parts(solo, manifest);
