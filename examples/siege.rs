@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use logothete::sim::gang::Gang;
+use logothete::sim::mischief::{Mischief, Prank};
 use logothete::sim::prng::Prng;
 use logothete::sim::storm::Storm;
 use logothete::sim::{Net, Slowness, Trait, builder, client_key};
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What can be left out of a schedule; the dice fall the same with and without it.
-const FAULTS: [&str; 10] = ["loss", "duplication", "delay", "cuts", "down", "slow", "clocks", "crashes", "traitors", "primaries"];
+const FAULTS: [&str; 11] =
+    ["loss", "duplication", "delay", "cuts", "down", "slow", "clocks", "crashes", "traitors", "primaries", "mischief"];
 const OPTIONS: [&str; 9] = ["--seeds", "--first", "--threads", "--ed25519", "--seed", "--trace", "--picture", "--dump", "--without"];
 const CLIENTS: usize = 3;
 const DECISIONS: usize = 30;
@@ -106,6 +108,10 @@ impl Siege {
         let window = interval * pick(dice, &[2, 4]);
         let pipeline = pick(dice, &[1, 4, 16]).min(window);
         let requests = pick(dice, &[1, 3]);
+        self.cluster_of(n, interval, window, pipeline, requests)
+    }
+
+    fn cluster_of(&mut self, n: usize, interval: u64, window: u64, pipeline: u64, requests: u32) -> Arc<Cluster> {
         let ed25519 = self.ed25519;
         let build = || {
             // Snapshots of a few dozen requests have several parts.
@@ -119,6 +125,8 @@ impl Siege {
     fn run(&mut self, seed: u64) -> Result<Tally, (String, String)> {
         let mut dice = Prng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let cluster = self.cluster(&mut dice);
+        // The same members with other numbers.
+        let stranger = self.cluster_of(cluster.size() as usize, 16, 32, 1, 1);
         // Short timeouts: most runs pass through many views.
         let timeout = Duration::from_millis(pick(&mut dice, &[40, 100, 300]));
         let retention = dice.between(0, cluster.log_window());
@@ -131,7 +139,7 @@ impl Siege {
         let patience = ClientTuning { retransmit_timeout: net.retry, ..ClientTuning::default() };
         (1..CLIENTS).for_each(|client| net.enlist(client, patience.clone()));
         net.record = self.dump.as_ref().map(|_| Vec::new());
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.besiege(&mut net, seed, &mut dice, timeout, stranger)));
         if let Some(file) = &self.picture {
             draw(&net, &format!("siege, seed {seed}"), file);
         }
@@ -207,7 +215,7 @@ impl Siege {
         had.filter(|(had, _)| *had).for_each(|(_, name)| *tally.faults.entry(name.into()).or_default() += 1);
     }
 
-    fn besiege(&self, net: &mut Net, seed: u64, dice: &mut Prng, timeout: Duration) -> Tally {
+    fn besiege(&self, net: &mut Net, seed: u64, dice: &mut Prng, timeout: Duration, stranger: Arc<Cluster>) -> Tally {
         let mut tally = Tally::default();
         let n = net.hosts.len();
         let f = net.cluster.fault_threshold() as usize;
@@ -216,6 +224,16 @@ impl Siege {
         let rest = pick(dice, &[10_000, 300_000]);
         let violence = pick(dice, &[0, 0, 10, 30]);
         let mut storm = Storm::new(if self.has("crashes") { violence } else { 0 }, f - members.len(), rest);
+        let mut mischief = Mischief::new(seed, net, stranger, CLIENTS, f - members.len());
+        if net.tap.is_some() {
+            // A gang has that client.
+            mischief.pranks.remove(&Prank::TwoFaced);
+        }
+        if !self.has("mischief") {
+            mischief.pranks.clear();
+        }
+        mischief.begin(net, &mut storm);
+        mischief.pranks.iter().for_each(|prank| *tally.faults.entry(format!("{prank:?}")).or_default() += 1);
         let mut submitted = 0_usize;
         let mut submit = |net: &mut Net, dice: &mut Prng| {
             let client = dice.between(0, CLIENTS as u64 - 1) as usize;
@@ -237,6 +255,7 @@ impl Siege {
                 submit(net, dice);
                 net.run_for(Duration::from_millis(dice.between(0, 20)));
                 storm.blow(net, dice);
+                mischief.act(net, &mut storm);
             }
             if dice.percent(40) {
                 net.run_for(timeout * dice.between(1, 4) as u32);
@@ -246,6 +265,7 @@ impl Siege {
         net.cut.clear();
         net.down.clear();
         (0..n).for_each(|at| net.pace_clock(at, (1, 1)));
+        mischief.end(net);
         storm.end(net, dice);
         // Primaries that hear and say nothing, or that nobody hears proposals of, until there were views enough.
         let mut is_down = true;

@@ -126,6 +126,7 @@ mod frames;
 mod hash;
 mod ids;
 mod inbox;
+mod looks;
 mod manifest;
 mod merkle;
 mod message;

@@ -4,6 +4,7 @@ use super::log_use::Place;
 use super::promises::Position;
 use super::usage::BLOCK_OVERHEAD;
 use crate::ids::{Digest, SequenceNumber};
+use crate::looks::look;
 use crate::message::{Block, batch_size};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -96,8 +97,13 @@ impl ChainStore {
         self.log.get(usize::try_from(number.get().checked_sub(self.floor.get())?).ok()?).copied()
     }
 
+    fn held(&self, digest: &Digest) -> Option<&Held> {
+        look();
+        self.blocks.get(digest)
+    }
+
     pub(super) fn block(&self, digest: &Digest) -> Option<&Arc<Block>> {
-        self.blocks.get(digest).map(|held| &held.block)
+        self.held(digest).map(|held| &held.block)
     }
 
     pub(super) fn holds(&self, digest: &Digest) -> bool {
@@ -157,7 +163,7 @@ impl ChainStore {
                     None => Gap::Forgotten,
                 };
             }
-            match self.blocks.get(&at.digest) {
+            match self.held(&at.digest) {
                 None => break Gap::Missing(at),
                 Some(held) if held.block.header.sequence_number != at.number => break Gap::Conflict,
                 Some(held) => at = Position { number: at.number.minus(1), digest: held.block.header.parent },
@@ -250,7 +256,7 @@ impl ChainStore {
     pub(super) fn unrecorded(&self, to: Position, stable: SequenceNumber) -> Vec<Arc<Block>> {
         let mut blocks = Vec::new();
         let mut next = to.digest;
-        while let Some(held) = self.blocks.get(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable) {
+        while let Some(held) = self.held(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable) {
             next = held.block.header.parent;
             blocks.push(held.block.clone());
         }
@@ -338,7 +344,7 @@ impl ChainStore {
         let mut keep = BTreeSet::new();
         for root in roots {
             let mut next = root.digest;
-            while let Some(held) = self.blocks.get(&next).filter(|held| held.block.header.sequence_number > self.decided()) {
+            while let Some(held) = self.held(&next).filter(|held| held.block.header.sequence_number > self.decided()) {
                 keep.insert(next);
                 next = held.block.header.parent;
             }

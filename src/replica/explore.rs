@@ -193,7 +193,7 @@ impl Replica {
             ink.number(catch_up.want(replica).max(self.promises.view()).get());
         }
         ink.list(catch_up.peers.values(), |ink, peer| ink.option(peer.floor, |ink, floor| ink.number(floor.get())));
-        ink.list(pool.queues.values().flat_map(|queue| queue.pending.values()), |ink, request| {
+        ink.list(pool.queues.all().flat_map(|queue| queue.pending.values()), |ink, request| {
             ink.0.extend(request.client.as_bytes());
             ink.number(request.number.get());
             ink.digest(&request.operation_digest);

@@ -3,6 +3,7 @@
 use super::usage::{Quota, Use};
 use crate::cluster::{Cluster, Limits, REQUEST_OVERHEAD};
 use crate::ids::{ClientId, RequestNumber};
+use crate::looks::look;
 use crate::message::Request;
 use crate::time::Time;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -39,10 +40,38 @@ fn cost(request: &Request) -> u64 {
     request.operation.len() as u64 + REQUEST_OVERHEAD
 }
 
+#[derive(Clone, Default)]
+pub(super) struct Queues(BTreeMap<ClientId, Queue>);
+
+impl Queues {
+    fn get(&self, client: &ClientId) -> Option<&Queue> {
+        look();
+        self.0.get(client)
+    }
+
+    fn get_mut(&mut self, client: &ClientId) -> Option<&mut Queue> {
+        look();
+        self.0.get_mut(client)
+    }
+
+    fn of(&mut self, client: ClientId) -> &mut Queue {
+        self.0.entry(client).or_default()
+    }
+
+    fn remove(&mut self, client: &ClientId) {
+        self.0.remove(client);
+    }
+
+    /// Of all clients: nothing that a step may do. (I18)
+    pub(super) fn all(&self) -> impl Iterator<Item = &Queue> {
+        self.0.values().inspect(|_| look())
+    }
+}
+
 /// Bound: for each enrolled client its quota in bytes, and twice `client_window` requests.
 #[derive(Clone)]
 pub(super) struct Pool {
-    pub(super) queues: BTreeMap<ClientId, Queue>,
+    pub(super) queues: Queues,
     waiting: BTreeSet<(Time, ClientId)>,
     /// The same clients by their names.
     ready: BTreeSet<ClientId>,
@@ -64,7 +93,7 @@ impl Pool {
     pub(super) fn new(cluster: &Cluster, bytes_max: u64, half: Duration) -> Self {
         let largest = u64::from(cluster.limits().operation_bytes_max) + REQUEST_OVERHEAD;
         Self {
-            queues: BTreeMap::new(),
+            queues: Queues::default(),
             waiting: BTreeSet::new(),
             ready: BTreeSet::new(),
             relays: BTreeSet::new(),
@@ -141,7 +170,7 @@ impl Pool {
     }
 
     fn insert(&mut self, request: Request) {
-        let queue = self.queues.entry(request.client).or_default();
+        let queue = self.queues.of(request.client);
         let taken = cost(&request);
         queue.bytes += taken;
         self.bytes += taken;
@@ -210,7 +239,7 @@ impl Pool {
 
     /// Clients whose next request is here, and since when, the longest wait first.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Time, &ClientId)> {
-        self.waiting.iter().map(|(since, client)| (*since, client))
+        self.waiting.iter().inspect(|_| look()).map(|(since, client)| (*since, client))
     }
 
     /// Next requests of such clients that were not passed on within `pause`; they count as passed on. At most `max`.

@@ -51,7 +51,7 @@ pub struct Host {
     /// A picture for screening, and how many steps were made since it was taken.
     picture: Option<(Screen, u32)>,
     /// Records that the disk has not got yet, and when it will.
-    unsynced: VecDeque<(Time, Write)>,
+    unsynced: VecDeque<Unsynced>,
     /// What the service has not got to yet.
     lane: VecDeque<(Time, AppCommand)>,
     /// Disk and service are being served: what comes meanwhile waits its turn, or records would be written out of order.
@@ -60,6 +60,14 @@ pub struct Host {
 
 /// The end of time.
 const NEVER: Time = Time(u64::MAX);
+
+/// A record on its way to the disk.
+struct Unsynced {
+    due: Time,
+    write: Write,
+    /// It was written by a replica that knew its state to be wrong.
+    silent: bool,
+}
 
 /// What a crash leaves of the record that was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +127,7 @@ impl Host {
 
     /// Something was added to what its disk and its service have to do, or taken from it.
     fn note_due(&mut self) {
-        let record = self.unsynced.front().map_or(NEVER, |(due, _)| *due);
+        let record = self.unsynced.front().map_or(NEVER, |waiting| waiting.due);
         self.due = self.lane.front().map_or(NEVER, |(due, _)| *due).min(record);
     }
 
@@ -218,7 +226,7 @@ impl Net {
             self.say(format!("{:?} R{at} CRASHES with {whole} of {} records written, then {fate:?}", self.now, unsynced.len()));
         }
         let disk = self.hosts[at].disk.clone();
-        for (place, (_, write)) in unsynced.into_iter().enumerate() {
+        for (place, Unsynced { write, .. }) in unsynced.into_iter().enumerate() {
             let bytes = &write.record().to_bytes()[..];
             match fate {
                 _ if place < whole => disk.append(write.index(), Bytes::from(bytes)),
@@ -309,9 +317,10 @@ impl Net {
         self.hosts[at].writes += 1;
         let delay = self.draw(self.slow_of(at).disk);
         let host = &mut self.hosts[at];
-        let after = host.unsynced.back().map_or(self.now, |(due, _)| *due);
+        let silent = host.replica.standing().diverged;
+        let after = host.unsynced.back().map_or(self.now, |waiting| waiting.due);
         let due = after.max(Time(self.now.0 + delay));
-        host.unsynced.push_back((due, write));
+        host.unsynced.push_back(Unsynced { due, write, silent });
         host.note_due();
         if let Some((_, fate)) = host.crash_at.filter(|(when, _)| *when <= host.writes) {
             let whole = host.unsynced.len() - 1;
@@ -326,7 +335,7 @@ impl Net {
             // The record is not taken, and its host has to stop.
             return self.crash_behind(at, 0, Fate::Lost);
         }
-        let Some((_, write)) = self.hosts[at].unsynced.pop_front() else { return };
+        let Some(Unsynced { write, silent, .. }) = self.hosts[at].unsynced.pop_front() else { return };
         self.hosts[at].note_due();
         if self.slow.disk.1 > 0 && self.trace.is_some() {
             self.say(format!("    (R{at} has #{})", write.index()));
@@ -340,7 +349,7 @@ impl Net {
             let Some(seen) = parcel.as_ref().and_then(|parcel| self.seen(parcel)) else { continue };
             let is_new = self.oracle.released(at, seen);
             let votes = !matches!(envelope.kind(), MessageKind::ViewChange | MessageKind::NewView);
-            assert!(!(is_new && votes && self.is_silent(at)), "C4: R{at} has diverged and votes: {envelope}");
+            assert!(!(is_new && votes && silent), "C4: R{at} has diverged and votes: {envelope}");
         }
         envelopes.iter().zip(parcels).for_each(|(envelope, parcel)| self.send(at, envelope, parcel));
         self.step(at, Input::Persisted(receipt));
@@ -364,7 +373,7 @@ impl Net {
         while !self.is_off(at) {
             let now = self.now;
             let host = &mut self.hosts[at];
-            if host.unsynced.front().is_some_and(|(due, _)| *due <= now) {
+            if host.unsynced.front().is_some_and(|waiting| waiting.due <= now) {
                 self.synced(at);
             } else if host.lane.front().is_some_and(|(due, _)| *due <= now) {
                 let Some((_, command)) = host.lane.pop_front() else { break };
@@ -419,7 +428,9 @@ impl Net {
             AppCommand::InstallState(manifest) => {
                 let state = app.install(&manifest)?;
                 if !self.twists.contains_key(&at) {
-                    self.oracle.odd.remove(&at);
+                    if self.hosts[at].flaw.get().1 == 0 {
+                        self.oracle.odd.remove(&at);
+                    }
                     self.oracle.restarted(at, state.last_executed, &self.hosts[at].app.service().done);
                 }
                 Some(Input::StateInstalled(state))

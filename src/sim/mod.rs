@@ -39,6 +39,7 @@ pub mod forge;
 pub mod gang;
 mod host;
 pub(crate) mod keyed_hash;
+pub mod mischief;
 mod net;
 pub mod oracle;
 mod parcel;
@@ -48,6 +49,7 @@ mod traitor;
 pub mod twins;
 mod watch;
 
+pub use crate::looks::looks;
 pub use crate::replica::Standing;
 pub use clock::Clock;
 pub use desk::Desk;

@@ -17,6 +17,8 @@ pub struct Storm {
     pub forgetful: usize,
     /// They are, and count among the f faulty ones until they have rejoined.
     pub forgot: BTreeSet<usize>,
+    /// They are faulty otherwise, for the whole of the run, and count among the f too.
+    pub odd: BTreeSet<usize>,
     /// Logs lost so far.
     pub losses: u64,
     /// How long a host stays off at most, in microseconds.
@@ -87,7 +89,8 @@ impl Storm {
     fn may_forget(&mut self, net: &mut Net, at: usize) -> bool {
         self.take_stock(net);
         net.crash(at);
-        if self.stateless.is_some() || (!self.forgot.contains(&at) && self.forgot.len() >= self.forgetful) {
+        let others = self.forgot.union(&self.odd).filter(|other| **other != at).count();
+        if self.stateless.is_some() || others >= self.forgetful {
             return false;
         }
         self.forgot.insert(at);
@@ -122,7 +125,7 @@ impl Storm {
         self.take_stock(net);
         net.crash(at);
         let count = net.hosts[at].disk.with(|content| content.files.len()) as u64;
-        if count == 0 || self.stateless.is_some() || !self.forgot.is_empty() {
+        if count == 0 || self.stateless.is_some() || !self.forgot.is_empty() || !self.odd.is_empty() {
             return;
         }
         self.stateless = Some(at);
@@ -143,7 +146,7 @@ impl Storm {
     }
 
     /// The log of one replica is gone, with or without its snapshots, if so many may be faulty.
-    fn lose_log(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
+    pub fn lose_log(&mut self, net: &mut Net, dice: &mut Prng, at: usize) {
         if !self.may_forget(net, at) {
             return;
         }
