@@ -428,7 +428,8 @@ impl Net {
             AppCommand::InstallState(manifest) => {
                 let state = app.install(&manifest)?;
                 if !self.twists.contains_key(&at) {
-                    if self.hosts[at].flaw.get().1 == 0 {
+                    // What it has said of a wrong state may still be on its way to the disk.
+                    if self.hosts[at].flaw.get().1 == 0 && self.hosts[at].is_synced() {
                         self.oracle.odd.remove(&at);
                     }
                     self.oracle.restarted(at, state.last_executed, &self.hosts[at].app.service().done);

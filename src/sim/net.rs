@@ -295,10 +295,12 @@ impl Net {
             return None;
         }
         self.messages += 1;
-        if let Some(tap) = self.tap.as_ref().filter(|_| self.twists.contains_key(&to)) {
-            tap.borrow_mut().learn(parcel.bytes(), self.seen(parcel).cloned(), &self.forge);
-        }
         let letter = parcel.letter(self.cluster.limits(), &self.verifier);
+        if let Some(tap) = self.tap.as_ref().filter(|_| self.twists.contains_key(&to)) {
+            // They sign again what others have signed, and nothing else in their names.
+            let seen = self.seen(parcel).filter(|_| matches!(letter, Letter::True(_)));
+            tap.borrow_mut().learn(parcel.bytes(), seen.cloned(), &self.forge);
+        }
         let message = match letter {
             Letter::True(verified) => &verified.message,
             Letter::False(unverified, _) => &unverified.message,
