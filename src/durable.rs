@@ -1,12 +1,11 @@
 //! Promises and the writes behind them: what isn't durable can't be signed, and what isn't signed can't be encoded. (SPEC D1)
 
 use crate::ids::{Bytes, RawSignature};
-use crate::outbox::{Envelope, Identity, SignError, ToSign, describe_messages};
+use crate::outbox::{Envelope, Identity, SignError, ToSign};
 use crate::record::Record;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use ed25519_dalek::{Signature, Signer};
@@ -21,7 +20,7 @@ pub struct Write {
     pub(crate) index: u64,
     pub(crate) record: Record,
     pub(crate) discards_before: Option<u64>,
-    pub(crate) sealed: Vec<ToSign>,
+    pub(crate) sealed: Sealed,
 }
 
 impl Write {
@@ -39,18 +38,30 @@ impl Write {
     }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {
-        Released { identity: Some(self.identity), indices: vec![self.index], sealed: self.sealed }
+        let mut released = Released::nothing();
+        released.add(self);
+        released
     }
 }
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {}", self.index, self.record.what())?;
-        for to_sign in &self.sealed {
-            f.write_str(" | ")?;
-            describe_messages(f, &to_sign.messages)?;
-        }
-        Ok(())
+        self.sealed.iter().try_for_each(|to_sign| write!(f, " | {to_sign}"))
+    }
+}
+
+/// What waits for a record: nearly always one promise, or none.
+#[derive(Debug, Default)]
+pub(crate) struct Sealed {
+    pub(crate) first: Option<Box<ToSign>>,
+    #[expect(clippy::vec_box, reason = "each goes through several hands, and is long")]
+    pub(crate) others: Vec<Box<ToSign>>,
+}
+
+impl Sealed {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ToSign> {
+        self.first.iter().chain(&self.others).map(|to_sign| &**to_sign)
     }
 }
 
@@ -61,7 +72,8 @@ pub struct Released {
     /// None if there is nothing in it.
     identity: Option<Identity>,
     indices: Vec<u64>,
-    sealed: Vec<ToSign>,
+    #[expect(clippy::vec_box, reason = "each goes through several hands, and is long")]
+    sealed: Vec<Box<ToSign>>,
 }
 
 impl Released {
@@ -108,20 +120,22 @@ impl Released {
     }
 
     fn seal(self, signatures: Vec<Signature>) -> (Vec<Envelope>, Receipt) {
-        let envelopes: Vec<Envelope> = self
-            .sealed
-            .into_iter()
-            .zip(signatures)
-            .flat_map(|(to_sign, signature)| to_sign.seal(RawSignature(signature.to_bytes())))
-            .collect();
+        let mut envelopes = Vec::with_capacity(self.sealed.len());
+        for (to_sign, signature) in self.sealed.into_iter().zip(signatures) {
+            to_sign.seal_into(RawSignature(signature.to_bytes()), &mut envelopes);
+        }
         let receipt = Receipt { identity: self.identity, indices: self.indices, own: envelopes.clone() };
         (envelopes, receipt)
     }
 
-    fn join(&mut self, mut other: Self) {
-        self.identity = other.identity.or(self.identity.take());
-        self.indices.append(&mut other.indices);
-        self.sealed.append(&mut other.sealed);
+    const fn nothing() -> Self {
+        Self { identity: None, indices: Vec::new(), sealed: Vec::new() }
+    }
+
+    fn add(&mut self, write: Write) {
+        self.identity = Some(write.identity);
+        self.indices.push(write.index);
+        self.sealed.extend(write.sealed.first.into_iter().chain(write.sealed.others));
     }
 }
 
@@ -169,13 +183,13 @@ pub trait Wal {
 /// # Errors
 /// The log's own. The writes are gone with it: a replica whose log fails must stop and recover.
 pub fn persist<W: Wal>(wal: &mut W, writes: impl IntoIterator<Item = Write>) -> Result<Released, W::Error> {
-    let mut released = Released { identity: None, indices: Vec::new(), sealed: Vec::new() };
+    let mut released = Released::nothing();
     let mut discard = None;
     for write in writes {
         wal.append(write.index(), write.record())?;
         discard = discard.max(write.discards_before());
         // Not released yet: this only gathers; nothing leaves this function before the sync below.
-        released.join(write.persisted());
+        released.add(write);
     }
     if !released.indices.is_empty() {
         wal.sync()?;

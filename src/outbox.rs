@@ -5,9 +5,9 @@ use crate::durable::Write;
 use crate::event::Event;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::{CheckpointOrder, Manifest};
-use crate::message::{Block, Message, MessageKind, Request};
+use crate::message::{Block, Message, MessageKind, Reply, ReplyBody, Request};
 use crate::verify::Check;
-use crate::wire;
+use crate::wire::{self, Payload};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -78,29 +78,55 @@ pub struct SignError<T> {
     pub reason: String,
 }
 
-/// One payload and the messages that its signature goes into: more than one where a batch's results are signed once for all clients.
+/// One payload and what its signature goes into.
 #[derive(Debug)]
 pub(crate) struct ToSign {
-    pub(crate) payload: Bytes,
-    pub(crate) messages: Vec<(Recipients, Message)>,
+    pub(crate) payload: Payload,
+    said: Said,
+}
+
+#[derive(Debug)]
+enum Said {
+    One(Envelope),
+    /// A batch's results, which are signed once for all clients.
+    Replies(Vec<Arc<ReplyBody>>),
 }
 
 impl ToSign {
     /// `None` for a message that has no signature of its own.
-    pub(crate) fn new(group: &Digest, to: Recipients, message: Message) -> Option<Self> {
+    pub(crate) fn new(group: &Digest, to: Recipients, message: Message) -> Option<Box<Self>> {
         let payload = message.payload(group)?;
-        Some(Self { payload, messages: vec![(to, message)] })
+        Some(Box::new(Self { payload, said: Said::One(Envelope::new(to, message)) }))
     }
 
-    pub(crate) fn seal(self, signature: RawSignature) -> Vec<Envelope> {
-        self.messages
-            .into_iter()
-            .map(|(to, mut message)| {
-                message.set_signature(signature);
-                Envelope::new(to, message)
-            })
-            .collect()
+    /// Of one batch. `None` if there are none.
+    pub(crate) fn replies(group: &Digest, replies: Vec<Arc<ReplyBody>>) -> Option<Box<Self>> {
+        let payload = replies.first()?.statement().payload(group);
+        Some(Box::new(Self { payload, said: Said::Replies(replies) }))
     }
+
+    /// What is to be sent, as it is before it is signed.
+    pub(crate) fn envelopes(&self) -> impl Iterator<Item = Envelope> {
+        let (one, replies) = match &self.said {
+            Said::One(envelope) => (Some(envelope.clone()), &[][..]),
+            Said::Replies(replies) => (None, &replies[..]),
+        };
+        one.into_iter().chain(replies.iter().map(|body| reply(body.clone(), RawSignature::ZERO)))
+    }
+
+    pub(crate) fn seal_into(self, signature: RawSignature, envelopes: &mut Vec<Envelope>) {
+        match self.said {
+            Said::One(mut envelope) => {
+                envelope.message.set_signature(signature);
+                envelopes.push(envelope);
+            }
+            Said::Replies(replies) => envelopes.extend(replies.into_iter().map(|body| reply(body, signature))),
+        }
+    }
+}
+
+fn reply(body: Arc<ReplyBody>, signature: RawSignature) -> Envelope {
+    Envelope::new(Recipients::Client(body.client), Message::Reply(Reply { body, signature }))
 }
 
 /// Who signs: a replica's or a client's key, which the core never holds.
@@ -128,7 +154,7 @@ impl Identity {
     }
 
     /// Is this signature, made elsewhere, the identity's own on `payload`?
-    pub(crate) fn check(&self, payload: &Bytes, signature: RawSignature) -> Result<(), String> {
+    pub(crate) fn check(&self, payload: &Payload, signature: RawSignature) -> Result<(), String> {
         match self {
             Self::Replica(cluster, replica) => Check::replica(cluster, *replica, payload.clone(), signature),
             Self::Client(cluster, client) => Check::client(cluster, *client, payload.clone(), signature),
@@ -149,7 +175,7 @@ pub struct Outgoing {
 pub(crate) enum Content {
     /// Stands by signatures that it already has.
     Ready(Box<Envelope>),
-    Unsigned(ToSign),
+    Unsigned(Box<ToSign>),
 }
 
 impl Outgoing {
@@ -192,24 +218,30 @@ impl Outgoing {
     fn into_envelopes(self, signature: RawSignature) -> Vec<Envelope> {
         match self.content {
             Content::Ready(envelope) => vec![*envelope],
-            Content::Unsigned(to_sign) => to_sign.seal(signature),
+            Content::Unsigned(to_sign) => {
+                let mut envelopes = Vec::new();
+                to_sign.seal_into(signature, &mut envelopes);
+                envelopes
+            }
         }
     }
 
     pub(crate) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {
             Content::Ready(envelope) => write!(f, "{envelope}"),
-            Content::Unsigned(to_sign) => describe_messages(f, &to_sign.messages),
+            Content::Unsigned(to_sign) => write!(f, "{to_sign}"),
         }
     }
 }
 
-pub(crate) fn describe_messages(f: &mut fmt::Formatter<'_>, messages: &[(Recipients, Message)]) -> fmt::Result {
-    for (index, (to, message)) in messages.iter().enumerate() {
-        let separator = if index == 0 { "" } else { " + " };
-        write!(f, "{separator}{}", Envelope::new(*to, message.clone()))?;
+impl fmt::Display for ToSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, envelope) in self.envelopes().enumerate() {
+            let separator = if index == 0 { "" } else { " + " };
+            write!(f, "{separator}{envelope}")?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A batch to execute: in the order of sequence numbers, without gaps, each once.

@@ -276,14 +276,16 @@ impl Picture {
             return Err(Screened::FarAhead);
         }
         let header = &proposal.block.header;
-        let digest = header_digest(&self.cluster.id(), header);
+        let primary = self.cluster.primary(self.view);
+        let voted = self.slot(header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
+        // One at a new position of this view, as nearly all are, has nothing to be compared with.
+        let is_compared = voted.is_some() || proposal.view > self.view;
+        let digest = if is_compared { header_digest(&self.cluster.id(), header) } else { Digest::default() };
         if proposal.view > self.view {
             // I18: no more are kept, and each is a whole batch of signatures.
             let when_full = if self.early_room > 0 { Ok(()) } else { Err(Screened::FarAhead) };
             return if self.early.contains(&digest) { Err(Screened::Duplicate) } else { when_full };
         }
-        let primary = self.cluster.primary(self.view);
-        let voted = self.slot(header.sequence_number).and_then(|slot| slot.vote_of(VoteKind::Prepare, primary));
         match voted {
             // Another proposal at this position: whatever else it is, it is a proof. Where there is one already it is worth nothing: a batch that is
             // certified in spite of that is fetched.

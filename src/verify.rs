@@ -10,7 +10,7 @@ use crate::message::{
     Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message, MessageKind, NewView, Rank, Request, SignedClaim, Statement,
     ViewChange, Vote, VoteKind,
 };
-use crate::wire::DecodeError;
+use crate::wire::{DecodeError, Payload};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -130,17 +130,22 @@ pub(crate) struct Check<'a> {
     signatory: Signatory,
     scheme: Scheme,
     key: &'a ed25519_zebra::VerificationKey,
-    payload: Bytes,
+    payload: Payload,
     signature: RawSignature,
 }
 
 impl<'a> Check<'a> {
-    pub(crate) fn replica(cluster: &'a Cluster, replica: ReplicaId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+    pub(crate) fn replica(
+        cluster: &'a Cluster,
+        replica: ReplicaId,
+        payload: Payload,
+        signature: RawSignature,
+    ) -> Result<Self, VerifyError> {
         let member = cluster.member(replica).ok_or(VerifyError::UnknownReplica(replica))?;
         Ok(Self { signatory: Signatory::Replica(replica), scheme: cluster.scheme(), key: &member.key, payload, signature })
     }
 
-    pub(crate) fn client(cluster: &'a Cluster, client: ClientId, payload: Bytes, signature: RawSignature) -> Result<Self, VerifyError> {
+    pub(crate) fn client(cluster: &'a Cluster, client: ClientId, payload: Payload, signature: RawSignature) -> Result<Self, VerifyError> {
         let key = cluster.client_key(&client).ok_or(VerifyError::UnknownClient(client))?;
         Ok(Self { signatory: Signatory::Client(client), scheme: cluster.scheme(), key, payload, signature })
     }

@@ -3,7 +3,8 @@
 //! Here and not in an integration test, since no cluster takes keys like these.
 
 use super::{Check, Factors, Group, PeerLink, Signatory, batch_is_valid, distinct, judge};
-use crate::ids::{Bytes, RawSignature, ReplicaId};
+use crate::ids::{RawSignature, ReplicaId};
+use crate::wire::Payload;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -124,7 +125,7 @@ fn check(case: usize) -> Check<'static> {
         signatory: Signatory::Replica(ReplicaId::new(0)),
         scheme: crate::cluster::Scheme::Ed25519,
         key: key(bytes(public)),
-        payload: Bytes::from(bytes::<32>(message).to_vec()),
+        payload: Payload::from(&bytes::<32>(message)[..]),
         signature: RawSignature(bytes(signature)),
     }
 }
@@ -170,7 +171,7 @@ fn spec_3_5_of_equal_signatures_in_a_row_on_one_statement_one_is_judged() {
     let count = |list: &[Check<'static>]| distinct(list.iter()).count();
     assert_eq!(count(&[check(2), check(2), check(3), check(3), check(3), check(2)]), 3);
     // Good where it stands; on another statement, with another signature, or under another key it is judged by itself.
-    let statement = || Check { payload: Bytes::from(&b"another"[..]), ..check(2) };
+    let statement = || Check { payload: Payload::from(&b"another"[..]), ..check(2) };
     let signature = || Check { signature: check(3).signature, ..check(2) };
     let signer = || Check { key: check(3).key, ..check(2) };
     for other in [statement(), signature(), signer()] {
@@ -182,7 +183,7 @@ fn spec_3_5_of_equal_signatures_in_a_row_on_one_statement_one_is_judged() {
 
 #[test]
 fn spec_3_5_whichever_are_bad_they_are_found_and_no_others() {
-    let bad = || Check { payload: Bytes::from(&b"another"[..]), ..check(2) };
+    let bad = || Check { payload: Payload::from(&b"another"[..]), ..check(2) };
     for count in 0..=7 {
         for which in 0..1_u32 << count {
             let is_bad = |place: u32| which >> place & 1 == 1;
@@ -225,7 +226,7 @@ fn spec_3_5_the_factors_of_a_batch_follow_from_all_of_its_content() {
         |checks| checks[1].signature.0[63] ^= 1,
         |checks| checks[0].signature.0[0] ^= 1,
         |checks| checks[0].key = check(2).key,
-        |checks| checks[1].payload = Bytes::from(vec![0; 32]),
+        |checks| checks[1].payload = Payload::from(&[0; 32][..]),
         |checks| checks.swap(0, 1),
         |checks| checks.push(check(2)),
     ];
@@ -237,7 +238,7 @@ fn spec_3_5_the_factors_of_a_batch_follow_from_all_of_its_content() {
     }
     // And where one payload ends and the next check begins is part of it.
     let mut longer = batch();
-    longer[1].payload = Bytes::from([&longer[1].payload[..], &[0]].concat());
+    longer[1].payload = Payload::from(&[&longer[1].payload[..], &[0]].concat()[..]);
     assert!(base.iter().zip(&factors(&longer)).all(|(before, after)| before != after));
 }
 

@@ -5,7 +5,8 @@
 use super::tests::{judged, key};
 use super::{Check, Signatory, batch_is_valid};
 use crate::cluster::Cluster;
-use crate::ids::{Bytes, RawSignature, ReplicaId};
+use crate::ids::{RawSignature, ReplicaId};
+use crate::wire::Payload;
 use alloc::vec;
 use alloc::vec::Vec;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -31,7 +32,7 @@ impl Vector {
             signatory: Signatory::Replica(ReplicaId::new(0)),
             scheme: crate::cluster::Scheme::Ed25519,
             key: key(self.key),
-            payload: Bytes::from(self.message.clone()),
+            payload: Payload::from(&self.message[..]),
             signature: RawSignature(self.signature.clone().try_into().ok()?),
         })
     }
@@ -55,7 +56,7 @@ fn good() -> Check<'static> {
         signatory: Signatory::Replica(ReplicaId::new(1)),
         scheme: crate::cluster::Scheme::Ed25519,
         key: key(signer.verifying_key().to_bytes()),
-        payload: Bytes::from(&b"good"[..]),
+        payload: Payload::from(&b"good"[..]),
         signature: RawSignature(signer.sign(b"good").to_bytes()),
     }
 }

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
@@ -251,14 +252,15 @@ pub(crate) fn as_they_arrive<'de, T: Deserialize<'de>, D: Deserializer<'de>>(des
     Bounded::<T, { usize::MAX }>::deserialize(deserializer).map(|items| items.0)
 }
 
-/// Lays out what is signed, by hand and in fixed width: a signature must outlive an encoding. (SPEC 3.1)
+/// What is signed, laid out by hand and in fixed width: a signature must outlive an encoding. (SPEC 3.1) In place, since there is one for each vote.
+#[derive(Clone)]
 pub(crate) struct Payload {
     bytes: [u8; PAYLOAD_MAX],
     length: usize,
 }
 
-/// The longest is a Status's.
-const PAYLOAD_MAX: usize = 174;
+/// The longest is a Status's. Tests have signatures on longer ones judged.
+const PAYLOAD_MAX: usize = if cfg!(test) { 1024 } else { 174 };
 
 /// Starts each signed payload.
 const PAYLOAD_TAG: &[u8; 16] = b"logothete/1\0\0\0\0\0";
@@ -290,7 +292,34 @@ impl Payload {
     pub(crate) fn bytes32(&mut self, bytes: &[u8; 32]) -> &mut Self {
         self.bytes(bytes)
     }
-    pub(crate) fn finish(&self) -> Bytes {
-        Bytes::from(self.bytes.get(..self.length).unwrap_or_default())
+    pub(crate) fn finish(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+/// For tests: as if it had been laid out.
+#[cfg(test)]
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Self {
+        Self { bytes: [0; PAYLOAD_MAX], length: 0 }.bytes(bytes).finish()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
     }
 }

@@ -3,7 +3,7 @@
 use super::{Block, CheckpointVote, Rank, ViewChange, Vote};
 use crate::certificate::Certificate;
 use crate::cluster::Limits;
-use crate::ids::{Bytes, Digest, RawSignature, ReplicaId, SequenceNumber, View};
+use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::wire::{Bounded, Payload};
 use alloc::sync::Arc;
 use core::fmt;
@@ -45,7 +45,7 @@ pub(crate) struct StatusMessage {
 }
 
 impl StatusMessage {
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         Payload::new(7, group)
             .u32(self.replica.get())
             .u64(self.ordinal)
@@ -120,7 +120,7 @@ impl Fetch {
         }
     }
 
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         let mut payload = Payload::new(8, group);
         payload.u32(self.replica.get()).u64(self.ordinal);
         match self.wanted {

@@ -27,7 +27,7 @@ use crate::certificate::Certificate;
 use crate::cluster::Limits;
 use crate::evidence::Evidence;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId};
-use crate::wire::{self, DecodeError};
+use crate::wire::{self, DecodeError, Payload};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -99,8 +99,16 @@ pub enum MessageKind {
     Welcome,
 }
 
+/// A vote has no form to be checked, and any `message_bytes_max` has room for one.
+fn vote(bytes: &[u8], limits: &Limits) -> Option<Message> {
+    ordering::read_vote(bytes).filter(|_| bytes.len() <= limits.message_bytes_max as usize)
+}
+
 impl Message {
     pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+        if let Some(vote) = vote(bytes, limits) {
+            return Ok(vote);
+        }
         let message: Self = wire::decode(bytes, limits.message_bytes_max)?;
         message.check_form(limits).map_err(DecodeError::OutOfBounds)?;
         Ok(message)
@@ -108,6 +116,9 @@ impl Message {
 
     /// The same; what is long stays in `bytes`.
     pub(crate) fn decode_shared(bytes: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        if let Some(vote) = vote(bytes, limits) {
+            return Ok(vote);
+        }
         let message = shared::decode(bytes, limits.message_bytes_max)?;
         message.check_form(limits).map_err(DecodeError::OutOfBounds)?;
         Ok(message)
@@ -161,7 +172,7 @@ impl Message {
 
     /// What this message's own signature is over; `None` for messages that stand by the signatures inside them.
     /// A pre-prepare's header digest must have been computed.
-    pub(crate) fn payload(&self, group: &Digest) -> Option<Bytes> {
+    pub(crate) fn payload(&self, group: &Digest) -> Option<Payload> {
         match self {
             Self::Request(request) => Some(request.payload(group)),
             Self::PrePrepare(proposal) => Some(proposal.statement().payload(group)),

@@ -1,6 +1,6 @@
 //! Proposals and votes. (SPEC 4.2)
 
-use super::{Block, Statement, VoteKind};
+use super::{Block, Message, Statement, VoteKind};
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use alloc::sync::Arc;
 use core::fmt;
@@ -14,6 +14,34 @@ pub(crate) struct Vote {
     pub(crate) digest: Digest,
     pub(crate) replica: ReplicaId,
     pub(crate) signature: RawSignature,
+}
+
+/// kind (4) ‖ view (8) ‖ number (8) ‖ digest (32) ‖ replica (4) ‖ signature (64).
+const VOTE_MESSAGE: usize = 120;
+/// Which of the messages are votes, as SPEC 4 counts them.
+const PREPARE: u32 = 2;
+const COMMIT: u32 = 3;
+
+/// A message that is a vote, as the codec would read it. Most messages are: each of its fields has one width and one form, so that there is nothing to look for.
+pub(super) fn read_vote(bytes: &[u8]) -> Option<Message> {
+    fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+        let (taken, behind) = rest.split_first_chunk()?;
+        *rest = behind;
+        Some(*taken)
+    }
+    let mut rest = Some(bytes).filter(|bytes| bytes.len() == VOTE_MESSAGE)?;
+    let of_kind = match u32::from_le_bytes(take(&mut rest)?) {
+        PREPARE => Message::Prepare,
+        COMMIT => Message::Commit,
+        _ => return None,
+    };
+    Some(of_kind(Vote {
+        view: View::new(u64::from_le_bytes(take(&mut rest)?)),
+        sequence_number: SequenceNumber::new(u64::from_le_bytes(take(&mut rest)?)),
+        digest: Digest::new(take(&mut rest)?),
+        replica: ReplicaId::new(u32::from_le_bytes(take(&mut rest)?)),
+        signature: RawSignature(take(&mut rest)?),
+    }))
 }
 
 impl Vote {
@@ -49,6 +77,27 @@ impl PrePrepare {
             digest: self.block.digest,
             replica: primary,
             signature: self.signature,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMMIT, PREPARE, VOTE_MESSAGE, read_vote};
+    use crate::message::Message;
+    use crate::wire;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn spec_2_a_vote_is_read_as_the_codec_reads_it(
+            kind in 0..20_u32, length in prop_oneof![Just(VOTE_MESSAGE), VOTE_MESSAGE - 2..VOTE_MESSAGE + 2], rest in proptest::collection::vec(any::<u8>(), 200)
+        ) {
+            let bytes: Vec<u8> = kind.to_le_bytes().into_iter().chain(rest).take(length).collect();
+            let read = wire::decode::<Message>(&bytes, u32::MAX).ok().filter(|_| [PREPARE, COMMIT].contains(&kind));
+            prop_assert_eq!(read.is_some(), [PREPARE, COMMIT].contains(&kind) && length == VOTE_MESSAGE);
+            prop_assert_eq!(read_vote(&bytes), read);
         }
     }
 }

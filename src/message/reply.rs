@@ -43,6 +43,12 @@ pub(crate) fn executed_leaf(client: &ClientId, number: RequestNumber, operation:
     Hasher::new(Domain::Leaf).bytes(client.as_bytes()).u64(number.get()).digest(operation).digest(result).finish()
 }
 
+impl ReplyBody {
+    pub(crate) fn statement(&self) -> Statement {
+        Statement::Executed { sequence_number: self.sequence_number, root: self.root }
+    }
+}
+
 impl Deref for Reply {
     type Target = ReplyBody;
     fn deref(&self) -> &ReplyBody {
@@ -51,10 +57,6 @@ impl Deref for Reply {
 }
 
 impl Reply {
-    pub(crate) fn statement(&self) -> Statement {
-        Statement::Executed { sequence_number: self.sequence_number, root: self.root }
-    }
-
     /// Computes the root that the path leads to; false if the path has the wrong length.
     pub(crate) fn compute_root(&mut self) -> bool {
         let body = Arc::make_mut(&mut self.body);
@@ -91,7 +93,7 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         Payload::new(10, group)
             .u32(self.replica.get())
             .bytes32(self.client.as_bytes())

@@ -44,7 +44,7 @@ impl Request {
         self.operation_digest = hash(Domain::Operation, &self.operation);
     }
 
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         Payload::new(9, group).bytes32(self.client.as_bytes()).u64(self.number.get()).bytes32(self.operation_digest.as_bytes()).finish()
     }
 

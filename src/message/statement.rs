@@ -1,7 +1,7 @@
 //! The statements that bind a replica: what it signs, and where two of them contradict each other. (SPEC 3.2)
 
 use super::Checkpoint;
-use crate::ids::{Bytes, Digest, SequenceNumber, View};
+use crate::ids::{Digest, SequenceNumber, View};
 use crate::wire::Payload;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl Statement {
     }
 
     /// The bytes that are signed.
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         match self {
             Self::Prepare { view, sequence_number, digest } => {
                 Payload::new(1, group).u64(view.get()).u64(sequence_number.get()).bytes32(digest.as_bytes()).finish()

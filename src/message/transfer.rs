@@ -51,7 +51,7 @@ pub(crate) struct Rejoin {
 }
 
 impl Rejoin {
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         Payload::new(11, group).u32(self.replica.get()).bytes32(&self.nonce).finish()
     }
 }
@@ -68,7 +68,7 @@ pub(crate) struct Welcome {
 }
 
 impl Welcome {
-    pub(crate) fn payload(&self, group: &Digest) -> Bytes {
+    pub(crate) fn payload(&self, group: &Digest) -> Payload {
         Payload::new(12, group).u32(self.replica.get()).u32(self.to.get()).bytes32(&self.nonce).u64(self.want.get()).finish()
     }
 }

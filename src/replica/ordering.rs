@@ -266,8 +266,8 @@ impl Replica {
     fn wants_commit(&self, certificate: &Certificate) -> bool {
         let number = certificate.sequence_number;
         // Where a commit certificate or a stable checkpoint is held, that is what we answer with (T2). Votes are counted above.
-        let is_open = number >= self.vote_bounds().0;
-        certificate.kind == VoteKind::Prepare && is_open && !self.promises.has_committed(number)
+        let is_open = || number >= self.vote_bounds().0;
+        certificate.kind == VoteKind::Prepare && !self.promises.has_committed(number) && is_open()
     }
 
     // P3

@@ -70,8 +70,8 @@ impl Replica {
 
     pub(super) fn pace_at(&self) -> Option<Time> {
         let judges = !self.is_primary() && !self.is_rejoining() && self.promises.want() <= self.promises.view() && !self.disk_is_behind();
-        let allowed = self.allowed_wait().filter(|_| judges)?;
         let since = self.pool.oldest()?.max(self.pace.room_since?).max(self.timers.view_since());
+        let allowed = self.allowed_wait().filter(|_| judges)?;
         Some(since.after(allowed / 2).max(self.pace.next_look))
     }
 

@@ -7,7 +7,7 @@ use super::Broken;
 use super::log_use::LogUse;
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
-use crate::durable::Write;
+use crate::durable::{Sealed, Write};
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{
     Block, Checkpoint, CheckpointCertificate, Claim, Message, Mode, NewView, PrePrepare, Rank, ViewChange, Vote, VoteKind,
@@ -357,7 +357,9 @@ impl Promises {
 
     /// Own commits at or below a decided position are never asked for again.
     pub(super) fn forget_commits_to(&mut self, decided: SequenceNumber) {
-        self.committed = self.committed.split_off(&decided.next());
+        while let Some(commit) = self.committed.first_entry().filter(|commit| *commit.key() <= decided) {
+            commit.remove();
+        }
     }
 
     pub(super) fn go_to(&mut self, view: View, mode: Mode) {
@@ -417,7 +419,7 @@ impl Promises {
         let mut write = self.write(&RecordBody::State(Box::new(state)), None);
         write.discards_before = Some(keeps_from);
         let group = self.cluster.id();
-        write.sealed = say.into_iter().filter_map(|message| ToSign::new(&group, Recipients::AllReplicas, message)).collect();
+        write.sealed.others = say.into_iter().filter_map(|message| ToSign::new(&group, Recipients::AllReplicas, message)).collect();
         self.log.restated();
         write
     }
@@ -428,12 +430,13 @@ impl Promises {
         let index = self.log.next_index();
         let record = Record::new(&group, self.me, index, body);
         self.log.wrote(record.len() as u64);
+        let first = message.and_then(|message| ToSign::new(&group, Recipients::AllReplicas, message));
         Write {
             identity: Identity::Replica(self.cluster.clone(), self.me),
             index,
             record,
             discards_before: None,
-            sealed: message.and_then(|message| ToSign::new(&group, Recipients::AllReplicas, message)).into_iter().collect(),
+            sealed: Sealed { first, others: Vec::new() },
         }
     }
 }

@@ -141,13 +141,9 @@ impl Replica {
     // D1: before a reply leaves, `high` of at least its rank is durable.
     pub(super) fn release_replies(&mut self) {
         while let Some(replies) = self.replies.ready.pop(self.replies.durable_below) {
-            let unsigned =
-                |body: Arc<ReplyBody>| (Recipients::Client(body.client), Message::Reply(Reply { body, signature: RawSignature::ZERO }));
-            let messages: Vec<(Recipients, Message)> = replies.into_iter().map(unsigned).collect();
             // One root, one payload, one signature for all of them.
-            let payload = messages.first().and_then(|(_, message)| message.payload(&self.cluster.id()));
-            if let Some(payload) = payload {
-                self.send(Content::Unsigned(ToSign { payload, messages }));
+            if let Some(to_sign) = ToSign::replies(&self.cluster.id(), replies) {
+                self.send(Content::Unsigned(to_sign));
             }
         }
     }

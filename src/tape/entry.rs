@@ -307,13 +307,13 @@ pub(super) fn digest<'a>(disposition: Option<Disposition>, outputs: impl Iterato
 fn laid_out(output: &Output) -> Vec<u8> {
     let envelope = |envelope: &Envelope| [format!("{:?}", envelope.to()).as_bytes(), &envelope.encode()].concat();
     let sealed = |to_sign: &ToSign| {
-        let messages = to_sign.messages.iter().map(|(to, message)| envelope(&Envelope::new(*to, message.clone())));
+        let messages = to_sign.envelopes().map(|one| envelope(&one));
         [&to_sign.payload[..], &messages.collect::<Vec<_>>().concat()].concat()
     };
     let words = output.to_string().into_bytes();
     let rest = match output {
         Output::Write(write) => {
-            let promised: Vec<u8> = write.sealed.iter().flat_map(&sealed).collect();
+            let promised: Vec<u8> = write.sealed.iter().flat_map(sealed).collect();
             [&write.discards_before.unwrap_or(u64::MAX).to_le_bytes()[..], &write.record.to_bytes(), &promised].concat()
         }
         Output::Send(outgoing) => match &outgoing.content {

@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::ids::{Digest, ReplicaId};
 use crate::message::{Message, MessageKind};
-use crate::outbox::{Content, Envelope, Output, Recipients};
+use crate::outbox::{Content, Envelope, Output, Recipients, ToSign};
 use crate::replica::Status;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -209,7 +209,7 @@ fn each_ready(output: &Output, send: &mut impl FnMut(&Envelope)) {
     let Output::Send(outgoing) = output else { return };
     match &outgoing.content {
         Content::Ready(envelope) => send(envelope),
-        Content::Unsigned(to_sign) => to_sign.messages.iter().for_each(|(to, message)| send(&Envelope::new(*to, message.clone()))),
+        Content::Unsigned(to_sign) => to_sign.envelopes().for_each(|envelope| send(&envelope)),
     }
 }
 
@@ -260,8 +260,8 @@ fn marks(replica: u32, moment: &Moment<'_>) -> Vec<Mark> {
         match output {
             // A Commit is promised upon a quorum of Prepares.
             Output::Write(write) => {
-                let messages = write.sealed.iter().flat_map(|to_sign| &to_sign.messages);
-                found.extend(messages.filter_map(|(_, message)| match message {
+                let envelopes = write.sealed.iter().flat_map(ToSign::envelopes);
+                found.extend(envelopes.filter_map(|envelope| match envelope.message() {
                     Message::Commit(vote) => Some(mark("prepared", Some(vote.sequence_number.get()), write.record.what().to_owned())),
                     _ => None,
                 }));
