@@ -90,10 +90,10 @@ pub(crate) struct State {
 
 impl RecordBody {
     /// The blocks that it keeps: their headers stand in the body, their batches behind it.
-    fn blocks(&self) -> &[Arc<Block>] {
+    fn into_blocks(self) -> Vec<Arc<Block>> {
         match self {
             Self::Prepare { blocks, .. } | Self::Blocks { blocks } => blocks,
-            _ => &[],
+            _ => Vec::new(),
         }
     }
 
@@ -189,11 +189,11 @@ pub(crate) fn announced(header: &[u8]) -> Option<(u64, u64)> {
 impl Record {
     /// Frame: header (68) ‖ body ‖ SHA-256 of all before it (32) ‖ batches. The body names each batch by its digest, so these need no checksum:
     /// they are most of what is written, and have been hashed once.
-    pub(crate) fn new(group: &Digest, replica: ReplicaId, index: u64, body: &RecordBody) -> Self {
+    pub(crate) fn new(group: &Digest, replica: ReplicaId, index: u64, body: RecordBody) -> Self {
         let mut head = Vec::with_capacity(512);
         head.extend_from_slice(&[0; HEADER]);
-        let mut head = wire::encode_behind(head, body);
-        let blocks = body.blocks().to_vec();
+        let mut head = wire::encode_behind(head, &body);
+        let blocks = body.into_blocks();
         let batches: usize = blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum();
         let header = header(group, replica, index, head.len() - HEADER, batches);
         head[..HEADER].copy_from_slice(&header);
@@ -358,7 +358,7 @@ mod tests {
             rejoining: None,
         };
         let body = RecordBody::State(Box::new(state));
-        let record = Record::new(&Digest::default(), ReplicaId::new(0), 1, &body);
+        let record = Record::new(&Digest::default(), ReplicaId::new(0), 1, body.clone());
         let read = read_frame(&Digest::default(), ReplicaId::new(0), 1, &record.to_bytes()).expect("whole");
         assert!(matches!(read, Framed::Whole(read) if *read == body));
     }

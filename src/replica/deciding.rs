@@ -67,9 +67,7 @@ impl Replica {
         self.forget_settled();
         // I18: the stable checkpoint may have been known before.
         self.forget_blocks();
-        while let Some(accepted) = self.ordering.accepted.first_entry().filter(|accepted| *accepted.key() <= decided) {
-            accepted.remove();
-        }
+        self.ordering.accepted.forget_below(decided.next());
         self.prune();
         Ok(())
     }
@@ -103,14 +101,13 @@ impl Replica {
     fn decide_block(&mut self, block: Arc<Block>, record: u64) {
         let executes = self.sessions.decide(&block);
         self.chain.decide(block.digest);
-        let mut clients: Vec<ClientId> = block.batch.iter().map(|request| request.client).collect();
-        clients.sort_unstable();
-        clients.dedup();
-        for client in clients {
-            let last = self.sessions.last(&client);
-            self.pool.settle(client, last, self.now);
-            if self.ordering.proposed.get(&client).is_some_and(|proposed| *proposed <= last) {
-                self.ordering.proposed.remove(&client);
+        match &block.batch[..] {
+            [only] => self.settle(only.client),
+            several => {
+                let mut clients: Vec<ClientId> = several.iter().map(|request| request.client).collect();
+                clients.sort_unstable();
+                clients.dedup();
+                clients.into_iter().for_each(|client| self.settle(client));
             }
         }
         let requests = executes.iter().filter(|executes| **executes).count();
@@ -121,5 +118,14 @@ impl Replica {
         self.pace.decided(self.cluster.checkpoint_interval());
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
         self.execute(block, executes, record);
+    }
+
+    /// What of a client's is decided now waits no more, and is not under way any more.
+    fn settle(&mut self, client: ClientId) {
+        let last = self.sessions.last(&client);
+        self.pool.settle(client, last, self.now);
+        if self.ordering.proposed.get(&client).is_some_and(|proposed| *proposed <= last) {
+            self.ordering.proposed.remove(&client);
+        }
     }
 }

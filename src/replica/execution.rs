@@ -77,8 +77,8 @@ impl Execution {
 }
 
 impl Replica {
-    pub(super) fn execute(&mut self, block: Arc<Block>, executes: Vec<bool>, record: u64) {
-        let decision = Decision { block, executes: executes.into() };
+    pub(super) fn execute(&mut self, block: Arc<Block>, executes: Arc<[bool]>, record: u64) {
+        let decision = Decision { block, executes };
         self.execution.queue.push_back(Queued { decision, record, answered_behind: self.promises.log.next_index() });
     }
 

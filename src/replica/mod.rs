@@ -15,6 +15,7 @@ mod ordering;
 mod pace;
 mod peer;
 mod pool;
+mod positions;
 mod promises;
 mod rejoin;
 mod replay;

@@ -1,6 +1,7 @@
 //! The normal case: proposals, votes, decisions. (P1–P5)
 
 use super::chain::{Gap, block_size, held_size};
+use super::positions::Positions;
 use super::promises::Position;
 use super::votes::Counted;
 use super::{Broken, Disposition, Replica, Step, Why};
@@ -23,7 +24,7 @@ pub(super) struct Ordering {
     /// The highest commit certificate of any view: where the log is decided to, held or not.
     pub(super) target: Option<Certificate>,
     /// When each position of head's chain above the decided end was accepted (T1), and its digest.
-    pub(super) accepted: BTreeMap<SequenceNumber, (Time, Digest)>,
+    pub(super) accepted: Positions<(Time, Digest)>,
     /// Each client's last request between the decided end and head; rebuilt when head has jumped.
     pub(super) proposed: BTreeMap<ClientId, RequestNumber>,
     pub(super) proposed_is_current: bool,
@@ -42,7 +43,7 @@ impl Ordering {
             head,
             certified: None,
             target: None,
-            accepted: BTreeMap::new(),
+            accepted: Positions::new(),
             proposed: BTreeMap::new(),
             proposed_is_current: true,
             early: Vec::new(),
@@ -224,7 +225,7 @@ impl Replica {
                 return Err(Broken("I2: two certificates at one position of one view: more than f replicas are faulty"));
             }
             if self.is_highest(certificate) {
-                let accepted = self.ordering.accepted.get(&certificate.sequence_number).filter(|_| self.promises.is_normal());
+                let accepted = self.ordering.accepted.get(certificate.sequence_number).filter(|_| self.promises.is_normal());
                 accepted.into_iter().for_each(|(since, _)| self.pace.round(self.now.since(*since)));
                 let is_first = self.ordering.certified.replace(certificate.clone()).is_none();
                 self.forget_settled();
@@ -283,7 +284,7 @@ impl Replica {
     /// Brings head onto the chain of a certified position of the own view.
     fn follow(&mut self, certified: Position) -> Result<(), Broken> {
         // The common case: it is of head's chain, and head was led there block by block.
-        if self.ordering.accepted.get(&certified.number).is_some_and(|(_, digest)| *digest == certified.digest) {
+        if self.ordering.accepted.get(certified.number).is_some_and(|(_, digest)| *digest == certified.digest) {
             return Ok(());
         }
         let head = self.ordering.head;

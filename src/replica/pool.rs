@@ -330,11 +330,15 @@ impl Draw<'_> {
         for (client, queue, number) in turns {
             let Some(request) = queue.pending.get(&number) else { continue };
             self.bytes += cost(request);
-            if self.batch.len() >= self.limits.batch_requests_max as usize || self.bytes > u64::from(self.limits.batch_bytes_max) {
+            if self.bytes > u64::from(self.limits.batch_bytes_max) {
                 self.is_full = true;
                 break;
             }
             self.batch.push(request.clone());
+            if self.batch.len() >= self.limits.batch_requests_max as usize {
+                self.is_full = true;
+                break;
+            }
             still.push((client, queue, number.next()));
         }
         still

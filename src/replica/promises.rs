@@ -151,7 +151,7 @@ impl Promises {
     pub(super) fn record_wish(&mut self, view: View) -> Result<Write, Broken> {
         self.may_speak()?;
         self.wish_for(view)?;
-        let write = self.write(&RecordBody::Wish { view }, None);
+        let write = self.write(RecordBody::Wish { view }, None);
         self.standing = self.log.next_index();
         Ok(write)
     }
@@ -164,14 +164,14 @@ impl Promises {
 
     /// The first record of a log: from now on an empty log is a lost one.
     pub(super) fn start(&mut self) -> Write {
-        self.write(&RecordBody::Started, None)
+        self.write(RecordBody::Started, None)
     }
 
     // D2
     /// The first record of a log that stands in for a lost one.
     pub(super) fn start_rejoining(&mut self, nonce: [u8; 32]) -> Write {
         self.rejoining = Some(nonce);
-        self.write(&RecordBody::Rejoining { nonce }, None)
+        self.write(RecordBody::Rejoining { nonce }, None)
     }
 
     // D2
@@ -196,7 +196,7 @@ impl Promises {
             }
             None => Message::Prepare(self.vote(at)),
         };
-        Ok(self.write(&body, Some(message)))
+        Ok(self.write(body, Some(message)))
     }
 
     pub(super) fn prepare(&mut self, at: Position) -> Result<(), Broken> {
@@ -215,7 +215,7 @@ impl Promises {
     pub(super) fn promise_commit(&mut self, certificate: &Certificate) -> Result<Write, Broken> {
         self.commit(certificate)?;
         let vote = self.vote(Position::of(certificate));
-        Ok(self.write(&RecordBody::Commit { certificate: certificate.clone() }, Some(Message::Commit(vote))))
+        Ok(self.write(RecordBody::Commit { certificate: certificate.clone() }, Some(Message::Commit(vote))))
     }
 
     pub(super) fn commit(&mut self, certificate: &Certificate) -> Result<(), Broken> {
@@ -249,7 +249,7 @@ impl Promises {
     // D1
     /// Blocks that the next Prepare rests on: one record need not hold them all.
     pub(super) fn record_blocks(&mut self, blocks: Vec<Arc<Block>>) -> Write {
-        self.write(&RecordBody::Blocks { blocks }, None)
+        self.write(RecordBody::Blocks { blocks }, None)
     }
 
     // D1
@@ -257,7 +257,7 @@ impl Promises {
     pub(super) fn record_high(&mut self) -> Option<Write> {
         let certificate = self.high_certificate.clone().filter(|certificate| certificate.rank() > self.recorded_high)?;
         self.recorded_high = certificate.rank();
-        Some(self.write(&RecordBody::High { certificate }, None))
+        Some(self.write(RecordBody::High { certificate }, None))
     }
 
     // C1
@@ -265,7 +265,7 @@ impl Promises {
     pub(super) fn promise_checkpoint(&mut self, checkpoint: Checkpoint) -> Result<Write, Broken> {
         self.checkpoint(checkpoint)?;
         let vote = crate::message::CheckpointVote { checkpoint, replica: self.me, signature: RawSignature::ZERO };
-        Ok(self.write(&RecordBody::Checkpoint { checkpoint }, Some(Message::Checkpoint(vote))))
+        Ok(self.write(RecordBody::Checkpoint { checkpoint }, Some(Message::Checkpoint(vote))))
     }
 
     pub(super) fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), Broken> {
@@ -297,7 +297,7 @@ impl Promises {
             certificate: self.high_certificate.clone(),
         };
         self.leave(&promise)?;
-        let write = self.write(&RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(Box::new(promise))));
+        let write = self.write(RecordBody::ViewChange { promise: promise.clone() }, Some(Message::ViewChange(Box::new(promise))));
         self.standing = self.log.next_index();
         Ok(write)
     }
@@ -316,7 +316,7 @@ impl Promises {
     /// Promises where the own view starts, once.
     pub(super) fn promise_new_view(&mut self, promise: NewView) -> Result<Write, Broken> {
         self.begin(&promise)?;
-        Ok(self.write(&RecordBody::NewView { promise: promise.clone() }, Some(Message::NewView(Box::new(promise)))))
+        Ok(self.write(RecordBody::NewView { promise: promise.clone() }, Some(Message::NewView(Box::new(promise)))))
     }
 
     pub(super) fn begin(&mut self, promise: &NewView) -> Result<(), Broken> {
@@ -390,7 +390,7 @@ impl Promises {
             high: self.high_certificate.clone(),
         };
         self.recorded_high = self.high.rank;
-        let write = self.write(&body, None);
+        let write = self.write(body, None);
         self.standing = self.log.next_index();
         write
     }
@@ -416,7 +416,7 @@ impl Promises {
             rejoining: self.rejoining,
         };
         self.recorded_high = self.high.rank;
-        let mut write = self.write(&RecordBody::State(Box::new(state)), None);
+        let mut write = self.write(RecordBody::State(Box::new(state)), None);
         write.discards_before = Some(keeps_from);
         let group = self.cluster.id();
         write.sealed.others = say.into_iter().filter_map(|message| ToSign::new(&group, Recipients::AllReplicas, message)).collect();
@@ -425,7 +425,7 @@ impl Promises {
     }
 
     // D1, I17: a promise exists only behind its record.
-    fn write(&mut self, body: &RecordBody, message: Option<Message>) -> Write {
+    fn write(&mut self, body: RecordBody, message: Option<Message>) -> Write {
         let group = self.cluster.id();
         let index = self.log.next_index();
         let record = Record::new(&group, self.me, index, body);

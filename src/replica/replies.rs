@@ -10,35 +10,66 @@ use crate::merkle;
 use crate::message::{Answered, Message, Reply, ReplyBody, Request, executed_leaf};
 use crate::outbox::{Content, Decision, Recipients, ToSign};
 use crate::wire::Bounded;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// The replies to one batch.
+#[derive(Clone)]
+struct Batch {
+    replies: Vec<Arc<ReplyBody>>,
+    /// All records below this index must be durable before they leave.
+    index: u64,
+    /// They are among what is `answered`.
+    is_listed: bool,
+}
 
 /// Replies that wait for their records. (D1)
 #[derive(Clone, Default)]
 struct Unreleased {
-    /// The replies to each batch, and the index below which all records must be durable before they leave.
-    batches: BTreeMap<SequenceNumber, (Vec<Arc<ReplyBody>>, u64)>,
-    /// What is answered in `batches`: until that leaves, no other answer may.
-    answered: BTreeSet<(ClientId, RequestNumber)>,
+    /// In the order of their positions.
+    batches: VecDeque<Batch>,
+    /// Of each client the first and the last number that is answered in `batches`, as all between are: until that leaves, no other answer may.
+    answered: BTreeMap<ClientId, (RequestNumber, RequestNumber)>,
     /// What all of `batches` cost.
     bytes: u64,
 }
 
 impl Unreleased {
-    fn insert(&mut self, sequence_number: SequenceNumber, replies: Vec<Arc<ReplyBody>>, index: u64) {
+    fn push(&mut self, replies: Vec<Arc<ReplyBody>>, index: u64) {
         self.bytes += replies.iter().map(|reply| cost(reply)).sum::<u64>();
-        self.answered.extend(replies.iter().map(|reply| (reply.client, reply.number)));
-        self.batches.insert(sequence_number, (replies, index));
+        self.batches.push_back(Batch { replies, index, is_listed: false });
+    }
+
+    /// What was put in last has to wait. Mostly it hasn't: the service was given nothing before its own record was durable.
+    fn list_last(&mut self) {
+        let Some(batch) = self.batches.back_mut().filter(|batch| !batch.is_listed) else { return };
+        batch.is_listed = true;
+        for reply in &batch.replies {
+            self.answered.entry(reply.client).or_insert((reply.number, reply.number)).1 = reply.number;
+        }
+    }
+
+    /// Is this number's answer among them?
+    fn answers(&self, client: ClientId, number: RequestNumber) -> bool {
+        self.answered.get(&client).is_some_and(|(first, last)| (*first..=*last).contains(&number))
     }
 
     /// The next batch's replies, if all their records are.
     fn pop(&mut self, durable_below: u64) -> Option<Vec<Arc<ReplyBody>>> {
-        let entry = self.batches.first_entry().filter(|entry| entry.get().1 <= durable_below)?;
-        let (replies, _) = entry.remove();
+        self.batches.front().filter(|batch| batch.index <= durable_below)?;
+        let Batch { replies, is_listed, .. } = self.batches.pop_front()?;
         for reply in &replies {
             self.bytes -= cost(reply);
-            self.answered.remove(&(reply.client, reply.number));
+            if !is_listed {
+                continue;
+            }
+            match self.answered.get_mut(&reply.client) {
+                Some((first, last)) if reply.number < *last => *first = reply.number.next(),
+                _ => {
+                    self.answered.remove(&reply.client);
+                }
+            }
         }
         Some(replies)
     }
@@ -103,9 +134,10 @@ impl Replica {
         let replies = self.replies_to(decision, results, entries);
         replies.iter().for_each(|reply| self.replies.cache.remember(reply));
         if !replies.is_empty() {
-            self.replies.ready.insert(decision.sequence_number(), replies, index);
+            self.replies.ready.push(replies, index);
         }
         self.release_replies();
+        self.replies.ready.list_last();
     }
 
     fn replies_to(&mut self, decision: &Decision, results: Vec<Bytes>, entries: &[SessionEntry]) -> Vec<Arc<ReplyBody>> {
@@ -150,7 +182,7 @@ impl Replica {
 
     /// Would an old request draw an answer now?
     pub(super) fn may_repeat_reply(&self, client: ClientId, number: RequestNumber) -> bool {
-        let is_on_its_way = self.replies.ready.answered.contains(&(client, number));
+        let is_on_its_way = self.replies.ready.answers(client, number);
         let is_kept = self.replies.cache.get(&client, number).is_some() || self.sessions.table.result(&client, number).is_some();
         is_kept && !is_on_its_way && self.replies.cache.has_yet_to_repeat(client, number, self.now, self.tuning.status_interval)
     }
@@ -158,7 +190,7 @@ impl Replica {
     /// A client asks again for what was decided before.
     pub(super) fn repeat_reply(&mut self, client: ClientId, number: RequestNumber) {
         // D1: not by way of an Answered either, when the quota took the reply out of the cache before its record was durable.
-        if self.replies.ready.answered.contains(&(client, number)) {
+        if self.replies.ready.answers(client, number) {
             return;
         }
         let cached = self.replies.cache.get(&client, number).cloned();

@@ -2,8 +2,9 @@
 
 use crate::cluster::Cluster;
 use crate::ids::{Bytes, ClientId, Digest, RequestNumber};
-use crate::message::Block;
+use crate::message::{Block, Request};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use thiserror::Error;
 
@@ -174,17 +175,16 @@ impl Sessions {
     }
 
     /// For each request of a decided batch: is it its client's next? Any other is skipped as if it had never been proposed.
-    pub(super) fn decide(&mut self, block: &Block) -> Vec<bool> {
-        let mut executes = Vec::with_capacity(block.batch.len());
-        for request in block.batch.iter() {
+    pub(super) fn decide(&mut self, block: &Block) -> Arc<[bool]> {
+        let executes = |request: &Request| {
             let last = self.decided.entry(request.client).or_default();
             let is_next = request.number == last.next();
             if is_next {
                 *last = request.number;
             }
-            executes.push(is_next);
-        }
-        executes
+            is_next
+        };
+        block.batch.iter().map(executes).collect()
     }
 
     pub(super) fn clients(&self) -> Vec<ClientId> {

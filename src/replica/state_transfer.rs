@@ -384,7 +384,7 @@ impl Replica {
         running.manifest.into_iter().for_each(|manifest| self.checkpoints.keep_snapshot(manifest));
         self.replies.forget();
         let decided = self.chain.decided();
-        self.ordering.accepted = self.ordering.accepted.split_off(&decided.next());
+        self.ordering.accepted.forget_below(decided.next());
         self.ordering.proposed_is_current = false;
         self.forget_settled();
         for client in self.sessions.clients() {

@@ -147,7 +147,7 @@ impl Replica {
         let stable = self.stable().number;
         let settled = self.ordering.target.as_ref().map_or(stable, |target| target.sequence_number.max(stable));
         // Positions are accepted one after the other: the lowest has waited longest.
-        let position = self.ordering.accepted.range(settled.next()..).next().map(|(_, (since, _))| *since);
+        let position = self.ordering.accepted.from(settled.next()).next().map(|(_, (since, _))| *since);
         request.into_iter().chain(position).min()
     }
 

@@ -1,11 +1,11 @@
 //! One vote per member, kind and position of the own view: counted into certificates, kept against double votes. (P2, P3, E)
 
+use super::positions::Positions;
 use super::usage::{SLOT_BYTES, VOTE_BYTES};
 use crate::certificate::Certificate;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Vote, VoteKind};
 use crate::wire::Bounded;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -86,51 +86,51 @@ pub(super) struct Votes {
     /// The lowest position of those that came since somebody looked.
     fresh: Option<SequenceNumber>,
     /// Shared with screens: a slot is copied only if it changes while a picture of it is in use.
-    slots: BTreeMap<SequenceNumber, Arc<Slot>>,
+    slots: Positions<Arc<Slot>>,
 }
 
 impl Votes {
     pub(super) fn new(view: View, primary: ReplicaId) -> Self {
-        Self { view, primary, proposals: 0, fresh: None, slots: BTreeMap::new() }
+        Self { view, primary, proposals: 0, fresh: None, slots: Positions::new() }
     }
 
     pub(super) fn slot(&self, number: SequenceNumber) -> Option<&Slot> {
-        self.slots.get(&number).map(|slot| &**slot)
+        self.slots.get(number).map(|slot| &**slot)
     }
 
     pub(super) fn slot_mut(&mut self, number: SequenceNumber) -> &mut Slot {
-        Arc::make_mut(self.slots.entry(number).or_default())
+        Arc::make_mut(self.slots.or_default(number))
     }
 
     pub(super) fn slots(&self) -> impl DoubleEndedIterator<Item = (SequenceNumber, &Slot)> {
-        self.slots.iter().map(|(number, slot)| (*number, &**slot))
+        self.slots.iter().map(|(number, slot)| (number, &**slot))
     }
 
     /// The highest position that anything is held of.
     pub(super) fn last(&self) -> Option<SequenceNumber> {
-        self.slots.last_key_value().map(|(number, _)| *number)
+        self.slots.last()
     }
 
     /// Those from this position on.
     pub(super) fn slots_from(&self, number: SequenceNumber) -> impl Iterator<Item = (SequenceNumber, &Slot)> {
-        self.slots.range(number..).map(|(number, slot)| (*number, &**slot))
+        self.slots.from(number).map(|(number, slot)| (number, &**slot))
     }
 
     /// A picture of all votes held, which costs a pointer for each position.
     pub(super) fn picture(&self) -> Vec<(SequenceNumber, Arc<Slot>)> {
-        self.slots.iter().map(|(number, slot)| (*number, slot.clone())).collect()
+        self.slots.iter().map(|(number, slot)| (number, slot.clone())).collect()
     }
 
     /// The same of one position.
     #[cfg(feature = "sim")]
     pub(super) fn picture_of(&self, number: SequenceNumber) -> Vec<(SequenceNumber, Arc<Slot>)> {
-        self.slots.get(&number).map(|slot| (number, slot.clone())).into_iter().collect()
+        self.slots.get(number).map(|slot| (number, slot.clone())).into_iter().collect()
     }
 
     /// Takes a verified vote of the own view. A good vote never displaces an earlier one.
     pub(super) fn count(&mut self, kind: VoteKind, vote: &Vote, quorum: usize) -> Counted {
         let view = self.view;
-        let slot = Arc::make_mut(self.slots.entry(vote.sequence_number).or_default());
+        let slot = Arc::make_mut(self.slots.or_default(vote.sequence_number));
         let ballots = match kind {
             VoteKind::Prepare => &mut slot.prepares,
             VoteKind::Commit => &mut slot.commits,
@@ -162,7 +162,7 @@ impl Votes {
 
     /// Notes a certificate of the own view. False if one for another digest is known: more than f members are faulty. (I2)
     pub(super) fn certify(&mut self, certificate: &Certificate) -> bool {
-        let slot = Arc::make_mut(self.slots.entry(certificate.sequence_number).or_default());
+        let slot = Arc::make_mut(self.slots.or_default(certificate.sequence_number));
         let other = slot.prepared.or(slot.committed).is_some_and(|digest| digest != certificate.digest);
         match certificate.kind {
             VoteKind::Prepare => slot.prepared = Some(certificate.digest),
@@ -186,13 +186,11 @@ impl Votes {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let votes: usize = self.slots.values().map(|slot| slot.prepares.0.len() + slot.commits.0.len()).sum();
+        let votes: usize = self.slots.iter().map(|(_, slot)| slot.prepares.0.len() + slot.commits.0.len()).sum();
         self.slots.len() as u64 * SLOT_BYTES + votes as u64 * VOTE_BYTES
     }
 
     pub(super) fn forget_below(&mut self, number: SequenceNumber) {
-        while let Some(slot) = self.slots.first_entry().filter(|slot| *slot.key() < number) {
-            slot.remove();
-        }
+        self.slots.forget_below(number);
     }
 }

@@ -122,7 +122,7 @@ impl Forge {
             Kept::Rejoining { nonce } => RecordBody::Rejoining { nonce: *nonce },
             Kept::Wish(view) => RecordBody::Wish { view: *view },
         };
-        Ok(Record::new(&self.cluster.id(), replica, index, &body))
+        Ok(Record::new(&self.cluster.id(), replica, index, body))
     }
     fn new_view_of(&self, bytes: &[u8]) -> Result<NewView, DecodeError> {
         match Message::decode(bytes, self.cluster.limits())? {
