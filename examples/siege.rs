@@ -32,6 +32,8 @@ const VIEWS: u64 = 2;
 /// Virtual time within which everything is executed after healing, and messages: whoever needs more lives, but gets nothing done.
 const HEALED: Duration = Duration::from_secs(1200);
 const MESSAGES: usize = 400_000;
+/// One in so many messages of correct replicas is read back from its bytes and verified; of traitors' all are.
+const READS: u32 = 8;
 /// And views: patience doubles four times, after as many views in a row as have faulty primaries at most, and what waited meanwhile may take a few more.
 const FUTILE: u64 = 40;
 
@@ -135,6 +137,8 @@ impl Siege {
         let mut net = if self.picture.is_some() { Net::taped(cluster, seed, tuning) } else { Net::tuned(cluster, seed, tuning) };
         net.retry = timeout * pick(&mut dice, &[1, 3]);
         net.glance = pick(&mut dice, &[1, 4, 32]);
+        // Signatures are what a run with real ones is for.
+        net.reads = if self.ed25519 { 1 } else { READS };
         net.trace = self.trace.then(String::new);
         let patience = ClientTuning { retransmit_timeout: net.retry, ..ClientTuning::default() };
         (1..CLIENTS).for_each(|client| net.enlist(client, patience.clone()));

@@ -7,9 +7,9 @@ use crate::outbox::Decision;
 use crate::replica::AppState;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
@@ -132,7 +132,13 @@ fn unseal(sealed: &[u8]) -> Option<&[u8]> {
 }
 
 fn manifest_name(number: SequenceNumber) -> String {
-    format!("snapshot-{:020}", number.get())
+    let mut name = *b"snapshot-00000000000000000000";
+    let mut rest = number.get();
+    for place in name.iter_mut().rev().take(20) {
+        *place += (rest % 10) as u8;
+        rest /= 10;
+    }
+    name.iter().map(|byte| char::from(*byte)).collect()
 }
 
 fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {
@@ -257,15 +263,16 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
         let current = self.current()?;
         let is_needed = |number: SequenceNumber| number >= sequence_number || Some(number) == current;
         let mut names = self.names()?;
-        let mut needed: BTreeSet<String> = BTreeSet::from([CURRENT.to_owned()]);
+        let mut needed = vec![CURRENT.to_owned()];
         for (manifest, parts) in self.manifests(&names, is_needed)? {
-            needed.insert(manifest_name(manifest.sequence_number()));
+            needed.push(manifest_name(manifest.sequence_number()));
             needed.extend(parts);
         }
         // A state that is being fetched may be older than what the others have agreed on meanwhile.
         needed.extend(self.incoming.iter().flat_map(part_names));
+        needed.sort_unstable();
         // Parts go last: a manifest whose parts are gone is no snapshot.
-        names.retain(|name| !needed.contains(name));
+        names.retain(|name| needed.binary_search(name).is_err());
         names.reverse();
         names.iter().try_for_each(|name| self.store.remove(name))
     }
@@ -304,7 +311,6 @@ impl<S: Service, D: SnapshotStore> Application for Snapshots<S, D> {
 mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
-    use alloc::vec;
 
     #[derive(Default)]
     struct Memory(BTreeMap<String, Bytes>);

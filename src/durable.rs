@@ -36,6 +36,11 @@ impl Write {
     pub fn discards_before(&self) -> Option<u64> {
         self.discards_before
     }
+    /// The same with the record, for a disk in memory that takes it as it is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn recorded(self) -> (Record, Released) {
+        (self.record, Released { identity: Some(self.identity), indices: vec![self.index], sealed: self.sealed })
+    }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {
         let mut released = Released::nothing();

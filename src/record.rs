@@ -153,25 +153,30 @@ const MAGIC: &[u8; 8] = b"logothR3";
 /// A record as the host keeps it: framed by the core with group, replica, index, lengths and checksums.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Header ‖ body ‖ checksum.
+    /// Header ‖ body, without the checksums: whoever writes a record down computes them.
     head: Vec<u8>,
     /// Whose batches follow: they are written from where they lie.
     blocks: Vec<Arc<Block>>,
 }
 
+/// But for its checksum.
 fn header(group: &Digest, replica: ReplicaId, index: u64, body: usize, batches: usize) -> [u8; HEADER] {
     let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
     let mut header = [0; HEADER];
-    let (fields, checksum) = header.split_at_mut(HEADER - 8);
     let parts: [&[u8]; 6] = [MAGIC, group.as_bytes(), &replica.get().to_le_bytes(), &index.to_le_bytes(), &length(body), &length(batches)];
-    parts.iter().fold(&mut *fields, |rest, part| {
+    parts.iter().fold(&mut header[..], |rest, part| {
         let (to, rest) = rest.split_at_mut(part.len());
         to.copy_from_slice(part);
         rest
     });
-    // Of its own, so that a damaged length is damage, and not a record that was cut off.
-    checksum.copy_from_slice(&hash(Domain::Record, fields).as_bytes()[..8]);
     header
+}
+
+/// A header's own, so that a damaged length is damage, and not a record that was cut off.
+fn header_checksum(fields: &[u8]) -> [u8; 8] {
+    let mut checksum = [0; 8];
+    checksum.copy_from_slice(&hash(Domain::Record, fields).as_bytes()[..8]);
+    checksum
 }
 
 /// A number of a header's.
@@ -182,7 +187,7 @@ fn number(header: &[u8], at: Range<usize>) -> u64 {
 /// Which record a whole header is of, and how many bytes follow it; `None` if it is damaged.
 pub(crate) fn announced(header: &[u8]) -> Option<(u64, u64)> {
     let (fields, checksum) = header.split_at_checked(HEADER - 8)?;
-    let intact = hash(Domain::Record, fields).as_bytes()[..8] == *checksum;
+    let intact = header_checksum(fields) == *checksum;
     intact.then(|| (number(fields, 44..52), number(fields, 52..56) + TRAILER as u64 + number(fields, 56..60)))
 }
 
@@ -197,15 +202,13 @@ impl Record {
         let batches: usize = blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum();
         let header = header(group, replica, index, head.len() - HEADER, batches);
         head[..HEADER].copy_from_slice(&header);
-        let checksum = hash(Domain::Record, &head);
-        head.extend_from_slice(checksum.as_bytes());
         Self { head, blocks }
     }
 
     /// Bytes of the record.
     #[expect(clippy::len_without_is_empty, reason = "no record is empty")]
     pub fn len(&self) -> usize {
-        self.head.len() + self.blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum::<usize>()
+        self.head.len() + TRAILER + self.blocks.iter().map(|block| wire::encoded_length(&block.batch)).sum::<usize>()
     }
 
     /// Gives the bytes to append to `append`, one part behind the other, without a copy of the whole: an operation of 4 KiB and more as it lies in memory,
@@ -214,26 +217,37 @@ impl Record {
     /// # Errors
     /// The first that `append` gives; the record is then not whole.
     pub fn write_to<E>(&self, mut append: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        append(&self.head)?;
+        append(&self.sealed(self.head.len() + TRAILER))?;
         self.blocks.iter().try_for_each(|block| wire::encode_to(&block.batch, &mut append))
     }
 
     /// The bytes to append, in one piece.
     pub fn to_bytes(&self) -> Bytes {
-        if self.blocks.is_empty() {
-            return Bytes::from(&self.head[..]);
-        }
-        let mut bytes = Vec::with_capacity(self.len());
-        let Ok(()) = self.write_to(|part| {
+        let mut bytes = self.sealed(self.len());
+        let mut append = |part: &[u8]| {
             bytes.extend_from_slice(part);
             Ok::<(), Infallible>(())
-        });
+        };
+        for block in &self.blocks {
+            let Ok(()) = wire::encode_to(&block.batch, &mut append);
+        }
         Bytes::from(bytes)
+    }
+
+    /// Header ‖ body ‖ checksum, with room for so many bytes in all.
+    fn sealed(&self, capacity: usize) -> Vec<u8> {
+        let mut head = Vec::with_capacity(capacity);
+        head.extend_from_slice(&self.head);
+        let (fields, rest) = head.split_at_mut(HEADER - 8);
+        rest[..8].copy_from_slice(&header_checksum(fields));
+        let checksum = hash(Domain::Record, &head);
+        head.extend_from_slice(checksum.as_bytes());
+        head
     }
 
     /// What it records, for logs: read back, since most records are never looked at.
     pub(crate) fn what(&self) -> String {
-        let body = self.head.get(HEADER..self.head.len() - TRAILER).unwrap_or_default();
+        let body = self.head.get(HEADER..).unwrap_or_default();
         wire::decode::<RecordBody>(body, u32::MAX).map_or_else(|error| error.to_string(), |body| body.to_string())
     }
 }

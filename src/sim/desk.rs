@@ -84,7 +84,7 @@ impl Net {
                 ClientOutput::Send(outgoing) => {
                     let envelopes = outgoing.sign(&self.desks[&client].pen).expect("signed");
                     for envelope in envelopes {
-                        let parcel = Parcel::from(envelope.encode());
+                        let parcel = self.wrap(&envelope);
                         let to = match envelope.to() {
                             Recipients::Replica(replica) => replica.get() as usize..replica.get() as usize + 1,
                             _ => 0..self.hosts.len(),

@@ -1,6 +1,6 @@
 //! What a host keeps on its disk, in memory: the log, the snapshots, and what can go wrong with them. And a service that remembers everything.
 
-use crate::{AppError, Bytes, ClientId, Decision, RequestNumber, Service, SnapshotStore};
+use crate::{AppError, Bytes, ClientId, Decision, Record, RequestNumber, Service, SnapshotStore};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub struct Content {
     pub files: BTreeMap<String, Bytes>,
     /// Records by index.
     pub log: Vec<(u64, Bytes)>,
+    /// Those behind them that nobody has looked at since they were appended: most never are, and are no bytes before.
+    fresh: Vec<(u64, Record)>,
     /// Nothing more can be stored.
     pub full: bool,
     /// So many bytes were ever put into files.
@@ -33,6 +35,15 @@ pub struct Content {
 }
 
 impl Content {
+    /// Nothing with this index or a higher one stays.
+    fn make_room(&mut self, index: u64) {
+        let last = self.fresh.last().map(|(last, _)| *last).or(self.log.last().map(|(last, _)| *last));
+        if last.is_some_and(|last| last >= index) {
+            self.log.retain(|(old, _)| *old < index);
+            self.fresh.retain(|(old, _)| *old < index);
+        }
+    }
+
     fn change(&mut self) -> Result<(), AppError> {
         match &mut self.changes_left {
             Some(0) => Err("the host crashes".into()),
@@ -48,7 +59,15 @@ impl Content {
 impl Disk {
     /// Looks at what is on it, or changes it.
     pub fn with<T>(&self, look: impl FnOnce(&mut Content) -> T) -> T {
-        look(&mut self.0.borrow_mut())
+        let mut content = self.0.borrow_mut();
+        let fresh = core::mem::take(&mut content.fresh);
+        content.log.extend(fresh.into_iter().map(|(index, record)| (index, record.to_bytes())));
+        look(&mut content)
+    }
+
+    /// Nothing more can be stored.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.borrow().full
     }
 
     /// All records.
@@ -56,49 +75,60 @@ impl Disk {
         self.with(|content| content.log.clone())
     }
 
-    /// Appends a record in the place of what a torn write left.
+    /// Appends bytes of a record in the place of what a torn write left.
     pub fn append(&self, index: u64, bytes: Bytes) {
         self.with(|content| {
-            if content.log.last().is_some_and(|(last, _)| *last >= index) {
-                content.log.retain(|(old, _)| *old < index);
-            }
+            content.make_room(index);
             content.log.push((index, bytes));
         });
     }
 
+    /// The same for a whole record.
+    pub(super) fn append_record(&self, index: u64, record: Record) {
+        let mut content = self.0.borrow_mut();
+        content.make_room(index);
+        content.fresh.push((index, record));
+    }
+
     /// Forgets the records below `index`, unless it hoards.
     pub fn truncate_before(&self, index: u64) {
-        self.with(|content| {
-            let hoards = content.hoards;
-            content.log.retain(|(old, _)| hoards || *old >= index);
-        });
+        let mut content = self.0.borrow_mut();
+        if !content.hoards {
+            content.log.retain(|(old, _)| *old >= index);
+            content.fresh.retain(|(old, _)| *old >= index);
+        }
     }
 }
 
 impl SnapshotStore for Disk {
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), AppError> {
-        self.with(|content| {
-            if content.full {
-                return Err("disk full".into());
+        let mut content = self.0.borrow_mut();
+        if content.full {
+            return Err("disk full".into());
+        }
+        content.change()?;
+        content.written += bytes.len() as u64;
+        // Most parts of a snapshot are those of the last one.
+        match content.files.get_mut(name) {
+            Some(file) if **file == *bytes => {}
+            Some(file) => *file = Bytes::from(bytes),
+            None => {
+                content.files.insert(name.to_owned(), Bytes::from(bytes));
             }
-            content.change()?;
-            content.written += bytes.len() as u64;
-            content.files.insert(name.to_owned(), Bytes::from(bytes));
-            Ok(())
-        })
+        }
+        Ok(())
     }
     fn get(&mut self, name: &str) -> Result<Option<Bytes>, AppError> {
-        Ok(self.with(|content| content.files.get(name).cloned()))
+        Ok(self.0.borrow().files.get(name).cloned())
     }
     fn names(&mut self) -> Result<Vec<String>, AppError> {
-        Ok(self.with(|content| content.files.keys().cloned().collect()))
+        Ok(self.0.borrow().files.keys().cloned().collect())
     }
     fn remove(&mut self, name: &str) -> Result<(), AppError> {
-        self.with(|content| {
-            content.change()?;
-            content.files.remove(name);
-            Ok(())
-        })
+        let mut content = self.0.borrow_mut();
+        content.change()?;
+        content.files.remove(name);
+        Ok(())
     }
 }
 

@@ -331,7 +331,7 @@ impl Net {
     /// The disk has the oldest record: what it promised may be said.
     fn synced(&mut self, at: usize) {
         let disk = self.hosts[at].disk.clone();
-        if disk.with(|content| content.full) {
+        if disk.is_full() {
             // The record is not taken, and its host has to stop.
             return self.crash_behind(at, 0, Fate::Lost);
         }
@@ -340,11 +340,13 @@ impl Net {
         if self.slow.disk.1 > 0 && self.trace.is_some() {
             self.say(format!("    (R{at} has #{})", write.index()));
         }
-        disk.append(write.index(), write.record().to_bytes());
-        write.discards_before().into_iter().for_each(|index| disk.truncate_before(index));
-        let (envelopes, receipt) = write.persisted().sign(&self.hosts[at].pen).expect("signed");
+        let (index, discards_before) = (write.index(), write.discards_before());
+        let (record, released) = write.recorded();
+        disk.append_record(index, record);
+        discards_before.into_iter().for_each(|index| disk.truncate_before(index));
+        let (envelopes, receipt) = released.sign(&self.hosts[at].pen).expect("signed");
         let loyal = !self.twists.contains_key(&at);
-        let parcels: Vec<Option<Parcel>> = envelopes.iter().map(|envelope| loyal.then(|| Parcel::from(envelope.encode()))).collect();
+        let parcels: Vec<Option<Parcel>> = envelopes.iter().map(|envelope| loyal.then(|| self.wrap(envelope))).collect();
         for (envelope, parcel) in envelopes.iter().zip(&parcels) {
             let Some(seen) = parcel.as_ref().and_then(|parcel| self.seen(parcel)) else { continue };
             let is_new = self.oracle.released(at, seen);

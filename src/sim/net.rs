@@ -88,6 +88,9 @@ pub struct Net {
     pub lag: BTreeMap<usize, u64>,
     /// How many steps a picture for screening lasts: 1 for one that is never old, more for hosts that take in whole loads.
     pub glance: u32,
+    /// Of what correct replicas and enlisted clients say, one message in so many is read back from its bytes and verified, and must be what was said; the others are taken
+    /// as they were said. 1, as it is at first: all are read and verified.
+    pub reads: u32,
     /// Clients that are the crate's own.
     pub desks: BTreeMap<usize, Desk>,
     pub(super) verifier: Verifier,
@@ -95,6 +98,7 @@ pub struct Net {
     mail: Flights,
     queue: Flights,
     sent: u64,
+    wrapped: u32,
     waiting: BTreeMap<(usize, RequestNumber), Waiting>,
     /// When the first of them is repeated.
     next_retry: Time,
@@ -198,11 +202,13 @@ impl Net {
             mute: BTreeSet::new(),
             lag: BTreeMap::new(),
             glance: 1,
+            reads: 1,
             verifier: Verifier::new(cluster.clone()),
             desks: BTreeMap::new(),
             mail: Flights::default(),
             queue: Flights::default(),
             sent: 0,
+            wrapped: 0,
             waiting: BTreeMap::new(),
             next_retry: Time(u64::MAX),
             desks_due: Time(u64::MAX),
@@ -412,6 +418,23 @@ impl Net {
         }
     }
 
+    /// What a correct replica or client says.
+    pub(super) fn wrap(&mut self, envelope: &Envelope) -> Parcel {
+        let bytes = envelope.encode();
+        if self.reads <= 1 {
+            return Parcel::from(bytes);
+        }
+        let said = self.verifier.vouch(envelope.message().clone());
+        self.wrapped = self.wrapped.wrapping_add(1);
+        if self.wrapped % self.reads > 0 {
+            return Parcel::known(bytes, Letter::True(said));
+        }
+        let parcel = Parcel::from(bytes);
+        let is_read = matches!(parcel.letter(self.cluster.limits(), &self.verifier), Letter::True(read) if read.message == said.message);
+        assert!(is_read, "what is said is not what is read of its bytes, or not believed: {envelope}");
+        parcel
+    }
+
     /// A host sends an envelope, and this parcel is its bytes.
     pub(super) fn send(&mut self, from: usize, envelope: &Envelope, parcel: Option<Parcel>) {
         if self.is_off(from) {
@@ -430,7 +453,7 @@ impl Net {
             }
             return;
         }
-        let parcel = parcel.unwrap_or_else(|| Parcel::from(envelope.encode()));
+        let parcel = parcel.unwrap_or_else(|| self.wrap(envelope));
         if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &self.forge) {
             self.oracle.sent(from, seen);
         }

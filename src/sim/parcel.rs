@@ -35,6 +35,11 @@ impl<B: Into<Bytes>> From<B> for Parcel {
 }
 
 impl Parcel {
+    /// Bytes of which it is known what they are.
+    pub(super) fn known(bytes: Bytes, letter: Letter) -> Self {
+        Self(Rc::new(Content { bytes, letter: OnceCell::from(letter), seen: OnceCell::new() }))
+    }
+
     /// What is sent.
     pub fn bytes(&self) -> &Bytes {
         &self.0.bytes
