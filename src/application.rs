@@ -138,7 +138,7 @@ fn manifest_name(number: SequenceNumber) -> String {
         *place += (rest % 10) as u8;
         rest /= 10;
     }
-    name.iter().map(|byte| char::from(*byte)).collect()
+    core::str::from_utf8(&name).unwrap_or_default().to_owned()
 }
 
 fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {

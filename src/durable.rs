@@ -36,16 +36,18 @@ impl Write {
     pub fn discards_before(&self) -> Option<u64> {
         self.discards_before
     }
-    /// The same with the record, for a disk in memory that takes it as it is.
-    #[cfg(feature = "sim")]
-    pub(crate) fn recorded(self) -> (Record, Released) {
-        (self.record, Released { identity: Some(self.identity), indices: vec![self.index], sealed: self.sealed })
-    }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {
         let mut released = Released::nothing();
         released.add(self);
         released
+    }
+    /// The same, and the record, for a disk in memory that takes it as it is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn recorded(self) -> (Record, Released) {
+        let mut released = Released::nothing();
+        let record = released.add(self);
+        (record, released)
     }
 }
 
@@ -137,10 +139,11 @@ impl Released {
         Self { identity: None, indices: Vec::new(), sealed: Vec::new() }
     }
 
-    fn add(&mut self, write: Write) {
+    fn add(&mut self, write: Write) -> Record {
         self.identity = Some(write.identity);
         self.indices.push(write.index);
         self.sealed.extend(write.sealed.first.into_iter().chain(write.sealed.others));
+        write.record
     }
 }
 

@@ -5,6 +5,7 @@ use super::peer::{Answer, Peer};
 use super::promises::Position;
 use super::wants::Wants;
 use super::{Disposition, Replica, Step, Why};
+use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::ids::{Digest, RawSignature, ReplicaId, SequenceNumber, View};
 use crate::message::{Chain, CheckpointVote, Fetch, Message, Mode, Rank, StatusMessage, Vote, VoteKind, Wanted};
@@ -43,6 +44,11 @@ struct Roots {
     proposals: u64,
 }
 
+/// All that what is missing depends on, whether anything is or not: beside grounds and roots where the decided log begins and ends, and how many blocks are held. None comes
+/// or goes without another of these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sight(Grounds, Roots, [SequenceNumber; 2], usize);
+
 /// Bound: one entry for each member, and one for each missing root: head, the commit target, and proposals in the pipeline.
 #[derive(Clone)]
 pub(super) struct CatchUp {
@@ -51,6 +57,11 @@ pub(super) struct CatchUp {
     missing: BTreeMap<Digest, Missing>,
     /// Nothing was missing on these grounds, below these roots.
     complete: Option<(Grounds, Roots)>,
+    /// What was looked at last: until something of it is another, the same is missing.
+    looked: Option<Sight>,
+    /// How many others have told how far they have decided, and the furthest that any of them ever told.
+    heard: u32,
+    furthest: SequenceNumber,
     /// What all members' `want` are.
     pub(super) wants: Wants,
 }
@@ -62,6 +73,9 @@ impl CatchUp {
             ordinal: 0,
             missing: BTreeMap::new(),
             complete: None,
+            looked: None,
+            heard: 0,
+            furthest: SequenceNumber::default(),
             wants: Wants::default(),
         }
     }
@@ -104,16 +118,22 @@ impl CatchUp {
     // T2
     /// Has this replica yet to hear of f+1 others since it started, or do f+1 say that they have decided more? What it asked may be lost, or the answers.
     pub(super) fn has_to_ask(&self, cluster: &Cluster, decided: SequenceNumber) -> bool {
-        let (heard, ahead) = self
-            .peers
-            .values()
-            .filter_map(|peer| peer.decided)
-            .fold((0, 0), |(heard, ahead), said| (heard + 1, ahead + u32::from(said > decided)));
-        heard < cluster.weak_quorum().min(cluster.size() - 1) || ahead >= cluster.weak_quorum()
+        let is_ahead = |said: SequenceNumber| said > decided;
+        let said = self.peers.values().filter_map(|peer| peer.decided).filter(|said| is_ahead(*said));
+        let ahead = if is_ahead(self.furthest) { said.fold(0, |ahead, _| ahead + 1) } else { 0 };
+        self.heard < cluster.weak_quorum().min(cluster.size() - 1) || ahead >= cluster.weak_quorum()
     }
 
     pub(super) fn forget_missing(&mut self) {
         self.missing.clear();
+        self.looked = None;
+    }
+
+    fn told(&mut self, replica: ReplicaId, decided: SequenceNumber, floor: SequenceNumber) {
+        let Some(peer) = self.peers.get_mut(&replica) else { return };
+        self.heard += u32::from(peer.decided.is_none());
+        self.furthest = self.furthest.max(decided);
+        (peer.decided, peer.floor) = (Some(decided), Some(floor));
     }
 }
 
@@ -180,10 +200,7 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::Stale));
         }
         self.catch_up.raise_want(peer, status.want.max(status.view));
-        if let Some(peer) = self.catch_up.peers.get_mut(&peer) {
-            peer.floor = Some(status.floor);
-            peer.decided = Some(status.decided);
-        }
+        self.catch_up.told(peer, status.decided, status.floor);
         if let Some(vote) = &status.prepare {
             self.on_vote(VoteKind::Prepare, vote)?;
         }
@@ -445,8 +462,30 @@ impl Replica {
         roots.any(|root| matches!(self.chain.gap(root), Gap::Missing(position) if position.number > below))
     }
 
+    /// Nothing was missing, and nothing of what that hangs on is another: so most steps end, and this costs less than to write all of it down.
+    fn is_complete(&self) -> bool {
+        let Some((grounds, roots)) = &self.catch_up.complete else { return false };
+        let is = |position: &Position, certificate: &Certificate| {
+            position.number == certificate.sequence_number && position.digest == certificate.digest
+        };
+        let same = |known: &Option<Position>, held: &Option<Certificate>| match (known, held) {
+            (Some(position), Some(certificate)) => is(position, certificate),
+            (known, held) => known.is_none() && held.is_none(),
+        };
+        roots.proposals == self.votes.proposals()
+            && same(&roots.certified, &self.ordering.certified)
+            && same(&roots.target, &self.ordering.target)
+            && roots.head == self.ordering.head
+            && grounds.gone == self.chain.gone()
+            && *grounds == self.grounds()
+            && !self.is_rejoining()
+    }
+
     /// Asks for what has been missing for a while: each time another replica, so that n questions reach a correct one.
     pub(super) fn fetch_missing(&mut self) {
+        if self.is_complete() {
+            return;
+        }
         let (grounds, roots) = (self.grounds(), self.roots());
         let before = match &self.catch_up.complete {
             Some((same, before)) if *same == grounds && !self.is_rejoining() => Some(before),
@@ -456,6 +495,11 @@ impl Replica {
             return;
         }
         let before = before.copied();
+        let sight = Sight(grounds, roots, [self.chain.floor(), self.chain.decided()], self.chain.len());
+        if self.catch_up.looked == Some(sight) && self.fetch_at().is_none_or(|due| due > self.now) && !self.is_rejoining() {
+            return;
+        }
+        self.catch_up.looked = Some(sight);
         let is_whole = before.is_some_and(|before| !self.has_new_gap(before, roots));
         let missing = if is_whole { Vec::new() } else { self.missing_roots() };
         self.votes.looked_at();

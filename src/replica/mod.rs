@@ -284,6 +284,7 @@ impl Replica {
         }
     }
 
+    #[inline]
     fn on_message(&mut self, Verified { message, group }: Verified) -> Step {
         if group != self.cluster.id() {
             return Ok(Disposition::Ignored(Why::Foreign));

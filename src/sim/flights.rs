@@ -48,11 +48,13 @@ impl Flights {
     }
 
     /// When the first of them arrives.
+    #[inline]
     pub(super) fn next(&self) -> Option<Time> {
         self.0.peek().map(|Reverse(flight)| Time((flight.arrives >> 64) as u64))
     }
 
     /// One that has arrived by now, the earliest first, and for whom it is.
+    #[inline]
     pub(super) fn arrived(&mut self, now: Time) -> Option<(usize, Parcel)> {
         self.next().filter(|arrives| *arrives <= now)?;
         self.0.pop().map(|Reverse(Flight { to, parcel, .. })| (to, parcel))

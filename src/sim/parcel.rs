@@ -2,6 +2,7 @@
 
 use super::forge::{Forge, Seen};
 use crate::verify::VerifyError;
+use crate::wire;
 use crate::{Bytes, Limits, PeerLink, Unverified, Verified, Verifier};
 use alloc::rc::Rc;
 use core::cell::OnceCell;
@@ -12,7 +13,8 @@ pub struct Parcel(Rc<Content>);
 
 #[derive(Debug)]
 struct Content {
-    bytes: Bytes,
+    /// Of what is known as a message they are written when somebody asks for them.
+    bytes: OnceCell<Bytes>,
     letter: OnceCell<Letter>,
     seen: OnceCell<Option<Seen>>,
 }
@@ -30,24 +32,27 @@ pub(super) enum Letter {
 
 impl<B: Into<Bytes>> From<B> for Parcel {
     fn from(bytes: B) -> Self {
-        Self(Rc::new(Content { bytes: bytes.into(), letter: OnceCell::new(), seen: OnceCell::new() }))
+        Self(Rc::new(Content { bytes: OnceCell::from(bytes.into()), letter: OnceCell::new(), seen: OnceCell::new() }))
     }
 }
 
 impl Parcel {
-    /// Bytes of which it is known what they are.
-    pub(super) fn known(bytes: Bytes, letter: Letter) -> Self {
-        Self(Rc::new(Content { bytes, letter: OnceCell::from(letter), seen: OnceCell::new() }))
+    /// What a member says that is believed.
+    pub(super) fn said(verified: Verified) -> Self {
+        Self(Rc::new(Content { bytes: OnceCell::new(), letter: OnceCell::from(Letter::True(verified)), seen: OnceCell::new() }))
     }
 
     /// What is sent.
     pub fn bytes(&self) -> &Bytes {
-        &self.0.bytes
+        self.0.bytes.get_or_init(|| match self.0.letter.get() {
+            Some(Letter::True(said)) => wire::encode_shared(&said.message),
+            _ => Bytes::default(),
+        })
     }
 
     /// What the cluster's members make of it.
     pub(super) fn letter(&self, limits: &Limits, verifier: &Verifier) -> &Letter {
-        let decode = || Unverified::decode_shared(PeerLink(0), &self.0.bytes, limits);
+        let decode = || Unverified::decode_shared(PeerLink(0), self.bytes(), limits);
         let open = || match decode().map(|unverified| verifier.verify(unverified)) {
             Ok(Ok(verified)) => Letter::True(verified),
             // What is verified is used up, and what fails is rare.
