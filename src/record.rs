@@ -212,7 +212,7 @@ impl Record {
     }
 
     /// Gives the bytes to append to `append`, one part behind the other, without a copy of the whole: an operation of 4 KiB and more as it lies in memory,
-    /// all else in parts of at most 32 KiB. `|part| file.write_all(part)` is what is wanted.
+    /// all else in parts of at most 32 KiB. `|part| file.write_all(part)` is what is wanted. The checksums are computed here, with each call.
     ///
     /// # Errors
     /// The first that `append` gives; the record is then not whole.
@@ -221,7 +221,7 @@ impl Record {
         self.blocks.iter().try_for_each(|block| wire::encode_to(&block.batch, &mut append))
     }
 
-    /// The bytes to append, in one piece.
+    /// The bytes to append, in one piece. The checksums are computed here, with each call.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = self.sealed(self.len());
         let mut append = |part: &[u8]| {

@@ -179,7 +179,9 @@ impl Service for Diary {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let mut bytes = (self.quirk.len() as u32).to_le_bytes().to_vec();
+        let done: usize = self.done.iter().map(|done| 44 + done.operation.len()).sum();
+        let mut bytes = Vec::with_capacity(4 + self.quirk.len() + done);
+        bytes.extend_from_slice(&(self.quirk.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.quirk);
         for Done { client, number, operation } in &self.done {
             bytes.extend_from_slice(client.as_bytes());
