@@ -456,4 +456,23 @@ mod tests {
         chain.forget(at(14), at(14), u64::MAX);
         assert_eq!((chain.bytes(), chain.len()), ((0, 0), 0));
     }
+
+    #[test]
+    fn t2_whenever_blocks_go_that_were_not_decided_the_store_tells() {
+        let group = Digest::new([1; 32]);
+        let genesis = Position { number: SequenceNumber::default(), digest: group };
+        let block = Arc::new(Block::new(&group, SequenceNumber::new(1), group, Vec::new()));
+        let goes: [fn(&mut ChainStore, Position); 3] = [
+            |chain, genesis| chain.prune(&[], genesis),
+            |chain, _| chain.drop_unrecorded(&[]),
+            |chain, _| chain.install(Position { number: SequenceNumber::new(8), digest: Digest::new([8; 32]) }),
+        ];
+        for goes in goes {
+            let mut chain = ChainStore::new(genesis);
+            chain.insert(block.clone());
+            let before = chain.gone();
+            goes(&mut chain, genesis);
+            assert_eq!((chain.len(), chain.gone() == before), (0, false));
+        }
+    }
 }

@@ -309,3 +309,50 @@ impl Replica {
         rest.is_empty()
     }
 }
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::super::log_use::RESTATE_BYTES;
+    use super::*;
+    use crate::cluster::Limits;
+    use crate::ids::{Digest, RequestNumber};
+    use crate::sim::{builder, client_key, forge::Forge};
+    use crate::{AppState, Outbox, Start, Tuning};
+    use alloc::vec;
+
+    #[test]
+    fn i18_what_is_recorded_anew_in_parts_is_gone_on_with_until_nothing_old_is_left() {
+        let limits = Limits {
+            message_bytes_max: 106_000,
+            batch_bytes_max: 40_400,
+            operation_bytes_max: 40_000,
+            result_bytes_max: 40_000,
+            ..Limits::default()
+        };
+        let cluster = Arc::new(builder(4, 1).limits(limits).build().expect("a valid cluster"));
+        let recovered = Replica::recover(
+            cluster.clone(),
+            ReplicaId::new(1),
+            Tuning::default(),
+            Start::New,
+            AppState::default(),
+            [],
+            &mut Outbox::new(),
+        );
+        let mut replica = recovered.expect("it starts");
+        let request = Forge::new(cluster.clone()).request(&client_key(0), RequestNumber::new(1), &[7; 40_000]);
+        let place = replica.promises.log.next();
+        let blocks: Vec<Arc<Block>> = (1..=3)
+            .map(|digest| Arc::new(Block::new(&cluster.id(), SequenceNumber::new(1), Digest::new([digest; 32]), vec![request.clone()])))
+            .collect();
+        blocks.iter().for_each(|block| replica.chain.insert(block.clone()));
+        replica.chain.recorded(&blocks, place);
+        replica.promises.log.wrote(2 * RESTATE_BYTES);
+        // Two of them fill a record.
+        for is_due in [true, false] {
+            replica.write_state(Vec::new());
+            assert_eq!(replica.promises.log.is_due(), is_due);
+            assert_eq!(replica.chain.oldest_record() == Some(place), is_due);
+        }
+    }
+}

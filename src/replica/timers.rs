@@ -223,3 +223,19 @@ impl Replica {
         earlier(earlier(own, asks), self.status_beside(oldest))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t1_how_many_requests_may_wait_goes_by_the_last_64_batches() {
+        let mut timers = Timers::new(Time(0));
+        // Slow ones first, of one request in a second; then such as have 100 of them in a millisecond.
+        (1..=64).for_each(|second| timers.decided(Time(second * 1_000_000), 1, 128));
+        assert_eq!(timers.capacity(Duration::from_secs(20), 1), 10);
+        (1..=64).for_each(|after| timers.decided(Time(64_000_000 + after * 1000), 100, 128));
+        assert_eq!(timers.capacity(Duration::from_secs(2), 1), 64 * 100 * 1000 / 63);
+        assert_eq!(timers.recent.len(), 64);
+    }
+}
