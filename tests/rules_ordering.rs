@@ -155,6 +155,22 @@ fn p5_what_is_missing_is_fetched_and_checked_backwards() {
 }
 
 #[test]
+fn p5_what_is_missing_below_a_block_that_came_is_asked_for_an_interval_later() {
+    let mut solo = Solo::new(4, 1);
+    let blocks = solo.blocks(3);
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));
+    solo.feed_certificate(&certificate);
+    let interval = logothete::Tuning::from_timeout(support::solo::T).fetch_interval;
+    solo.pass(interval / 2);
+    let upper = solo.forge.chain(None, &[blocks[2].clone()]);
+    solo.feed(&upper);
+    solo.words();
+    solo.pass(interval);
+    let words = solo.words();
+    assert!(words.iter().any(|words| words.contains("Fetch by R1 chain down from n2")), "{words:?}");
+}
+
+#[test]
 fn s1_doubled_executed_and_out_of_turn_requests_are_skipped() {
     let mut solo = Solo::new(4, 1);
     let request =
