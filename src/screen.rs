@@ -4,6 +4,7 @@
 use crate::certificate::Certificate;
 use crate::cluster::Cluster;
 use crate::ids::{ClientId, Digest, ReplicaId, RequestNumber, SequenceNumber, View};
+use crate::looks::look;
 use crate::message::{CheckpointCertificate, CheckpointVote, Message, PrePrepare, Rank, ViewChange, Vote, VoteKind, header_digest};
 use crate::replica::Slot;
 use crate::verify::Unverified;
@@ -119,6 +120,7 @@ impl Screen {
         let mut claimed: BTreeMap<(VoteKind, Rank, Digest), usize> = BTreeMap::new();
         let leaves = if times == 0 { self.highest_views(&messages) } else { BTreeMap::new() };
         for mut unverified in messages {
+            look();
             match self.admit(&unverified) {
                 // What comes with it may open its view.
                 Err(Screened::FarAhead) => {

@@ -429,6 +429,22 @@ fn i18_a_load_of_bad_requests_of_one_number_is_not_looked_at_once_for_each_of_th
     assert!(looked_at < 14 * 6000, "{looked_at}");
 }
 
+#[test]
+fn i18_a_node_looks_at_such_a_load_a_few_times_over_however_many_connections_it_comes() {
+    let cluster = Arc::new(cluster());
+    let (mut node, forge) = (node(&cluster), Forge::new(cluster.clone()));
+    for link in 0..1000_u64 {
+        let bytes = forge.request_message(&forge.request(&replica_key(3), RequestNumber::new(1), &link.to_le_bytes()));
+        node.receive(PeerLink(link), &bytes).expect("decodes");
+    }
+    let before = logothete::sim::looks();
+    while node.counters().refused < 1000 {
+        node.run(Time(1)).expect("runs");
+    }
+    let looked_at = logothete::sim::looks() - before;
+    assert!((1000..40 * 1000).contains(&looked_at), "{looked_at}, not half of 1000 · 1000");
+}
+
 /// Looks at a load of which nothing turns out to be good, until nothing is left of it: how often, and at how many messages in all.
 fn looks(solo: &Solo, mut waiting: Vec<Unverified>, count: usize) -> (u32, usize) {
     let (mut looks, mut looked_at, mut verified) = (0, 0, 0);

@@ -219,6 +219,30 @@ fn c3_questions_that_nobody_answers_are_put_half_as_often() {
 }
 
 #[test]
+fn c3_who_has_given_a_part_is_asked_before_those_that_were_silent_all_the_time() {
+    let mut solo = backup(small());
+    let manifest = far_away(&mut solo, 2);
+    feed_manifest(&mut solo, &manifest, vec![0, 1]);
+    let asked = |solo: &mut Solo| -> Vec<String> {
+        let words = fetches(solo);
+        words.into_iter().filter(|words| words.contains("chunk")).map(|words| words[..5].to_string()).collect()
+    };
+    // Long enough for all of them to be silent several times.
+    for _ in 0..8 {
+        assert_eq!(asked(&mut solo).len(), 2);
+        solo.pass(PATIENCE * 32);
+    }
+    let last = asked(&mut solo);
+    let part = solo.forge.chunk(&[0]);
+    assert_eq!(solo.feed(&part), Disposition::Applied);
+    solo.step(Input::ChunkStored { sequence_number: at(40), index: 0 });
+    for _ in 0..4 {
+        solo.pass(PATIENCE * 32);
+        assert_eq!(asked(&mut solo), last[..1], "it comes first although it is silent again");
+    }
+}
+
+#[test]
 fn t2_what_was_asked_for_in_vain_is_asked_for_anew_when_a_state_is_there() {
     let mut solo = backup(small());
     let manifest = far_away(&mut solo, 0);
