@@ -425,31 +425,89 @@ impl ChainStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
+
+    fn at(number: u64) -> SequenceNumber {
+        SequenceNumber::new(number)
+    }
+
+    /// A chain of empty batches from genesis on: block n stands at index n − 1.
+    fn blocks(count: u64) -> Vec<Arc<Block>> {
+        let group = Digest::new([1; 32]);
+        let mut blocks: Vec<Arc<Block>> = Vec::new();
+        for number in 1..=count {
+            let parent = blocks.last().map_or(group, |block| block.digest);
+            blocks.push(Arc::new(Block::new(&group, at(number), parent, Vec::new())));
+        }
+        blocks
+    }
+
+    fn position(block: &Block) -> Position {
+        Position { number: block.header.sequence_number, digest: block.digest }
+    }
+
+    fn place(index: u64) -> Place {
+        Place { index, offset: 0 }
+    }
+
+    #[test]
+    fn t2_the_log_is_deepened_by_nothing_but_the_block_that_stands_there() {
+        let blocks = blocks(5);
+        let mut chain = ChainStore::new(position(&blocks[3]));
+        let beside = Arc::new(Block::new(&Digest::default(), at(4), blocks[2].digest, Vec::new()));
+        for other in [beside, blocks[2].clone(), blocks[0].clone()] {
+            chain.insert_or_deepen(other);
+            assert_eq!((chain.floor(), chain.len(), chain.bytes()), (at(4), 0, (0, 0)));
+        }
+        chain.insert_or_deepen(blocks[3].clone());
+        assert_eq!((chain.floor(), chain.len(), chain.below_floor()), (at(3), 1, Some(position(&blocks[2]))));
+    }
+
+    #[test]
+    fn p1_a_chain_whose_numbers_do_not_fit_is_none() {
+        let blocks = blocks(3);
+        let mut chain = ChainStore::new(Position { number: at(0), digest: Digest::new([1; 32]) });
+        blocks.iter().for_each(|block| chain.insert(block.clone()));
+        // Somebody voted for block 3 at another position.
+        for number in [2, 4] {
+            let root = Position { number: at(number), ..position(&blocks[2]) };
+            assert_eq!(chain.gap(root), Gap::Conflict);
+            assert!(chain.path(Position { number: at(0), digest: Digest::new([1; 32]) }, root).is_empty());
+        }
+        assert_eq!(chain.gap(position(&blocks[2])), Gap::Whole);
+    }
+
+    #[test]
+    fn d1_a_block_counts_as_recorded_where_it_was_first_and_only_those_above_the_stable_checkpoint_are_owed() {
+        let blocks = blocks(4);
+        let mut chain = ChainStore::new(Position { number: at(0), digest: Digest::new([1; 32]) });
+        blocks.iter().for_each(|block| chain.insert(block.clone()));
+        let owed = |chain: &ChainStore, stable| {
+            chain.unrecorded(position(&blocks[3]), at(stable)).iter().map(|block| position(block)).collect::<Vec<_>>()
+        };
+        assert_eq!(owed(&chain, 0), blocks.iter().map(|block| position(block)).collect::<Vec<_>>());
+        assert_eq!(owed(&chain, 2), [position(&blocks[2]), position(&blocks[3])]);
+        for index in [5, 9, 3, 7] {
+            chain.restore(blocks[3].clone(), place(index));
+        }
+        assert_eq!((chain.record_of(&blocks[3].digest), chain.oldest_record()), (Some(3), Some(place(3))));
+        assert!(owed(&chain, 0).is_empty(), "what a recorded block stands on is recorded too");
+    }
 
     #[test]
     fn c4_what_was_decided_above_an_installed_state_is_open_again() {
-        let group = Digest::new([1; 32]);
-        let at = |number| SequenceNumber::new(number);
-        let mut chain = ChainStore::new(Position { number: at(0), digest: group });
-        let mut digests = vec![group];
-        let mut blocks = Vec::new();
-        for number in 1..=14 {
-            let block = Arc::new(Block::new(&group, at(number), digests[number as usize - 1], Vec::new()));
-            digests.push(block.digest);
-            blocks.push(block);
-        }
+        let blocks = blocks(14);
+        let mut chain = ChainStore::new(Position { number: at(0), digest: Digest::new([1; 32]) });
         let decide = |chain: &mut ChainStore, numbers: core::ops::RangeInclusive<usize>| {
             for number in numbers {
                 chain.insert(blocks[number - 1].clone());
-                chain.decide(digests[number]);
+                chain.decide(blocks[number - 1].digest);
             }
         };
         decide(&mut chain, 1..=14);
         let size = held_size(&blocks[0]);
         // The window has moved on to 12 while the state at 8 was fetched.
         chain.forget(at(12), at(12), u64::MAX);
-        chain.install(Position { number: at(8), digest: digests[8] });
+        chain.install(Position { number: at(8), digest: blocks[7].digest });
         assert_eq!((chain.decided(), chain.bytes(), chain.open().count()), (at(8), (2 * size, 0), 2));
         decide(&mut chain, 9..=14);
         assert_eq!(chain.bytes(), (0, 6 * size));

@@ -444,3 +444,7 @@ impl Promises {
 pub(super) fn ensure(holds: bool, rule: &'static str) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(rule)) }
 }
+
+#[cfg(test)]
+#[path = "promises_tests.rs"]
+mod tests;
