@@ -161,7 +161,96 @@ fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_a
     assert_eq!(solo.replica.status().wish, view(1), "once in an interval");
     solo.pass(10 * T);
     assert!(lost(&mut solo, 3)[0].contains("want v1"));
+    assert_eq!(solo.replica.status().wish, view(1), "the view after its own, and none beyond that");
+    enter(&mut solo, 1);
+    solo.pass(10 * T);
+    assert!(lost(&mut solo, 4)[0].contains("want v1"));
     assert_eq!(solo.replica.status().wish, view(2));
+}
+
+#[test]
+fn d2_losses_that_are_told_to_one_alone_make_it_want_no_more_than_the_view_after_its_own() {
+    let mut solo = Solo::with(cluster(4), 1, Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) });
+    for nonce in 0..20 {
+        for from in [0, 2, 3] {
+            let bytes = solo.forge.rejoin(solo.as_traitor(from), [nonce; 32]);
+            solo.feed(&bytes);
+        }
+        solo.pass(10 * T);
+    }
+    assert_eq!((solo.replica.status().view, solo.replica.status().wish), (view(0), view(1)));
+}
+
+#[test]
+fn d2_a_new_view_alone_lets_nobody_speak_again_before_something_is_certified_in_it() {
+    let mut solo = rejoining();
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(5), None));
+    let bytes = solo.forge.new_view(&solo.keys[1], view(5), &claims, None);
+    solo.feed(&bytes);
+    assert!(
+        solo.replica.status().normal && solo.replica.status().rejoining,
+        "what it voted for below may be certified, and held by nobody else"
+    );
+    let old = solo.certificate(&[0, 2, 3], Prepare, 4, solo.genesis());
+    solo.feed_certificate(&old);
+    assert!(solo.replica.status().rejoining, "of a view in which it may have voted");
+    solo.vote(0, Prepare, 5, solo.genesis());
+    solo.vote(2, Prepare, 5, solo.genesis());
+    assert!(solo.replica.status().rejoining, "two of four");
+    solo.vote(3, Prepare, 5, solo.genesis());
+    assert!(!solo.replica.status().rejoining);
+}
+
+/// It has executed 1 to 5 and holds none of that; it decides 6 if it `decides`, and is given the blocks below.
+fn taken_in_at_6(decides: bool) -> Solo {
+    let cluster = || builder(4, 2).checkpoint_interval(64).log_window(128).pipeline(4).build().expect("a valid cluster");
+    let blocks = Solo::with(cluster(), 1, Tuning::from_timeout(T)).blocks(6);
+    let client = ClientId::new(client_key(0).verifying_key().to_bytes());
+    let mut table = SessionTable::new(&cluster());
+    (1..=5).for_each(|number| {
+        table.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: Digest::default() });
+    });
+    let app = AppState {
+        last_executed: blocks[4].sequence_number(),
+        log_digest: blocks[4].digest(),
+        sessions: table.encode(),
+        snapshots: Vec::new(),
+    };
+    let mut solo = Solo::with_service(cluster(), 1, Tuning::from_timeout(T), Start::Rejoining { nonce: [7; 32] }, app);
+    for from in [0, 2, 3] {
+        welcome(&mut solo, from, [7; 32], 3);
+    }
+    if decides {
+        solo.decide(0, &blocks[5]);
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 5, (blocks[5].sequence_number(), blocks[5].digest()));
+    solo.feed_certificate(&certificate);
+    assert!(solo.replica.status().rejoining, "it holds none of 1 to 5");
+    let downwards: Vec<_> = blocks.iter().rev().cloned().collect();
+    if !decides {
+        // Its own one first: what is below its service's position is taken from there on.
+        let chain = solo.forge.chain(None, &downwards[..1]);
+        solo.feed(&chain);
+        assert!(solo.replica.status().rejoining, "it holds 6 and none of 1 to 5");
+    }
+    let chain = solo.forge.chain(None, &downwards[1..]);
+    solo.feed(&chain);
+    solo
+}
+
+#[test]
+fn d2_what_is_decided_while_silent_hides_no_batch_below_it_that_is_on_no_record() {
+    for decides in [false, true] {
+        let mut solo = taken_in_at_6(decides);
+        let status = solo.replica.status();
+        assert_eq!((status.rejoining, status.blocks), (false, 6), "decided while silent: {decides}");
+        // An execution is not durable (C1), the log is.
+        solo.restart();
+        assert_eq!(solo.replica.status().blocks, 6, "decided while silent: {decides}; {:?}", solo.records);
+    }
 }
 
 /// Rejoins with a service that has executed blocks up to here, each with the client's next request, and has the state at 2.
@@ -254,6 +343,8 @@ fn d2_where_the_view_began_below_the_stable_checkpoint_that_is_to_be_decided() {
     let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(6), None));
     let bytes = solo.forge.new_view(&solo.keys[2], view(6), &claims, None);
     solo.feed(&bytes);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 6, solo.genesis());
+    solo.feed_certificate(&certificate);
     let seen: Vec<(u64, bool)> = blocks
         .iter()
         .map(|block| {
@@ -368,6 +459,9 @@ fn d2_what_a_rejoining_replica_enters_by_binds_its_claims() {
         }
         let bytes = entry(&solo);
         solo.feed(&bytes);
+        for from in [0, 2, 3] {
+            solo.vote(from, Prepare, 5, solo.genesis());
+        }
         assert!(!solo.replica.status().rejoining);
         solo.wants(&[0, 2, 3], 6);
         said(&mut solo, "to all: ViewChange v6").join(" ")
@@ -377,7 +471,7 @@ fn d2_what_a_rejoining_replica_enters_by_binds_its_claims() {
         let claims = [0, 2, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(5), Some(&certificate)));
         solo.forge.new_view(&solo.keys[1], view(5), &claims, None)
     });
-    assert!(by_new_view.contains("claim (2,0)"), "{by_new_view}");
+    assert!(by_new_view.contains("claim (5,0)"), "{by_new_view}");
     let by_certificate = claims_after(&|solo| {
         let certificate = solo.certificate(&[0, 2, 3], Prepare, 5, solo.genesis());
         solo.forge.certificate_message(&certificate)

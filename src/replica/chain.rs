@@ -264,6 +264,21 @@ impl ChainStore {
         blocks
     }
 
+    // D2
+    /// The same, also where blocks above them are on record: those were decided while this replica was silent and lacked what lies below.
+    pub(super) fn unrecorded_below(&self, to: Position, stable: SequenceNumber) -> Vec<Arc<Block>> {
+        let mut blocks = Vec::new();
+        let mut next = to.digest;
+        while let Some(held) = self.held(&next).filter(|held| held.block.header.sequence_number > stable) {
+            next = held.block.header.parent;
+            if held.recorded.is_none() {
+                blocks.push(held.block.clone());
+            }
+        }
+        blocks.reverse();
+        blocks
+    }
+
     /// The index of the record that holds it.
     pub(super) fn record_of(&self, digest: &Digest) -> Option<u64> {
         self.blocks.get(digest)?.recorded.map(|place| place.index)

@@ -2,9 +2,11 @@
 //!
 //! Whatever view v it had reached, a quorum had wanted v or signed in v. Any q other replicas meet that quorum in f+1 members, and wants never
 //! fall: so the highest want among any q of the others is at least v. Of all answers the q lowest are taken, so that f liars can't name a view that never comes.
+//! Nor do wants fall with a log: nobody tells one that is more than one above a view that somebody correct is in, and above that view this replica comes back.
 //!
 //! And not before it has again what it may have vouched for: a durable state at the stable checkpoint, and on record every batch from there to the base of
-//! that view, which extends whatever was decided in lower ones. So logs can be lost one after another, and at any time f+1 correct replicas hold each decided batch.
+//! that view, which extends whatever was decided in lower ones; and a certificate of that view, which ranks above all that it had voted for and was not decided.
+//! So logs can be lost one after another, and at any time f+1 correct replicas hold each decided batch, and somebody correct each that a new view may start from.
 
 use super::chain::Gap;
 use super::promises::Position;
@@ -65,10 +67,11 @@ impl Replica {
         let Some((want, helps)) = heard else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
         let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
         self.send_signed(Recipients::Replica(peer), Message::Welcome(welcome));
-        // A view above what was answered lets it in; and as long as it asks, others may have answered with a higher one, and it needs the view
-        // after that. Not for every question: a traitor may lose its log all day.
+        // A view above what was answered lets it in, and as long as it asks it needs the next. Never the view after one that is only wanted: a want that is
+        // told lies at most one above a view that somebody correct is in, or it would fall with this replica's own log. Nor for every question: a traitor
+        // may lose its log all day.
         if helps {
-            self.wish_for(want.max(self.promises.view()).next(), "a replica that has lost its log needs a new view")?;
+            self.wish_for(self.promises.view().next(), "a replica that has lost its log needs a new view")?;
             self.consider_wishes()?;
         }
         Ok(Disposition::Applied)
@@ -120,16 +123,17 @@ impl Replica {
         if self.chain.gap(base) != Gap::Whole || self.chain.floor() > stable || self.disk_is_behind() {
             return false;
         }
-        let blocks = self.chain.unrecorded(base, stable);
+        let blocks = self.chain.unrecorded_below(base, stable);
         self.record_part(&blocks)
     }
 
     // D2
-    /// Speaks again, if it has entered a view that it can't have been in, and holds what it may have vouched for before. The entry's certificate is in
-    /// `high`: V4 put it there.
+    /// Speaks again, if it has entered a view that it can't have been in, in which something is certified, and holds what it may have vouched for before. The
+    /// certificate is in `high`: V4 put the entry's there, and the view's own ranks above all that this replica may have voted for and nobody else may hold.
     pub(super) fn may_end_rejoining(&mut self) -> Result<(), Broken> {
         let Some(bound) = self.rejoin_bound().filter(|_| self.is_rejoining()) else { return Ok(()) };
-        if self.promises.is_normal() && self.promises.view() > bound && self.holds_what_it_vouched_for() {
+        let is_certified = self.promises.high().rank.view == self.promises.view();
+        if self.promises.is_normal() && self.promises.view() > bound && is_certified && self.holds_what_it_vouched_for() {
             self.promises.end_rejoining(bound)?;
             self.write_state(Vec::new());
             self.event(Event::Rejoined { view: self.promises.view() });

@@ -453,6 +453,11 @@ impl Net {
         let parcel = parcel.unwrap_or_else(|| self.wrap(envelope));
         if let Some(seen) = parcel.seen(self.cluster.limits(), &self.verifier, &self.forge) {
             self.oracle.sent(from, seen);
+            if let Seen::Status { view, want, .. } = seen {
+                if !self.hosts[from].replica.standing().rejoining {
+                    self.oracle.told(from, *want.max(view));
+                }
+            }
         }
         self.check_diverged(from, envelope.kind());
         let copies = if envelope.to() == Recipients::AllReplicas { self.hosts.len() as u64 - 1 } else { 1 };

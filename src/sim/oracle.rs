@@ -41,6 +41,8 @@ pub struct Oracle {
     executed: BTreeMap<ClientId, BTreeSet<RequestNumber>>,
     /// The highest view of each replica's binding statements: with them a log that was lost is still remembered here.
     views: BTreeMap<usize, View>,
+    /// The highest view that each replica has told others that it wants, also before its log was lost.
+    wants: BTreeMap<usize, View>,
     /// Whose state at a position is the quorum's.
     stable: BTreeMap<SequenceNumber, Digest>,
     states: BTreeMap<SequenceNumber, Content>,
@@ -181,6 +183,14 @@ impl Oracle {
             let binds = !matches!(slot, Slot::Executed(_));
             assert!(!binds || is_released, "I17: R{replica} says {slot:?} and has no record of it");
         });
+    }
+
+    // V1, D2
+    /// What a replica says that it wants never falls, and not with its log either: on that rests when one that has lost its log may speak again.
+    pub(super) fn told(&mut self, replica: usize, want: View) {
+        let told = self.wants.entry(replica).or_default();
+        assert!(want >= *told, "D2: R{replica} tells that it wants {want:?}, and told {told:?} before");
+        *told = want;
     }
 
     fn say(&mut self, replica: usize, slot: Slot, content: Content) -> &mut Said {
