@@ -5,8 +5,8 @@ mod support;
 use logothete::sim::forge::Kind::Commit;
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint};
 use logothete::{
-    AppCommand, AppState, Bytes, ClusterBuilder, Digest, Disposition, Event, Input, Limits, Manifest, Outbox, RequestNumber, Tuning, Why,
-    chunk_digest,
+    AppCommand, AppState, Bytes, ClusterBuilder, Digest, Disposition, Event, Input, Limits, Manifest, Outbox, Replica, ReplicaId,
+    RequestNumber, Start, Tuning, Why, chunk_digest,
 };
 use std::time::Duration;
 use support::builder;
@@ -312,4 +312,25 @@ fn c4_a_state_that_is_wrong_above_the_stable_checkpoint_is_not_replaced_by_that(
     assert_eq!((status.stable, status.diverged, status.transfer), (at(2), Some(at(4)), None));
     stable_at(&mut solo, votes[1]);
     assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(4)));
+}
+
+#[test]
+fn c1_a_snapshot_that_a_crash_came_before_is_ordered_again_also_where_others_have_made_it_stable() {
+    for is_stable in [false, true] {
+        let mut solo = backup(small());
+        let blocks = solo.blocks(2);
+        blocks.iter().for_each(|block| solo.decide(0, block));
+        if is_stable {
+            stable_at(&mut solo, ForgedCheckpoint { position: (at(2), blocks[1].digest()), state: Digest::new([9; 32]) });
+        }
+        let app = AppState { last_executed: at(2), log_digest: blocks[1].digest(), ..AppState::default() };
+        let (id, tuning, log, mut outbox) = (ReplicaId::new(1), Tuning::from_timeout(T), solo.log.clone(), Outbox::new());
+        let recovered = Replica::recover(solo.cluster.clone(), id, tuning, Start::Recovering, app, log, &mut outbox);
+        solo.replica = recovered.expect("a log that it wrote");
+        solo.commands = outbox.app();
+        let manifest = solo.take_checkpoint(PART).expect("ordered");
+        assert_eq!(manifest.sequence_number(), at(2));
+        // Only so it is found that this state is another than the others'.
+        assert_eq!(solo.replica.status().diverged, Some(at(2)).filter(|_| is_stable));
+    }
 }

@@ -248,7 +248,7 @@ impl Replica {
     fn resume_checkpoints(&mut self) {
         let executed = self.decided_end();
         let due = executed.number.get() > 0 && executed.number.get() % self.cluster.checkpoint_interval() == 0;
-        if due && executed.number > self.stable().number {
+        if due && executed.number >= self.stable().number {
             self.order_checkpoint(executed.number, executed.digest);
         }
     }
