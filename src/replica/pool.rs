@@ -63,6 +63,7 @@ impl Queues {
     }
 
     /// Of all clients: nothing that a step may do. (I18)
+    #[cfg(feature = "sim")]
     pub(super) fn all(&self) -> impl Iterator<Item = &Queue> {
         self.0.values().inspect(|_| look())
     }
