@@ -4,10 +4,10 @@ mod support;
 
 use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Disposition, Limits, MessageKind, Tuning, Why};
+use logothete::{Disposition, Limits, MessageKind, RequestNumber, Tuning, Why};
 use std::time::Duration;
-use support::builder;
 use support::solo::{Solo, T, at, view};
+use support::{builder, client_key};
 
 const MOMENT: Duration = Duration::from_millis(1);
 /// What a primary may let wait at least where the others are quick.
@@ -87,6 +87,59 @@ fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
         })
         .collect();
     assert_eq!(seen, [4, 4, 4, 3, 3, 3, 3, 2], "K = 4");
+}
+
+#[test]
+fn t1_a_view_that_decided_and_kept_nothing_waiting_makes_up_for_f_that_did_not() {
+    for (replicas, makes_up_for) in [(3, 1), (4, 1), (7, 2), (10, 3)] {
+        let cluster = builder(replicas, 2).build().expect("a valid cluster");
+        let others: Vec<usize> = [0].into_iter().chain(2..=cluster.quorum() as usize).collect();
+        let mut solo = Solo::with(cluster, 1, Tuning { backoff_max: 4, ..Tuning::from_timeout(T) });
+        let decide = |solo: &mut Solo, in_view: u64, blocks: &[ForgedBlock]| {
+            for (kind, block) in [Prepare, Commit].into_iter().zip(blocks) {
+                let certificate = solo.certificate(&others, kind, in_view, (block.sequence_number(), block.digest()));
+                let chain = solo.forge.chain(Some(&certificate), std::slice::from_ref(block));
+                solo.feed(&chain);
+            }
+        };
+        let mut blocks = solo.blocks(2);
+        let waiting = solo.forge.request(&client_key(1), RequestNumber::new(1), b"order");
+        blocks.push(solo.forge.block(at(3), blocks[1].digest(), vec![waiting]));
+        solo.ask(1, 1);
+        for to in 1..=6 {
+            solo.pass(T * 8);
+            solo.wants(&others, to);
+        }
+        assert_eq!(backoff(&solo), 4, "n = {replicas}");
+        decide(&mut solo, 6, &blocks[..2]);
+        solo.pass(T * 8);
+        solo.wants(&others, 7);
+        assert_eq!((solo.replica.status().decided, backoff(&solo)), (at(2), 4), "n = {replicas}: it kept something waiting beside that");
+        decide(&mut solo, 7, &blocks[1..]);
+        solo.wants(&others, 8);
+        assert_eq!((solo.replica.status().decided, backoff(&solo)), (at(3), 4 - makes_up_for), "n = {replicas}");
+        solo.wants(&others, 9);
+        assert_eq!(backoff(&solo), 4 - makes_up_for, "n = {replicas}: it decided nothing");
+    }
+}
+
+#[test]
+fn t1_patience_gets_no_shorter_than_four_times_what_had_to_wait() {
+    for (waits, left) in [(T, 1), (T + MOMENT, 2), (T / 2, 1)] {
+        let mut solo = solo(Tuning { backoff_max: 2, ..Tuning::from_timeout(T) });
+        let block = solo.blocks(1).remove(0);
+        solo.ask(0, 1);
+        for to in 1..=2 {
+            solo.pass(T * 2);
+            solo.wants(&[0, 2, 3], to);
+        }
+        enter(&mut solo, 2);
+        assert_eq!(backoff(&solo), 2);
+        solo.pass(waits);
+        solo.decide(2, &block);
+        solo.wants(&[0, 2, 3], 3);
+        assert_eq!(backoff(&solo), left, "{waits:?}");
+    }
 }
 
 #[test]
@@ -213,6 +266,7 @@ fn t1_who_loses_its_log_all_day_makes_nobody_patient() {
     let tuning = Tuning { rejoin_interval: 10 * T, ..Tuning::from_timeout(T) };
     let mut solo = solo(tuning);
     for nonce in 1..=12 {
+        solo.pass(T);
         let before = wished(&solo);
         hears_of_loss(&mut solo, nonce);
         let to = wished(&solo);
@@ -257,6 +311,7 @@ fn t1_a_view_costs_patience_if_something_has_waited_in_it_for_half_of_that() {
     // Where this replica had wished before, for another reason.
     for (in_view, cost) in [(T / 2 - MOMENT, 0), (T / 2, 1)] {
         let mut solo = solo(Tuning::from_timeout(T));
+        solo.pass(T);
         hears_of_loss(&mut solo, 1);
         solo.ask(0, 1);
         solo.pass(in_view);

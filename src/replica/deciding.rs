@@ -99,6 +99,7 @@ impl Replica {
     }
 
     fn decide_block(&mut self, block: Arc<Block>, record: u64) {
+        self.note_wait(block.header.sequence_number);
         let executes = self.sessions.decide(&block);
         self.chain.decide(block.digest);
         match &block.batch[..] {

@@ -3,6 +3,7 @@
 use super::{Broken, Replica};
 use crate::ids::SequenceNumber;
 use crate::time::Time;
+use crate::tuning::Tuning;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Timers {
     base: Option<SequenceNumber>,
     /// Something above that, and in time: what was proposed in a lower view, or decided when patience was lost already, shows that patience is too short.
     decided_in_view: bool,
+    /// How long what was decided in the present view had waited in it, at most.
+    longest_wait: Duration,
     /// Positions decided since `backoff` last changed.
     decided_since: u64,
     pub(super) last_status: Time,
@@ -44,6 +47,7 @@ impl Timers {
             is_late: false,
             base: Some(SequenceNumber::default()),
             decided_in_view: false,
+            longest_wait: Duration::ZERO,
             decided_since: 0,
             last_status: now,
             status_due: false,
@@ -51,9 +55,18 @@ impl Timers {
         }
     }
 
-    pub(super) fn left_view(&mut self, now: Time, backoff_max: u32) {
+    /// A view that decided quickly, and kept nothing waiting, makes up for as many faulty primaries as can come before it.
+    pub(super) fn left_view(&mut self, now: Time, tuning: &Tuning, faults: u32) {
+        let backoff_max = tuning.backoff_max;
         if self.kept_waiting && !self.decided_in_view {
             self.backoff = (self.backoff + 1).min(backoff_max);
+            self.decided_since = 0;
+        } else if self.decided_in_view && !self.kept_waiting {
+            let lowest = self.backoff.saturating_sub(faults.max(1));
+            let patience = |backoff: u32| tuning.request_timeout.saturating_mul(1_u32.checked_shl(backoff).unwrap_or(u32::MAX));
+            while self.backoff > lowest && self.longest_wait.saturating_mul(4) <= patience(self.backoff) {
+                self.backoff -= 1;
+            }
             self.decided_since = 0;
         } else if self.is_late && !self.kept_waiting {
             self.not_begun = (self.not_begun + 1).min(backoff_max);
@@ -62,6 +75,7 @@ impl Timers {
         self.is_late = false;
         self.decided_in_view = false;
         self.base = None;
+        self.longest_wait = Duration::ZERO;
         self.view_since = now;
     }
 
@@ -149,6 +163,14 @@ impl Replica {
         // Positions are accepted one after the other: the lowest has waited longest.
         let position = self.ordering.accepted.from(settled.next()).next().map(|(_, (since, _))| *since);
         request.into_iter().chain(position).min()
+    }
+
+    /// Upon deciding this position: how long has it waited in this view, or a request that waits beside it?
+    pub(super) fn note_wait(&mut self, number: SequenceNumber) {
+        let position = self.ordering.accepted.from(number).next().map(|(_, (since, _))| *since);
+        let waited = self.pool.oldest().into_iter().chain(position).min();
+        let waited = waited.map_or(Duration::ZERO, |since| self.now.since(since.max(self.timers.view_since)));
+        self.timers.longest_wait = self.timers.longest_wait.max(waited);
     }
 
     // T1

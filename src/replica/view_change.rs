@@ -56,7 +56,7 @@ impl Replica {
         self.judge_view();
         let write = self.promises.promise_view_change(view)?;
         self.outputs.push(Output::Write(write));
-        self.timers.left_view(self.now, self.tuning.backoff_max);
+        self.timers.left_view(self.now, &self.tuning, self.cluster.fault_threshold());
         self.forget_view();
         self.event(Event::LeftView { view });
         self.replay_early()?;
@@ -223,7 +223,7 @@ impl Replica {
         let write = self.promises.enter(view, base, certificate)?;
         self.outputs.push(Output::Write(write));
         if rises {
-            self.timers.left_view(self.now, self.tuning.backoff_max);
+            self.timers.left_view(self.now, &self.tuning, self.cluster.fault_threshold());
             self.forget_view();
         }
         self.timers.entered_view(self.now, base.number);
