@@ -2,9 +2,11 @@
 
 mod support;
 
-use logothete::{Event, Tuning, View};
+use logothete::sim::Trait;
+use logothete::sim::forge::ForgedStatus;
+use logothete::{Event, ReplicaId, Tuning, View};
 use std::time::Duration;
-use support::Net;
+use support::{Net, replica_key};
 
 const T: Duration = Duration::from_millis(800);
 const LIMIT: Duration = Duration::from_secs(120);
@@ -89,4 +91,53 @@ fn t1_a_request_that_the_primary_does_not_know_is_passed_on_before_it_is_blamed(
         net.settle(LIMIT, &[0, 1, 2, 3]);
     }
     assert_eq!(views_left(&net), 0);
+}
+
+/// How long orders wait on average, and at most, of which one comes in each second of an hour: where the last f replicas are silent, but for wishing for a
+/// view that never comes, and for saying that their logs are lost wherever a primary is correct.
+fn beside_traitors_that_skip_views(replicas: usize) -> (Duration, Duration) {
+    let cluster = support::builder(replicas, 1).with_keyed_hash().build().expect("a valid cluster");
+    let (n, q, interval) = (replicas, cluster.quorum() as usize, Tuning::default().rejoin_interval);
+    let mut net = Net::tuned(cluster, 55, Tuning::default());
+    let traitors: Vec<usize> = (q..n).collect();
+    for traitor in &traitors {
+        net.betray(*traitor, Trait::Silent);
+        let wish = ForgedStatus { ordinal: 1, want: View::new(u64::MAX / 2), ..ForgedStatus::default() };
+        let wish = net.forge.status_of((ReplicaId::new(*traitor as u32), &replica_key(*traitor)), &wish);
+        (0..q).for_each(|to| net.post(Some(*traitor), to, wish.clone()));
+    }
+    let mut helps: Vec<_> = traitors.iter().flat_map(|traitor| (0..q).map(|to| (*traitor, to, net.now))).collect();
+    let (mut asked, mut waits) = (Vec::new(), Vec::new());
+    let (start, mut nonce) = (net.now, 0_u64);
+    while waits.len() < 1800 {
+        if asked.len() < 1800 && net.now >= start.after(Duration::from_secs(1) * asked.len() as u32) {
+            net.submit_to(0, b"order", &(0..q).collect::<Vec<_>>());
+            asked.push(net.now);
+        }
+        net.run_for(Duration::from_millis(10));
+        let executed = (0..q).map(|at| net.hosts[at].executed().len()).max().unwrap_or_default();
+        waits.extend((waits.len()..executed).map(|order| net.now.since(asked[order])));
+        let status = net.hosts[0].replica.status();
+        let agreed = (0..q).all(|at| net.hosts[at].replica.status().wish == status.view && net.hosts[at].replica.status().normal);
+        if agreed && (status.view.get() % n as u64) < q as u64 {
+            if let Some((traitor, to, due)) = helps.iter_mut().find(|(_, _, due)| *due <= net.now) {
+                nonce += 1;
+                let mut bytes = [0; 32];
+                bytes[..8].copy_from_slice(&nonce.to_le_bytes());
+                let rejoin = net.forge.rejoin((ReplicaId::new(*traitor as u32), &replica_key(*traitor)), bytes);
+                net.post(Some(*traitor), *to, rejoin);
+                *due = net.now.after(interval + Duration::from_millis(200));
+            }
+        }
+    }
+    (waits.iter().sum::<Duration>() / waits.len() as u32, waits.into_iter().max().unwrap_or_default())
+}
+
+#[test]
+fn t1_f_traitors_that_have_the_views_of_correct_primaries_skipped_keep_nothing_waiting_for_long() {
+    for replicas in [4, 7] {
+        let (mean, longest) = beside_traitors_that_skip_views(replicas);
+        assert!(mean < Duration::from_secs(1), "n = {replicas}: {mean:?}");
+        assert!(longest < Duration::from_secs(12), "n = {replicas}: {longest:?}");
+    }
 }

@@ -292,6 +292,38 @@ fn t1_who_loses_its_log_all_day_makes_nobody_patient() {
 }
 
 #[test]
+fn t1_a_view_is_not_left_for_a_lost_log_before_it_has_lasted_as_long_as_patience_does() {
+    let tuning = Tuning { rejoin_interval: T / 2, view_change_timeout: 100 * T, ..Tuning::from_timeout(T) };
+    let helped_after = |solo: &mut Solo, nonce: u8, left: Duration| {
+        let before = wished(solo);
+        solo.pass(left - MOMENT);
+        hears_of_loss(solo, nonce);
+        assert_eq!(wished(solo), before, "nor does it count as helped");
+        solo.pass(MOMENT);
+        hears_of_loss(solo, nonce + 1);
+        assert_eq!(wished(solo), before + 1);
+    };
+    let mut solo = solo(tuning);
+    helped_after(&mut solo, 1, T);
+    // A view that does not begin is none that keeps anybody out.
+    solo.wants(&[0, 2, 3], 2);
+    solo.pass(20 * T);
+    hears_of_loss(&mut solo, 3);
+    assert_eq!(wished(&solo), 2);
+    enter(&mut solo, 2);
+    helped_after(&mut solo, 4, T);
+    // Patience is twice as long.
+    solo.ask(0, 1);
+    solo.pass(T);
+    solo.wants(&[0, 2, 3], 3);
+    enter(&mut solo, 3);
+    let block = solo.blocks(1).remove(0);
+    solo.decide(3, &block);
+    assert_eq!((backoff(&solo), wished(&solo), solo.replica.status().pool_requests), (1, 3, 0));
+    helped_after(&mut solo, 6, 2 * T);
+}
+
+#[test]
 fn t1_a_view_costs_patience_if_something_has_waited_in_it_for_half_of_that() {
     // Before the view began, and before it was left: what costs is the time in this view, in both modes.
     for (begins, in_view, cost) in [(true, T - MOMENT, 0), (true, T, 1), (false, T - MOMENT, 0), (false, T, 1)] {

@@ -139,6 +139,7 @@ fn d2_who_asks_still_when_the_others_have_gone_on_is_helped_into_a_view_above_th
         solo.feed(&bytes);
         solo.replica.status().wish
     };
+    solo.pass(T);
     assert_eq!(lost(&mut solo), view(1));
     enter(&mut solo, 5);
     solo.pass(10 * T);
@@ -153,6 +154,7 @@ fn d2_a_loss_is_answered_with_the_want_of_its_first_hearing_and_helped_once_in_a
         solo.feed(&bytes);
         said(solo, "Welcome by R1 to R3")
     };
+    solo.pass(T);
     assert!(lost(&mut solo, 1)[0].contains("want v0"));
     assert_eq!(solo.replica.status().wish, view(1));
     solo.pass(PACE);

@@ -59,10 +59,12 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         }
         let (now, tuning, may_help) = (self.now, &self.tuning, !self.disk_is_behind());
+        // T1: a view that has just begun decides something first, or else f that say this in turn would let no correct primary's view do so.
+        let has_lasted = self.timers.view_since().after(self.timeout()) <= self.now;
         let own = self.promises.want();
         let heard = self.catch_up.peers.get_mut(&peer).and_then(|peer| {
             let want = peer.hear_loss(rejoin.nonce, own, now, tuning.status_interval)?;
-            Some((want, may_help && peer.is_helped(now, tuning.rejoin_interval)))
+            Some((want, may_help && has_lasted && peer.is_helped(now, tuning.rejoin_interval)))
         });
         let Some((want, helps)) = heard else { return Ok(Disposition::Ignored(Why::NotNeeded)) };
         let welcome = Welcome { replica: self.me, to: peer, nonce: rejoin.nonce, want, signature: RawSignature::ZERO };
