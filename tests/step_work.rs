@@ -3,6 +3,7 @@
 mod support;
 
 use logothete::sim::forge::ForgedBlock;
+use logothete::sim::forge::Kind::Commit;
 use logothete::sim::looks;
 use logothete::{Cluster, Digest, Disposition, MessageKind, RequestNumber, SigningKey, Tuning};
 use std::array;
@@ -71,6 +72,56 @@ fn i18_a_step_does_not_walk_down_from_each_proposal_of_a_chain_that_breaks_off()
     solo.propose(0, &lacking);
     let looked = a_step(&mut solo);
     assert!(looked < MOST, "{looked}");
+}
+
+/// Replica 1 of 4 has accepted all of these.
+fn accepted(count: u64) -> (Solo, Vec<ForgedBlock>) {
+    let cluster = builder(4, 2).with_keyed_hash().checkpoint_interval(P).log_window(2 * P).pipeline(P).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(1000 * T));
+    let blocks = solo.blocks(count);
+    blocks.iter().for_each(|block| assert_eq!(solo.propose(0, block), Disposition::Applied));
+    assert_eq!(solo.replica.status().head, at(count));
+    (solo, blocks)
+}
+
+/// How much the last of the votes looks at that decide a block.
+fn a_decision(solo: &mut Solo, block: &ForgedBlock) -> u64 {
+    let position = (block.sequence_number(), block.digest());
+    [0, 2].into_iter().for_each(|from| assert_eq!(solo.vote(from, Commit, 0, position), Disposition::Applied));
+    let before = looks();
+    solo.vote(3, Commit, 0, position);
+    assert_eq!(solo.replica.status().decided, block.sequence_number());
+    looks() - before
+}
+
+#[test]
+fn i18_a_decision_does_not_walk_down_from_each_proposal_where_something_is_lacking() {
+    let (mut solo, blocks) = accepted(P);
+    let lacking = solo.block(P + 2, Digest::new([9; 32]), 1);
+    solo.propose(0, &lacking);
+    for block in &blocks[..3] {
+        let looked = a_decision(&mut solo, block);
+        assert!(looked < MOST, "{looked}");
+    }
+}
+
+#[test]
+fn i18_a_decision_does_not_walk_down_from_each_proposal_where_the_chain_parts() {
+    let half = P / 2;
+    let (mut solo, blocks) = accepted(half);
+    let other = solo.block_saying(half, blocks[half as usize - 2].digest(), half, b"another order");
+    let mut parent = other.digest();
+    for number in half + 1..=P {
+        let block = solo.block(number, parent, number);
+        assert_eq!(solo.propose(0, &block), Disposition::Applied);
+        parent = block.digest();
+    }
+    give(&mut solo, &other);
+    assert_eq!(solo.replica.status().head, at(half));
+    for block in &blocks[..3] {
+        let looked = a_decision(&mut solo, block);
+        assert!(looked < MOST, "{looked}");
+    }
 }
 
 #[test]

@@ -179,7 +179,12 @@ impl ChainStore {
             }
             Gap::Whole if root.number > self.decided() => {
                 self.gaps.remove(&root);
-                self.whole.insert(root);
+                // So is every block of it: other roots lead into the same chain.
+                let mut at = root;
+                while at.number > self.decided() && self.whole.insert(at) {
+                    let Some(held) = self.held(&at.digest) else { break };
+                    at = Position { number: at.number.minus(1), digest: held.block.header.parent };
+                }
             }
             _ => {
                 self.gaps.remove(&root);
@@ -325,13 +330,21 @@ impl ChainStore {
 
     /// Drops the blocks above the decided end that lie off the chains of all `roots`.
     /// Where a root's chain has a gap, everything stays: unknown is kept. (C2) A root that can never be decided keeps nothing.
-    pub(super) fn prune(&mut self, roots: &[Position], decided_end: Position) {
-        let mut keep = BTreeSet::new();
+    pub(super) fn prune(&mut self, roots: &[Position]) {
+        let mut whole = Vec::new();
         for root in roots {
             match self.gap(*root) {
-                Gap::Whole => keep.extend(self.path(decided_end, *root).iter().map(|block| block.digest)),
+                Gap::Whole => whole.push(*root),
                 Gap::Missing(_) => return,
                 Gap::Conflict | Gap::Forgotten => {}
+            }
+        }
+        // I18: down to a block that is kept already, and not further.
+        let mut keep = BTreeSet::new();
+        for mut at in whole {
+            while at.number > self.decided() && keep.insert(at.digest) {
+                let Some(block) = self.block(&at.digest) else { break };
+                at = Position { number: at.number.minus(1), digest: block.header.parent };
             }
         }
         self.retain_open(|digest, _| keep.contains(digest));
@@ -536,7 +549,7 @@ mod tests {
         let genesis = Position { number: SequenceNumber::default(), digest: group };
         let block = Arc::new(Block::new(&group, SequenceNumber::new(1), group, Vec::new()));
         let goes: [fn(&mut ChainStore, Position); 3] = [
-            |chain, genesis| chain.prune(&[], genesis),
+            |chain, _| chain.prune(&[]),
             |chain, _| chain.drop_unrecorded(&[]),
             |chain, _| chain.install(Position { number: SequenceNumber::new(8), digest: Digest::new([8; 32]) }),
         ];

@@ -79,7 +79,7 @@ impl Replica {
             // The common case: nothing is held but one chain.
             if !self.chain.is_one_chain(self.ordering.head) {
                 let roots = self.live_roots();
-                self.chain.prune(&roots, self.decided_end());
+                self.chain.prune(&roots);
             }
         }
     }
