@@ -276,6 +276,10 @@ impl ClusterBuilder {
     fn check_numbers(&self) -> Result<(), ConfigError> {
         let Limits { message_bytes_max, batch_bytes_max, batch_requests_max, operation_bytes_max, result_bytes_max, client_window } =
             self.limits;
+        // C3: the service's own parts want room in the manifest too.
+        let session_bytes = self.clients.len() as u64 * (44 + 32 * u64::from(client_window));
+        let session_parts = session_bytes.div_ceil(u64::from(batch_bytes_max).max(1));
+        let manifest_parts = u64::from(message_bytes_max).saturating_sub(1024) / 32;
         let rules = [
             (self.checkpoint_interval >= 1, "the checkpoint interval must be at least 1"),
             (self.checkpoint_interval <= LOG_WINDOW_MAX / 2, "the checkpoint interval must be at most 2^19"),
@@ -306,6 +310,10 @@ impl ClusterBuilder {
             (
                 u64::from(message_bytes_max) >= u64::from(result_bytes_max) + 64 * 1024,
                 "message_bytes_max must be at least result_bytes_max and 64 KiB",
+            ),
+            (
+                session_parts <= manifest_parts / 2,
+                "all clients' sessions must fit half a manifest: raise batch_bytes_max or message_bytes_max, or lower client_window",
             ),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, rule)| Err(ConfigError::Number(rule)))

@@ -64,7 +64,7 @@ pub struct Overflow {
     pub limited: u64,
 }
 
-/// Bound: [`Tuning::inbox_bytes_max`] of messages, each with its [`Unverified::size`], in equal parts for all connections of which some wait.
+/// Bound: [`Tuning::inbox_bytes_max`] of messages, each with its [`Unverified::size`], or one message where that is longer; in equal parts for all connections of which some wait.
 #[derive(Debug)]
 pub struct Inbox {
     links: BTreeMap<PeerLink, Link>,
@@ -126,7 +126,8 @@ impl Inbox {
     /// own.
     pub fn push(&mut self, unverified: Unverified) {
         let (link, size) = (unverified.link(), unverified.size());
-        if self.bytes.saturating_add(size) > self.bytes_max && !self.make_room(link, size) {
+        // Where nothing waits there is room, however little was asked for.
+        if self.bytes > 0 && self.bytes.saturating_add(size) > self.bytes_max && !self.make_room(link, size) {
             self.overflow.overflowed += 1;
             return;
         }

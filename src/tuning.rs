@@ -41,10 +41,11 @@ pub struct Tuning {
     /// at least one reply of the cluster's `result_bytes_max`.
     pub reply_cache_bytes_max: u64,
     /// How many bytes of messages may wait to be verified in an [`Inbox`](crate::Inbox), in equal parts for all connections of which some wait. Default 64 MiB.
+    /// One message always finds room where nothing waits.
     pub inbox_bytes_max: u64,
     /// How many statuses, fetches, certificates, view changes and proofs of one connection an [`Inbox`](crate::Inbox) lets through in a `status_interval`; what
     /// comes beyond is dropped, and told again by a correct peer. Default 256. While it fetches a state, this replica asks one peer for a quarter of it
-    /// in an interval: its peers should let as much through as it does.
+    /// in an interval: its peers should let as much through as it does. Fewer than 4 count as 4.
     pub link_repairs_max: u32,
     /// How many bytes of messages an [`Inbox`](crate::Inbox) lets through in a `status_interval` of a connection that was caught with a bad signature in the
     /// last 32 of them. Default 16 KiB.
@@ -89,7 +90,7 @@ impl Tuning {
         }
     }
 
-    /// No interval of zero (it would spin), no shift beyond the width.
+    /// No interval of zero (it would spin), no shift beyond the width, nothing with which no word would get through.
     pub(crate) fn sanitized(mut self) -> Self {
         let floor = Duration::from_micros(1);
         for interval in [
@@ -104,6 +105,7 @@ impl Tuning {
         }
         self.backoff_max = self.backoff_max.min(32);
         self.answer_bytes_max = self.answer_bytes_max.max(1);
+        self.link_repairs_max = self.link_repairs_max.max(4);
         self
     }
 }

@@ -262,6 +262,22 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         assert!(matches!(error, ConfigError::Number(_)));
     }
     assert!(small(Cluster::builder(public(1, 4), Vec::new())).build().is_ok());
+    // A manifest of half a message names 1009 parts of 121 bytes; a client's sessions take 44 and 32 for each place of its window.
+    let of = |client_window| {
+        let limits = Limits {
+            message_bytes_max: (64 << 10) + 121,
+            batch_bytes_max: 121,
+            operation_bytes_max: 1,
+            result_bytes_max: 0,
+            client_window,
+            ..Limits::default()
+        };
+        Cluster::builder(public(1, 4), public(101, 2)).limits(limits).build()
+    };
+    let most = (1009 * 121 / 2 - 44) / 32;
+    assert!(of(most).is_ok());
+    let error = of(most + 1).unwrap_err().to_string();
+    assert_eq!(error, "all clients' sessions must fit half a manifest: raise batch_bytes_max or message_bytes_max, or lower client_window");
 }
 
 /// The identity a second time, from its specification.

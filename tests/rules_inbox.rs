@@ -94,6 +94,17 @@ fn spec_3_7_of_each_connection_about_a_mib_is_taken_at_a_turn() {
 }
 
 #[test]
+fn spec_3_7_whatever_the_settings_a_message_and_some_statuses_get_through() {
+    let solo = Solo::new(4, 1);
+    let mut inbox = Inbox::new(&Tuning { inbox_bytes_max: 0, ..tuning() });
+    (0..3).for_each(|_| inbox.push(vote(OTHER, &solo)));
+    assert_eq!((taken(&mut inbox, Time(0)), inbox.overflow().overflowed), ((0, 1), 2));
+    let mut inbox = Inbox::new(&Tuning { link_repairs_max: 0, ..tuning() });
+    (0..6).for_each(|_| inbox.push(status(OTHER, &solo)));
+    assert_eq!((taken(&mut inbox, Time(0)), inbox.overflow().limited), ((0, 4), 2));
+}
+
+#[test]
 fn spec_3_7_repairs_are_let_through_up_to_a_number_in_an_interval() {
     let solo = Solo::new(4, 1);
     let mut inbox = Inbox::new(&Tuning { link_repairs_max: 5, ..tuning() });
