@@ -229,6 +229,21 @@ fn t1_a_wrong_judgement_by_the_pace_is_forgiven_after_a_checkpoint_interval() {
 }
 
 #[test]
+fn t1_what_was_proposed_in_a_view_that_was_left_is_waited_for_by_the_pace_again() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let blocks = solo.blocks(17);
+    take(&mut solo, 0, &blocks[..16], Duration::from_millis(10));
+    solo.ask(0, 17);
+    solo.propose(0, &blocks[16]);
+    (0..4).for_each(|_| assert_eq!(solo.pass(EIGHTH / 2), Disposition::Applied));
+    assert_eq!(wished(&solo), 0, "it is under way");
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(16), blocks[15].digest()));
+    solo.feed_certificate(&certificate);
+    (0..12).for_each(|_| assert_eq!(solo.pass(EIGHTH / 8), Disposition::Applied));
+    assert_eq!(wished(&solo), 3, "the new primary does not propose it");
+}
+
+#[test]
 fn t1_by_the_pace_a_view_is_judged_from_its_beginning_also_by_who_did_not_leave_the_last_one_first() {
     let mut solo = solo(Tuning::from_timeout(T));
     let blocks = solo.blocks(16);

@@ -8,7 +8,7 @@ use logothete::sim::looks;
 use logothete::{Cluster, Digest, Disposition, MessageKind, RequestNumber, SigningKey, Tuning};
 use std::array;
 use std::time::Duration;
-use support::solo::{Solo, T, at};
+use support::solo::{Solo, T, at, view};
 use support::{builder, replica_key};
 
 const P: u64 = 1024;
@@ -122,6 +122,53 @@ fn i18_a_decision_does_not_walk_down_from_each_proposal_where_the_chain_parts() 
         let looked = a_decision(&mut solo, block);
         assert!(looked < MOST, "{looked}");
     }
+}
+
+#[test]
+fn t1_a_look_at_the_primarys_pace_does_not_look_through_all_that_is_proposed() {
+    let keys: Vec<SigningKey> =
+        (0..4096_u32).map(|client| SigningKey::from_bytes(&array::from_fn(|byte| (client >> (8 * (byte % 4))) as u8))).collect();
+    let replicas = (0..4).map(|replica| replica_key(replica).verifying_key()).collect();
+    let clients = keys.iter().map(|key| key.verifying_key()).collect();
+    let cluster = Cluster::builder(replicas, clients).with_keyed_hash().build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    let mut parent = solo.forge.genesis();
+    for number in 1..=16 {
+        let request = solo.forge.request(&keys[0], RequestNumber::new(number), b"order");
+        let block = solo.forge.block(at(number), parent, vec![request]);
+        parent = block.digest();
+        solo.propose(0, &block);
+        let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(number), parent));
+        solo.feed_certificate(&certificate);
+    }
+    assert_eq!(solo.replica.status().decided, at(16));
+    for (place, keys) in keys[1..4001].chunks(1000).enumerate() {
+        let batch: Vec<_> = keys.iter().map(|key| solo.forge.request(key, RequestNumber::new(1), b"order")).collect();
+        for request in &batch {
+            let bytes = solo.forge.request_message(request);
+            assert_eq!(solo.feed(&bytes), Disposition::Applied);
+        }
+        let block = solo.forge.block(at(17 + place as u64), parent, batch);
+        parent = block.digest();
+        solo.propose(0, &block);
+    }
+    assert_eq!(solo.replica.status().head, at(20));
+    // Those that wait longest are all proposed; and then there is one that is not, which is passed on at half of an eighth of T.
+    let request = solo.forge.request(&keys[4001], RequestNumber::new(1), b"order");
+    let bytes = solo.forge.request_message(&request);
+    solo.feed(&bytes);
+    solo.pass(T / 15);
+    solo.sent.clear();
+    let looked: Vec<u64> = (0..4)
+        .map(|_| {
+            let before = looks();
+            solo.pass(T / 64);
+            looks() - before
+        })
+        .collect();
+    assert!(looked.iter().all(|looked| *looked < 100), "{looked:?}");
+    solo.pass(T / 16);
+    assert_eq!(solo.replica.status().wish, view(1), "and it is what the primary is judged by");
 }
 
 #[test]

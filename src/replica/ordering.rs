@@ -545,6 +545,7 @@ impl Replica {
         }
         self.ordering.proposed.clear();
         self.ordering.proposed_is_current = true;
+        self.pool.forget_proposed();
         for block in self.chain.path(self.decided_end(), self.ordering.head) {
             self.note_proposed(&block);
         }

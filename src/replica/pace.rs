@@ -92,7 +92,7 @@ impl Replica {
             let last = sessions.last(client);
             ordering.proposed.get(client).is_none_or(|proposed| *proposed <= last)
         };
-        let oldest = self.pool.waiting().find(|(_, client)| waits(client)).map(|(since, _)| since.max(from));
+        let oldest = self.pool.unproposed(1, waits).first().map(|(since, _)| (*since).max(from));
         let Some(oldest) = oldest else { return Ok(()) };
         if oldest.after(allowed) <= self.now {
             self.pace.complained();

@@ -74,6 +74,8 @@ impl Queues {
 pub(super) struct Pool {
     pub(super) queues: Queues,
     waiting: BTreeSet<(Time, ClientId)>,
+    /// Those of them that were not found to be proposed since they began to wait.
+    unproposed: BTreeSet<(Time, ClientId)>,
     /// The same clients by their names.
     ready: BTreeSet<ClientId>,
     /// When the next request of each of these is to be passed on.
@@ -96,6 +98,7 @@ impl Pool {
         Self {
             queues: Queues::default(),
             waiting: BTreeSet::new(),
+            unproposed: BTreeSet::new(),
             ready: BTreeSet::new(),
             relays: BTreeSet::new(),
             half,
@@ -206,6 +209,7 @@ impl Pool {
         let Some(queue) = self.queues.get_mut(&client) else { return };
         if let Some(old) = queue.since.take() {
             self.waiting.remove(&(old, client));
+            self.unproposed.remove(&(old, client));
             self.ready.remove(&client);
         }
         queue.since = since;
@@ -213,6 +217,7 @@ impl Pool {
         if let Some(since) = since {
             self.waiting.insert((since, client));
             self.ready.insert(client);
+            self.unproposed.insert((since, client));
         }
         self.pass_on_at(client, since.map(|since| since.after(self.half)));
     }
@@ -238,16 +243,35 @@ impl Pool {
         self.relays.first().map(|(due, _)| *due)
     }
 
-    /// Clients whose next request is here, and since when, the longest wait first.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (Time, &ClientId)> {
-        self.waiting.iter().inspect(|_| look()).map(|(since, client)| (*since, client))
+    /// What was proposed may not be any more.
+    pub(super) fn forget_proposed(&mut self) {
+        self.unproposed.clone_from(&self.waiting);
+    }
+
+    /// Clients whose next request is here and not proposed, and since when, the longest wait first. At most `max`. `waits`: is that one's not proposed?
+    pub(super) fn unproposed(&mut self, max: usize, waits: impl Fn(&ClientId) -> bool) -> Vec<(Time, ClientId)> {
+        let (mut clients, mut proposed) = (Vec::new(), Vec::new());
+        for entry in self.unproposed.iter().inspect(|_| look()) {
+            if waits(&entry.1) {
+                clients.push(*entry);
+                if clients.len() >= max {
+                    break;
+                }
+            } else {
+                proposed.push(*entry);
+            }
+        }
+        // I18: each is found to be proposed once. It begins to wait anew when that is decided.
+        proposed.iter().for_each(|entry| {
+            self.unproposed.remove(entry);
+        });
+        clients
     }
 
     /// Next requests of such clients that were not passed on within `pause`; they count as passed on. At most `max`.
     pub(super) fn take_unproposed(&mut self, now: Time, pause: Duration, max: usize, waits: impl Fn(&ClientId) -> bool) -> Vec<Request> {
-        let clients: Vec<ClientId> = self.waiting().map(|(_, client)| *client).filter(waits).take(max).collect();
         let mut requests = Vec::new();
-        for client in clients {
+        for (_, client) in self.unproposed(max, waits) {
             let Some(queue) = self.queues.get_mut(&client) else { continue };
             if queue.relayed.is_none_or(|relayed| relayed.after(pause) <= now) {
                 queue.relayed = Some(now);
