@@ -505,6 +505,24 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "sim")]
+    fn i18_where_a_chain_breaks_off_is_remembered() {
+        let blocks = blocks(64);
+        // It leaves the decided log at its lowest block; of another the lowest block is lacking.
+        for (genesis, from) in [([2; 32], 0), ([1; 32], 1)] {
+            let mut chain = ChainStore::new(Position { number: at(0), digest: Digest::new(genesis) });
+            blocks[from..].iter().for_each(|block| chain.insert(block.clone()));
+            let mut look = |number: usize| {
+                let before = crate::looks::looks();
+                assert_ne!(chain.gap(position(&blocks[number - 1])), Gap::Whole);
+                crate::looks::looks() - before
+            };
+            assert!(look(64) >= 63);
+            assert!(look(64) <= 1, "it is walked down again");
+        }
+    }
+
+    #[test]
     fn d1_a_block_counts_as_recorded_where_it_was_first_and_only_those_above_the_stable_checkpoint_are_owed() {
         let blocks = blocks(4);
         let mut chain = ChainStore::new(Position { number: at(0), digest: Digest::new([1; 32]) });
