@@ -132,13 +132,7 @@ fn unseal(sealed: &[u8]) -> Option<&[u8]> {
 }
 
 fn manifest_name(number: SequenceNumber) -> String {
-    let mut name = *b"snapshot-00000000000000000000";
-    let mut rest = number.get();
-    for place in name.iter_mut().rev().take(20) {
-        *place += (rest % 10) as u8;
-        rest /= 10;
-    }
-    core::str::from_utf8(&name).unwrap_or_default().to_owned()
+    format!("snapshot-{:020}", number.get())
 }
 
 fn part_name(manifest: &Manifest, index: u32) -> Result<String, AppError> {

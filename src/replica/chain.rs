@@ -27,6 +27,12 @@ pub(super) fn held_size(block: &Block) -> u64 {
     batch_size(&block.batch) + BLOCK_OVERHEAD
 }
 
+fn lowest_first<'a>(downwards: impl Iterator<Item = &'a Held>) -> Vec<Arc<Block>> {
+    let mut blocks: Vec<Arc<Block>> = downwards.map(|held| held.block.clone()).collect();
+    blocks.reverse();
+    blocks
+}
+
 /// Whether a position's chain is held down to the decided log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gap {
@@ -256,32 +262,26 @@ impl ChainStore {
         blocks
     }
 
+    /// What is held of the chain that ends at `from`, downwards, above `above`.
+    fn walk(&self, from: Position, above: SequenceNumber) -> impl Iterator<Item = &Held> {
+        let mut next = from.digest;
+        core::iter::from_fn(move || {
+            let held = self.held(&next).filter(|held| held.block.header.sequence_number > above)?;
+            next = held.block.header.parent;
+            Some(held)
+        })
+    }
+
     // D1
     /// The blocks of the chain that ends at `to`, above `stable`, which no record holds yet, lowest first.
     pub(super) fn unrecorded(&self, to: Position, stable: SequenceNumber) -> Vec<Arc<Block>> {
-        let mut blocks = Vec::new();
-        let mut next = to.digest;
-        while let Some(held) = self.held(&next).filter(|held| held.recorded.is_none() && held.block.header.sequence_number > stable) {
-            next = held.block.header.parent;
-            blocks.push(held.block.clone());
-        }
-        blocks.reverse();
-        blocks
+        lowest_first(self.walk(to, stable).take_while(|held| held.recorded.is_none()))
     }
 
     // D2
     /// The same, also where blocks above them are on record: those were decided while this replica was silent and lacked what lies below.
     pub(super) fn unrecorded_below(&self, to: Position, stable: SequenceNumber) -> Vec<Arc<Block>> {
-        let mut blocks = Vec::new();
-        let mut next = to.digest;
-        while let Some(held) = self.held(&next).filter(|held| held.block.header.sequence_number > stable) {
-            next = held.block.header.parent;
-            if held.recorded.is_none() {
-                blocks.push(held.block.clone());
-            }
-        }
-        blocks.reverse();
-        blocks
+        lowest_first(self.walk(to, stable).filter(|held| held.recorded.is_none()))
     }
 
     /// The index of the record that holds it.
@@ -369,14 +369,7 @@ impl ChainStore {
 
     /// On leaving a view: drops the blocks above the decided end that no own vote binds this replica to keep, unless they lead to `roots`.
     pub(super) fn drop_unrecorded(&mut self, roots: &[Position]) {
-        let mut keep = BTreeSet::new();
-        for root in roots {
-            let mut next = root.digest;
-            while let Some(held) = self.held(&next).filter(|held| held.block.header.sequence_number > self.decided()) {
-                keep.insert(next);
-                next = held.block.header.parent;
-            }
-        }
+        let keep: BTreeSet<Digest> = roots.iter().flat_map(|root| self.walk(*root, self.decided())).map(|held| held.block.digest).collect();
         self.retain_open(|digest, held| keep.contains(digest) || held.recorded.is_some());
     }
 

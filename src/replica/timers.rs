@@ -57,19 +57,20 @@ impl Timers {
 
     /// A view that decided quickly, and kept nothing waiting, makes up for as many faulty primaries as can come before it.
     pub(super) fn left_view(&mut self, now: Time, tuning: &Tuning, faults: u32) {
-        let backoff_max = tuning.backoff_max;
+        let (backoff_max, before) = (tuning.backoff_max, self.backoff);
         if self.kept_waiting && !self.decided_in_view {
             self.backoff = (self.backoff + 1).min(backoff_max);
-            self.decided_since = 0;
         } else if self.decided_in_view && !self.kept_waiting {
             let lowest = self.backoff.saturating_sub(faults.max(1));
             let patience = |backoff: u32| tuning.request_timeout.saturating_mul(1_u32.checked_shl(backoff).unwrap_or(u32::MAX));
             while self.backoff > lowest && self.longest_wait.saturating_mul(4) <= patience(self.backoff) {
                 self.backoff -= 1;
             }
-            self.decided_since = 0;
         } else if self.is_late && !self.kept_waiting {
             self.not_begun = (self.not_begun + 1).min(backoff_max);
+        }
+        if self.backoff != before {
+            self.decided_since = 0;
         }
         self.kept_waiting = false;
         self.is_late = false;
@@ -249,6 +250,20 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t1_patience_falls_with_each_checkpoint_interval_however_many_views_that_takes() {
+        let mut timers = Timers::new(Time(0));
+        timers.backoff = 2;
+        for position in 1..=8 {
+            // In each view one is decided, in time, but not so quickly that patience could be shorter at once.
+            timers.decided_in_view = true;
+            timers.longest_wait = Duration::from_secs(60);
+            timers.decided(Time(position), 1, 4);
+            timers.left_view(Time(position), &Tuning::default(), 1);
+            assert_eq!(u64::from(timers.backoff), 2 - position / 4);
+        }
+    }
 
     #[test]
     fn t1_how_many_requests_may_wait_goes_by_the_last_64_batches() {

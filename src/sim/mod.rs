@@ -42,6 +42,7 @@ pub(crate) mod keyed_hash;
 pub mod mischief;
 mod net;
 pub mod oracle;
+mod orders;
 mod parcel;
 pub mod prng;
 pub mod storm;

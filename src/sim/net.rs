@@ -6,14 +6,15 @@ use super::flights::{Flights, Moment};
 use super::forge::{Forge, Seen};
 use super::host::{Host, Slowness};
 use super::oracle::Oracle;
+use super::orders::Orders;
 use super::parcel::{Letter, Parcel};
 use super::prng::Prng;
 use super::{Pen, Trait, gang};
-use super::{builder, client_key, replica_key};
+use super::{builder, replica_key};
 use crate::message::Message;
 use crate::{
-    ClientInput, Cluster, Disposition, Envelope, Input, MessageKind, Outbox, Recipients, Request, RequestNumber, Screened, Service, Start,
-    Time, Tuning, Unverified, Verifier,
+    ClientInput, Cluster, Disposition, Envelope, Input, MessageKind, Outbox, Recipients, RequestNumber, Screened, Service, Start, Time,
+    Tuning, Unverified, Verifier,
 };
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -29,12 +30,6 @@ pub(super) type Reels = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// What a traitor sends in the place of an envelope.
 pub type Twist = Box<dyn FnMut(&Envelope, &Forge) -> Vec<(Recipients, Vec<u8>)>>;
-
-/// What a request's client still waits for.
-struct Waiting {
-    parcel: Parcel,
-    next: Time,
-}
 
 /// The whole of it.
 pub struct Net {
@@ -99,13 +94,10 @@ pub struct Net {
     queue: Flights,
     sent: u64,
     wrapped: u32,
-    waiting: BTreeMap<(usize, RequestNumber), Waiting>,
-    /// When the first of them is repeated.
-    next_retry: Time,
+    pub(super) orders: Orders,
     /// When the first of the desks has something to do; the end of time for never.
     pub(super) desks_due: Time,
     pub(super) numbers: BTreeMap<usize, RequestNumber>,
-    clients: BTreeMap<[u8; 32], usize>,
     /// How patient the replicas are.
     pub tuning: Tuning,
     pub(super) service: Option<Box<dyn Fn() -> Box<dyn Service>>>,
@@ -209,11 +201,9 @@ impl Net {
             queue: Flights::default(),
             sent: 0,
             wrapped: 0,
-            waiting: BTreeMap::new(),
-            next_retry: Time(u64::MAX),
+            orders: Orders::default(),
             desks_due: Time(u64::MAX),
             numbers: BTreeMap::new(),
-            clients: BTreeMap::new(),
             tuning,
             service,
             reels,
@@ -241,30 +231,6 @@ impl Net {
             trace.push_str(line.as_ref());
             trace.push('\n');
         }
-    }
-
-    /// A client's next request, to these replicas; repeated to all until some correct replica has executed it.
-    pub fn submit_to(&mut self, client: usize, operation: &[u8], replicas: &[usize]) -> RequestNumber {
-        let number = self.numbers.get(&client).copied().unwrap_or_default().next();
-        self.numbers.insert(client, number);
-        let key = client_key(client);
-        self.clients.insert(key.verifying_key().to_bytes(), client);
-        let request = self.forge.request(&key, number, operation);
-        let parcel = Parcel::from(self.forge.request_message(&request));
-        for replica in replicas {
-            self.post(None, *replica, parcel.clone());
-        }
-        let next = self.now.after(self.retry);
-        self.waiting.insert((client, number), Waiting { parcel, next });
-        self.next_retry = self.next_retry.min(next);
-        number
-    }
-
-    /// The same, to the primary as the first correct host knows it.
-    pub fn submit(&mut self, client: usize, operation: &[u8]) -> RequestNumber {
-        let view = self.loyal().first().map(|index| self.hosts[*index].replica.status().view).unwrap_or_default();
-        let primary = self.cluster.primary(view).get() as usize;
-        self.submit_to(client, operation, &[primary])
     }
 
     /// Puts bytes on the wire to a replica.
@@ -495,19 +461,6 @@ impl Net {
         }
     }
 
-    /// A correct replica has executed it: its client is content.
-    pub(super) fn served(&mut self, request: &Request) {
-        if let Some(client) = self.clients.get(request.client().as_bytes()) {
-            if self.waiting.remove(&(*client, request.number())).is_some() {
-                self.note_retry();
-            }
-        }
-    }
-
-    fn note_retry(&mut self) {
-        self.next_retry = self.waiting.values().map(|waiting| waiting.next).min().unwrap_or(Time(u64::MAX));
-    }
-
     /// Puts what `from` sends on the wire.
     pub fn dispatch(&mut self, from: usize, to: Recipients, parcel: impl Into<Parcel>) {
         let parcel = parcel.into();
@@ -539,7 +492,7 @@ impl Net {
     /// Never, if that is at the end of time.
     fn next_moment(&mut self) -> Time {
         let mail = self.mail.next().into_iter().chain(self.queue.next());
-        let mut first = mail.fold(self.next_retry.min(self.desks_due), Time::min);
+        let mut first = mail.fold(self.orders.next_retry.min(self.desks_due), Time::min);
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let wakes = host.wakes();
             if wakes < first && !self.down.contains(&index) && !self.dead.contains(&index) {
@@ -569,7 +522,7 @@ impl Net {
                 self.step(index, Input::Timer);
             }
         }
-        if self.next_retry <= self.now {
+        if self.orders.next_retry <= self.now {
             self.repeat_requests();
         }
         while let Some((client, parcel)) = self.mail.arrived(self.now) {
@@ -584,19 +537,5 @@ impl Net {
             let _ = self.step_client(client, ClientInput::Timer);
         }
         true
-    }
-
-    fn repeat_requests(&mut self) {
-        let due: Vec<_> = self.waiting.iter().filter(|(_, waiting)| waiting.next <= self.now).map(|(key, _)| *key).collect();
-        for key in due {
-            let next = self.now.after(self.retry);
-            let Some(waiting) = self.waiting.get_mut(&key) else { continue };
-            waiting.next = next;
-            let parcel = waiting.parcel.clone();
-            for replica in 0..self.hosts.len() {
-                self.post(None, replica, parcel.clone());
-            }
-        }
-        self.note_retry();
     }
 }
