@@ -228,14 +228,9 @@ impl Verifier {
         Ok(message)
     }
 
-    /// What a correct member of a simulated cluster says: believed as it is. Requests, blocks and replies have their digests already.
+    /// What a correct member of a simulated cluster says: believed as it is. Who says something has its digests.
     #[cfg(feature = "sim")]
-    pub(crate) fn vouch(&self, mut message: Message) -> Verified {
-        match &mut message {
-            Message::Manifest(manifest) => manifest.compute_state(&self.cluster.id()),
-            Message::Chunk(chunk) => chunk.compute_digest(),
-            _ => {}
-        }
+    pub(crate) fn vouch(&self, message: Message) -> Verified {
         self.verified(message)
     }
 
