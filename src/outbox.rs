@@ -298,7 +298,8 @@ pub enum AppCommand {
         bytes: Bytes,
     },
     /// All parts are there. Put this state in the place of the present one, at once and durably, keep it as a snapshot too, and answer with
-    /// `Input::StateInstalled`. A crash leaves either the old state or the new one. It comes when each `TakeCheckpoint` that still matters is answered. (SPEC C3)
+    /// `Input::StateInstalled`. A crash leaves either the old state or the new one. It comes when each `TakeCheckpoint` that still matters is answered. What the old state
+    /// was given to execute is answered before this or never: later its results would pass for those of the new one. (SPEC C3)
     InstallState(Manifest),
 }
 
