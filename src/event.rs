@@ -82,6 +82,16 @@ pub enum Event {
         /// Its parts.
         chunks: u32,
     },
+    /// A part of an own snapshot is longer than the cluster's `batch_bytes_max` ([`CheckpointOrder::chunk_bytes_max`](crate::CheckpointOrder::chunk_bytes_max)), which
+    /// shows when another asks for it: nobody takes it, so nobody can fetch this state. Cut it into smaller parts, on all replicas from one position on.
+    PartTooLarge {
+        /// The snapshot's position.
+        sequence_number: SequenceNumber,
+        /// The part's place in the manifest.
+        index: u32,
+        /// Its length.
+        bytes: u64,
+    },
     /// A part of an own snapshot is not what it was when the snapshot was taken: the disk has changed it.
     SnapshotDamaged {
         /// The snapshot's position.
@@ -139,6 +149,9 @@ impl fmt::Display for Event {
             Self::Diverged { sequence_number } => write!(f, "DIVERGED: the state at {sequence_number:?} is not the quorum's"),
             Self::SnapshotTooLarge { sequence_number, chunks } => {
                 write!(f, "snapshot {sequence_number:?} of {chunks} parts is too large to send")
+            }
+            Self::PartTooLarge { sequence_number, index, bytes } => {
+                write!(f, "snapshot {sequence_number:?} has a part that is too large to send: {index}, of {bytes} bytes")
             }
             Self::SnapshotDamaged { sequence_number, index } => write!(f, "snapshot {sequence_number:?} is damaged in part {index}"),
             Self::TransferStarted { sequence_number } => write!(f, "fetches the state at {sequence_number:?}"),

@@ -28,7 +28,7 @@ impl Event {
             | Self::NoAgreement { .. }
             | Self::Diverged { .. }
             | Self::SnapshotDamaged { .. } => tell!(error),
-            Self::Evidence(_) | Self::WindowClosed { .. } | Self::SnapshotTooLarge { .. } => tell!(warn),
+            Self::Evidence(_) | Self::WindowClosed { .. } | Self::SnapshotTooLarge { .. } | Self::PartTooLarge { .. } => tell!(warn),
             Self::Wished { .. }
             | Self::LeftView { .. }
             | Self::EnteredView { .. }
@@ -51,6 +51,7 @@ impl Event {
             | Self::NoAgreement { sequence_number, .. }
             | Self::Diverged { sequence_number }
             | Self::SnapshotTooLarge { sequence_number, .. }
+            | Self::PartTooLarge { sequence_number, .. }
             | Self::SnapshotDamaged { sequence_number, .. }
             | Self::TransferStarted { sequence_number }
             | Self::StateInstalled { sequence_number } => (None, Some(sequence_number.get())),

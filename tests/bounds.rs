@@ -159,6 +159,26 @@ impl Slow {
 }
 
 #[test]
+fn i18_of_what_a_primary_alone_votes_for_little_is_asked_for_at_a_time_and_what_is_certified_beside_it() {
+    let cluster = builder(4, 2).checkpoint_interval(512).log_window(1024).pipeline(1024).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
+    let phantom = |number: u64| (at(number), Digest::new([number as u8; 32]));
+    for number in 1..=200 {
+        solo.vote(0, Kind::Prepare, 0, phantom(number));
+    }
+    let certificate = solo.certificate(&[0, 2, 3], Kind::Prepare, 0, phantom(201));
+    solo.feed_certificate(&certificate);
+    for _ in 0..2 {
+        solo.sent.clear();
+        solo.pass(T / 32);
+        let words = solo.words();
+        let asked = |what: &str| words.iter().filter(|words| words.contains("Fetch") && words.contains(what)).count();
+        assert_eq!((asked(""), asked("n201")), (65, 1), "{words:?}");
+        assert!(solo.replica.deadline().is_some_and(|deadline| deadline > solo.now), "what is not asked for wakes nobody");
+    }
+}
+
+#[test]
 fn i18_the_service_is_given_a_pipeline_at_a_time() {
     let mut slow = Slow { solo: backup(), outbox: Outbox::new() };
     let mut blocks = chain(&slow.solo.forge, L, LARGE);

@@ -167,6 +167,57 @@ fn c3_a_state_that_moves_on_is_caught_up_with() {
     }
 }
 
+/// Counts requests, and its state is long: all of it is another with each.
+struct Restless(u64);
+
+impl Service for Restless {
+    fn execute(&mut self, decision: &Decision) -> Vec<Bytes> {
+        let results: Vec<Bytes> = decision.requests().map(|_| Bytes::default()).collect();
+        self.0 += results.len() as u64;
+        results
+    }
+    fn snapshot(&self) -> Vec<u8> {
+        let words = (0..u64::from(PART / 8) * 100).map(|word| if word % 2 == 0 { self.0 } else { word });
+        words.flat_map(u64::to_le_bytes).collect()
+    }
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), AppError> {
+        self.0 = snapshot.first_chunk().map(|first| u64::from_le_bytes(*first)).ok_or("too short")?;
+        Ok(())
+    }
+}
+
+#[test]
+fn c2_a_state_that_is_all_new_at_each_checkpoint_is_caught_up_with_under_load() {
+    for seed in 0..3 {
+        let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: PART, ..Limits::default() };
+        let cluster = builder(4, 4).checkpoint_interval(4).log_window(128).pipeline(4).limits(limits).build().expect("a valid cluster");
+        let tuning = Tuning { retention: 0, ..Tuning::from_timeout(T) };
+        let mut net = Net::serving(cluster, seed, tuning, || Box::new(Restless(0)));
+        orders(&mut net, 8, &ALL);
+        net.crash(3);
+        orders(&mut net, 400, &ALL);
+        net.settle(LONG, &[0, 1, 2]);
+        net.restart(3, Start::Recovering).expect("recovers");
+        let mut rounds = 0;
+        loop {
+            orders(&mut net, 4, &ALL);
+            let (others, status) = (net.hosts[0].replica.status().stable.get(), net.hosts[3].replica.status());
+            if rounds > 20 && status.transfer.is_none() && status.executed.get() + 16 >= others {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 400, "seed {seed}: others at {others}, {}", net.describe());
+        }
+        net.settle(LONG, &ALL);
+        // Nobody reads any more: what was kept for it goes.
+        net.run_for(T);
+        orders(&mut net, 16, &ALL);
+        net.settle(LONG, &ALL);
+        let kept = |at: usize| net.hosts[at].disk.with(|disk| disk.files.keys().filter(|name| name.starts_with("snapshot-")).count());
+        assert!(ALL.into_iter().all(|at| kept(at) <= 3), "seed {seed}: {:?}", ALL.map(kept));
+    }
+}
+
 #[test]
 fn c3_a_crash_in_the_middle_of_a_transfer_does_not_start_it_anew() {
     for crash_after in [1, 10, 40] {

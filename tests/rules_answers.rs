@@ -277,10 +277,38 @@ fn t2_parts_of_a_snapshot_are_counted_as_blocks_are() {
 }
 
 #[test]
+fn c3_a_part_that_is_too_long_to_be_taken_is_told_of_and_not_sent_and_costs_what_it_was() {
+    let most = Limits::default().batch_bytes_max as usize;
+    let (longest, longer) = (vec![1; most], vec![2; most + 1]);
+    let (mut solo, manifest, _) = with_snapshot(&[&longest, &longer]);
+    let first = manifest.chunk_count() - 2;
+    let told = |solo: &Solo| solo.events.iter().filter(|event| matches!(event, Event::PartTooLarge { .. })).count();
+    assert_eq!(ask_for_part(&mut solo, 1, first, &longest), Disposition::Applied);
+    assert!(is_sent(&mut solo, first, &longest));
+    assert!(solo.sent.iter().all(|envelope| !solo.refuses(&envelope.encode())) && told(&solo) == 0);
+    solo.pass(PACE);
+    assert_eq!(ask_for_part(&mut solo, 2, first + 1, &longer), Disposition::Applied);
+    assert!(!is_sent(&mut solo, first + 1, &longer));
+    assert_eq!(told(&solo), 1);
+    assert_eq!(ask_for_part(&mut solo, 3, first + 1, &longer), Disposition::Ignored(Why::NotNeeded), "the disk was read for it already");
+}
+
+#[test]
+fn c3_a_part_that_the_disk_has_changed_costs_what_was_read_of_it() {
+    let (mut solo, manifest, _) = with_snapshot(&[b"the whole state"]);
+    let index = manifest.chunk_count() - 1;
+    assert_eq!(ask_for_part(&mut solo, 1, index, b"the whole state"), Disposition::Applied);
+    assert!(!is_sent(&mut solo, index, b"another wholly different one"));
+    assert!(solo.events.iter().any(|event| matches!(event, Event::SnapshotDamaged { .. })));
+    assert_eq!(ask_for_part(&mut solo, 2, index, b"the whole state"), Disposition::Ignored(Why::NotNeeded));
+}
+
+#[test]
 fn t2_a_part_of_a_snapshot_that_went_meanwhile_is_neither_sent_nor_called_damaged() {
     let (mut solo, manifest, blocks) = with_snapshot(&[b"the state"]);
     let index = manifest.chunk_count() - 1;
     assert_eq!(ask_for_part(&mut solo, 1, index, b"the state"), Disposition::Applied);
+    solo.pass(T);
     for block in &blocks[2..] {
         solo.decide(0, block);
         if let Some(manifest) = solo.take_checkpoint(b"the state") {
@@ -290,6 +318,46 @@ fn t2_a_part_of_a_snapshot_that_went_meanwhile_is_neither_sent_nor_called_damage
     assert_eq!(solo.replica.status().stable, at(6));
     assert!(!is_sent(&mut solo, index, b"the state"));
     assert!(!solo.events.iter().any(|event| matches!(event, Event::SnapshotDamaged { .. })));
+}
+
+#[test]
+fn c2_a_snapshot_that_is_being_read_stays_for_as_long_as_who_has_it_can_go_on_by_batches() {
+    // Read until the stable checkpoint is here; for how long a snapshot is kept, and the blocks above it.
+    for (read_until, kept_until) in [(0, 2), (2, 6), (4, 8), (10, 10), (14, 10)] {
+        let mut solo = solo(Tuning { retention: 0, ..Tuning::from_timeout(T) });
+        let mut first = None;
+        for block in &solo.blocks(14) {
+            solo.decide(0, block);
+            let Some(manifest) = solo.take_checkpoint(b"the state") else { continue };
+            make_stable(&mut solo, &manifest);
+            let stable = solo.replica.status().stable;
+            let discarded = solo
+                .commands
+                .iter()
+                .rev()
+                .find_map(|command| if let AppCommand::DiscardBefore(below) = command { Some(*below) } else { None });
+            // The one before the stable one is there in any case.
+            assert_eq!(discarded <= Some(at(2)), stable.get() <= kept_until.max(4), "{read_until}: {stable:?}, {discarded:?}");
+            assert!(kept_until == 2 || (solo.replica.status().floor <= at(2)) == (stable.get() <= kept_until), "{read_until}: {stable:?}");
+            if stable.get() > read_until {
+                solo.pass(T / 2);
+                continue;
+            }
+            solo.pass(T - MOMENT);
+            let fetch = match &first {
+                None => {
+                    let state = solo.forge.checkpoint_of(&manifest).state;
+                    solo.forge.fetch_manifest(solo.as_traitor(3), stable.get(), at(2), state)
+                }
+                Some(first) => {
+                    let part = Manifest::session_chunk_count(first);
+                    solo.forge.fetch_chunk(solo.as_traitor(3), stable.get(), at(2), part, chunk_digest(b"the state"))
+                }
+            };
+            solo.feed(&fetch);
+            first.get_or_insert(manifest);
+        }
+    }
 }
 
 #[test]

@@ -103,7 +103,8 @@ impl Watch {
             | Event::Diverged { .. }
             | Event::NoAgreement { .. }
             | Event::SnapshotDamaged { .. }
-            | Event::SnapshotTooLarge { .. } => seen.stopped = Some(event.to_string()),
+            | Event::SnapshotTooLarge { .. }
+            | Event::PartTooLarge { .. } => seen.stopped = Some(event.to_string()),
             _ => {}
         }
     }

@@ -16,6 +16,9 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+/// Blocks that are asked for at one time though no quorum stands behind them, at most: the lowest.
+const UNPROVEN_MAX: usize = 64;
+
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     next_ask: Time,
@@ -501,12 +504,18 @@ impl Replica {
         }
         self.catch_up.looked = Some(sight);
         let is_whole = before.is_some_and(|before| !self.has_new_gap(before, roots));
-        let missing = if is_whole { Vec::new() } else { self.missing_roots() };
+        let mut missing = if is_whole { Vec::new() } else { self.missing_roots() };
         self.votes.looked_at();
         self.catch_up.complete = Some((grounds, roots)).filter(|_| missing.is_empty());
         if missing.is_empty() {
             return self.catch_up.missing.clear();
         }
+        // I18: a primary may vote for what nobody has, at thousands of positions: peers would take no other word of who asks for all of that.
+        let mut unproven = 0;
+        missing.retain(|(_, is_certified)| {
+            unproven += usize::from(!is_certified);
+            *is_certified || unproven <= UNPROVEN_MAX
+        });
         let (now, interval) = (self.now, self.tuning.fetch_interval);
         let digests: BTreeSet<Digest> = missing.iter().map(|(position, _)| position.digest).collect();
         self.catch_up.missing.retain(|digest, _| digests.contains(digest));
@@ -546,8 +555,9 @@ impl Replica {
 
     fn peer_to_ask(&self, position: Position, asked: u32) -> Option<ReplicaId> {
         let n = u64::from(self.cluster.size());
-        let start = u64::from(self.me.get()) + position.number.get() % n + u64::from(asked);
-        (0..n).filter_map(|step| u32::try_from((start + step) % n).ok().map(ReplicaId::new)).find(|replica| *replica != self.me)
+        let others = n.checked_sub(1).filter(|others| *others > 0)?;
+        let step = (position.number.get() % others + u64::from(asked)) % others;
+        u32::try_from((u64::from(self.me.get()) + 1 + step) % n).ok().map(ReplicaId::new)
     }
 
     pub(super) fn fetch(&mut self, peer: ReplicaId, wanted: Wanted) {

@@ -7,20 +7,24 @@ use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::Manifest;
 use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message};
 use crate::outbox::{AppCommand, Output};
+use crate::time::Time;
 use crate::wire::Bounded;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
 
 /// Bound: one vote per member for each checkpoint of the log window, at most 1024 of them; the manifests of the own snapshots from the
-/// last but one stable checkpoint on, which are at most two windows' and two.
+/// last but one stable checkpoint on, or from those of the last window that are being read, which are at most two windows' and two.
 #[derive(Clone, Default)]
 pub(super) struct Checkpoints {
     pub(super) votes: BTreeMap<SequenceNumber, Ballots>,
     /// What the service has a snapshot of.
     pub(super) snapshots: BTreeMap<SequenceNumber, Manifest>,
+    /// When another last read of them.
+    reads: BTreeMap<SequenceNumber, Time>,
     /// Where votes were last found that can't agree any more.
     disagreed: SequenceNumber,
     /// The own state at this position is not the quorum's: nothing is voted on before it is replaced. (C4)
@@ -48,6 +52,21 @@ impl Checkpoints {
 
     pub(super) fn keep_snapshot(&mut self, manifest: Manifest) {
         self.snapshots.insert(manifest.sequence_number, manifest);
+    }
+
+    // C2
+    /// Another reads of this snapshot.
+    pub(super) fn is_read(&mut self, number: SequenceNumber, now: Time) {
+        self.reads.insert(number, now);
+    }
+
+    /// Lets go of what lies below `former`, but not of what was read in the last `patience` and lies at `reach` or above, nor of what is above that: a service
+    /// keeps all from one position on. From which?
+    fn let_go(&mut self, former: SequenceNumber, reach: SequenceNumber, now: Time, patience: Duration) -> SequenceNumber {
+        self.reads.retain(|number, last| *number >= reach && now.since(*last) < patience);
+        let from = self.reads.keys().next().map_or(former, |read| former.min(*read));
+        self.snapshots = self.snapshots.split_off(&from);
+        from
     }
 
     /// The own vote at a position, as others are told it.
@@ -223,10 +242,11 @@ impl Replica {
         let group = self.cluster.id();
         let own = self.checkpoints.snapshot(number).map(|manifest| Checkpoint { state: manifest.state(&group), ..checkpoint }).or(said);
         own.map_or(Ok(()), |own| self.compare_with_stable(&own))?;
-        // The snapshot before this one stays for those who are fetching it.
-        self.checkpoints.snapshots = self.checkpoints.snapshots.split_off(&before);
+        // The snapshot before this one stays for those who are about to fetch it; one that is being fetched for as long as who has it then can go on by batches.
+        let reach = number.minus(self.cluster.log_window());
+        let from = self.checkpoints.let_go(before, reach, self.now, self.tuning.request_timeout);
         self.execution.ordered = self.execution.ordered.split_off(&number);
-        self.outputs.push(Output::App(AppCommand::DiscardBefore(before)));
+        self.outputs.push(Output::App(AppCommand::DiscardBefore(from)));
         self.ordering.window_closed = false;
         self.forget_blocks();
         self.promises.log.restate_soon();
@@ -234,10 +254,12 @@ impl Replica {
     }
 
     // C2
-    /// Decided blocks go, late by a retention that serves laggards.
+    /// Decided blocks go, late by a retention that serves laggards, and not before those who fetch a snapshot below have it.
     pub(super) fn forget_blocks(&mut self) {
         let stable = self.stable().number;
-        self.chain.forget(stable.minus(self.tuning.retention), stable, self.tuning.retention_bytes_max);
+        let limit = stable.minus(self.tuning.retention);
+        let limit = self.checkpoints.reads.keys().next().map_or(limit, |read| limit.min(*read));
+        self.chain.forget(limit, stable, self.tuning.retention_bytes_max);
     }
 
     // C4

@@ -412,6 +412,7 @@ impl Replica {
                 if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
+                self.checkpoints.is_read(sequence_number, self.now);
                 self.send_ready(Recipients::Replica(peer), Message::Manifest(ManifestMessage { manifest, state }));
             }
             Wanted::Chunk { sequence_number, index, digest } => {
@@ -420,6 +421,7 @@ impl Replica {
                 if named != Some(digest) || waiting >= PEER_READS || !self.may_send_bytes(peer, 0) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
+                self.checkpoints.is_read(sequence_number, self.now);
                 let peers = self.transfer.reads.entry((sequence_number, index)).or_default();
                 let is_first = peers.is_empty();
                 peers.insert(peer);
@@ -438,17 +440,24 @@ impl Replica {
             return Ok(Disposition::Ignored(Why::NotNeeded));
         };
         let Some(bytes) = bytes else { return Ok(Disposition::Applied) };
+        let Some(named) = self.checkpoints.snapshot(sequence_number).and_then(|manifest| manifest.chunk(index)) else {
+            return Ok(Disposition::Applied);
+        };
+        // I18: what was read counts, whether it is of use or not.
+        let length = bytes.len() as u64;
+        let peers: Vec<ReplicaId> = peers.into_iter().filter(|peer| self.may_send_bytes(*peer, length)).collect();
+        // Nobody would take these two. Said, because nobody else will notice.
+        if length > u64::from(self.cluster.limits().batch_bytes_max) {
+            self.event(Event::PartTooLarge { sequence_number, index, bytes: length });
+            return Ok(Disposition::Applied);
+        }
         let chunk = Chunk::new(bytes);
-        let named = self.checkpoints.snapshot(sequence_number).and_then(|manifest| manifest.chunk(index));
-        if named.is_some_and(|named| named != chunk.digest) {
-            // Nobody would take it. Said, because nobody else will notice: the disk has changed it.
+        if named != chunk.digest {
             self.event(Event::SnapshotDamaged { sequence_number, index });
             return Ok(Disposition::Applied);
         }
         for peer in peers {
-            if named.is_some() && self.may_send_bytes(peer, chunk.bytes.len() as u64) {
-                self.send_ready(Recipients::Replica(peer), Message::Chunk(chunk.clone()));
-            }
+            self.send_ready(Recipients::Replica(peer), Message::Chunk(chunk.clone()));
         }
         Ok(Disposition::Applied)
     }

@@ -309,7 +309,7 @@ impl Host {
             | Event::SnapshotDamaged { .. } => {
                 tracing::error!("{event}");
             }
-            Event::SnapshotTooLarge { .. } | Event::WindowClosed { .. } | Event::Wished { .. } => tracing::warn!("{event}"),
+            Event::SnapshotTooLarge { .. } | Event::PartTooLarge { .. } | Event::WindowClosed { .. } | Event::Wished { .. } => tracing::warn!("{event}"),
             _ => tracing::info!("{event}"),
         }
     }
