@@ -29,6 +29,12 @@ impl Evidence {
         self.replica
     }
 
+    /// Is it of what a service makes of the log, and not of the log?
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_of_results(&self) -> bool {
+        matches!(self.first.0, Statement::Checkpoint(..) | Statement::Executed { .. })
+    }
+
     /// Do the two statements contradict each other, and did the replica sign both? Needs nothing but the cluster's keys.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ fn t1_a_first_view_that_decided_costs_no_patience() {
 #[test]
 fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
     let mut solo = solo(Tuning { backoff_max: 4, ..Tuning::from_timeout(T) });
-    solo.ask(1, 1);
+    solo.ask(0, 1);
     for to in 1..=6 {
         solo.pass(T * 8);
         solo.wants(&[0, 2, 3], to);
@@ -87,6 +87,39 @@ fn t1_patience_is_halved_once_in_each_checkpoint_interval() {
         })
         .collect();
     assert_eq!(seen, [4, 4, 4, 3, 3, 3, 3, 2], "K = 4");
+}
+
+/// A block with this request of client 1.
+fn block_of_other(solo: &Solo, below: &ForgedBlock, request: u64) -> ForgedBlock {
+    let request = solo.forge.request(&client_key(1), RequestNumber::new(request), b"order");
+    solo.forge.block(below.sequence_number().next(), below.digest(), vec![request])
+}
+
+#[test]
+fn t1_patience_is_not_halved_by_what_is_decided_beside_what_waits_on() {
+    let mut solo = solo(Tuning { backoff_max: 4, ..Tuning::from_timeout(T) });
+    solo.ask(1, 1);
+    for to in 1..=6 {
+        solo.pass(T * 8);
+        solo.wants(&[0, 2, 3], to);
+    }
+    let mut blocks = solo.blocks(9);
+    blocks.push(block_of_other(&solo, &blocks[8], 1));
+    let mut seen = Vec::new();
+    for block in &blocks {
+        solo.decide(6, block);
+        seen.push(backoff(&solo));
+        solo.pass(MOMENT);
+    }
+    assert_eq!(seen, [4, 4, 4, 4, 4, 4, 4, 4, 4, 3], "K = 4");
+    // What begins to wait meanwhile puts nothing off.
+    solo.ask(1, 2);
+    let mut below = blocks[9].clone();
+    for number in 10..=13 {
+        below = solo.block(below.sequence_number().next().get(), below.digest(), number);
+        solo.decide(6, &below);
+    }
+    assert_eq!(backoff(&solo), 2);
 }
 
 #[test]
@@ -121,6 +154,24 @@ fn t1_a_view_that_decided_and_kept_nothing_waiting_makes_up_for_f_that_did_not()
         solo.wants(&others, 9);
         assert_eq!(backoff(&solo), 4 - makes_up_for, "n = {replicas}: it decided nothing");
     }
+}
+
+#[test]
+fn t1_a_view_has_served_also_while_something_waits_that_came_later() {
+    let mut solo = solo(Tuning { backoff_max: 2, ..Tuning::from_timeout(T) });
+    let block = solo.blocks(1).remove(0);
+    solo.ask(0, 1);
+    for to in 1..=2 {
+        solo.pass(T * 2);
+        solo.wants(&[0, 2, 3], to);
+    }
+    enter(&mut solo, 2);
+    assert_eq!(backoff(&solo), 2);
+    solo.pass(MOMENT);
+    solo.ask(1, 1);
+    solo.decide(2, &block);
+    solo.wants(&[0, 2, 3], 3);
+    assert_eq!(backoff(&solo), 1);
 }
 
 #[test]
@@ -207,9 +258,9 @@ fn t1_what_was_passed_on_by_the_pace_is_not_passed_on_with_each_look() {
 
 #[test]
 fn t1_a_wrong_judgement_by_the_pace_is_forgiven_after_a_checkpoint_interval() {
-    for (decided, allowed) in [(3, EIGHTH * 2), (4, EIGHTH)] {
+    for (decided, serves, allowed) in [(3, true, EIGHTH * 2), (4, true, EIGHTH), (4, false, EIGHTH * 2)] {
         let mut solo = solo(Tuning::from_timeout(T));
-        let blocks = solo.blocks(20);
+        let mut blocks = solo.blocks(15 + decided);
         take(&mut solo, 0, &blocks[..16], Duration::from_millis(10));
         solo.ask(1, 1);
         solo.pass(EIGHTH / 2);
@@ -218,12 +269,16 @@ fn t1_a_wrong_judgement_by_the_pace_is_forgiven_after_a_checkpoint_interval() {
         solo.wants(&[0, 2, 3], 2);
         let certificate = solo.certificate(&[0, 2, 3], Prepare, 2, (at(16), blocks[15].digest()));
         solo.feed_certificate(&certificate);
-        take(&mut solo, 2, &blocks[16..16 + decided], Duration::from_millis(1));
-        let entered = solo.now;
+        let last = &blocks[blocks.len() - 1];
+        let last = if serves { block_of_other(&solo, last, 1) } else { solo.block(16 + decided, last.digest(), 16 + decided) };
+        blocks.push(last);
+        take(&mut solo, 2, &blocks[16..], Duration::from_millis(1));
+        solo.ask(1, 2);
+        let began = solo.now;
         while wished(&solo) == 2 {
             solo.pass(MOMENT);
         }
-        let waited = solo.now.since(entered) + MOMENT * decided as u32;
+        let waited = solo.now.since(began) + MOMENT * decided as u32;
         assert!(waited >= allowed && waited < allowed + EIGHTH / 2, "{decided} decided: {waited:?}");
     }
 }

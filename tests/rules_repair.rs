@@ -48,23 +48,35 @@ fn leave(solo: &mut Solo, to: u64) -> u32 {
 }
 
 #[test]
-fn t1_patience_grows_with_views_that_decide_nothing_and_shrinks_with_what_is_decided() {
+fn t1_patience_grows_with_views_that_do_not_serve_what_waits_and_shrinks_with_what_is_decided() {
     let mut solo = solo();
-    let blocks = solo.blocks(4);
+    let mut blocks = solo.blocks(3);
+    for number in 1..=3 {
+        let request = solo.forge.request(&client_key(1), RequestNumber::new(number), b"order");
+        let (at, parent) = (at(number + 3), blocks[blocks.len() - 1].digest());
+        blocks.push(solo.forge.block(at, parent, vec![request]));
+    }
     // It waits all the time.
     solo.ask(1, 1);
     assert_eq!((leave(&mut solo, 2), leave(&mut solo, 3)), (1, 2));
     solo.decide(3, &blocks[0]);
-    assert_eq!(solo.replica.status().backoff, 2);
     solo.decide(3, &blocks[1]);
-    assert_eq!(solo.replica.status().backoff, 1, "once in K positions");
-    assert_eq!(leave(&mut solo, 4), 1, "view 3 has decided");
-    assert_eq!(leave(&mut solo, 5), 2, "view 4 has not");
+    assert_eq!(solo.replica.status().backoff, 2, "K positions, and not what waited before");
+    assert_eq!(leave(&mut solo, 4), 3, "view 3 has decided, but not what waited when it began");
+    solo.decide(4, &blocks[2]);
+    assert_eq!(solo.replica.status().backoff, 3);
+    solo.decide(4, &blocks[3]);
+    assert_eq!(solo.replica.status().backoff, 2, "once in K positions");
+    solo.ask(1, 2);
+    assert_eq!(leave(&mut solo, 5), 2, "view 4 has served what waited when it began");
+    assert_eq!(leave(&mut solo, 6), 3, "view 5 has not");
     // A view decides what a lower one proposed, or hears late that the lower one did: that took longer than patience.
-    solo.decide(5, &blocks[2]);
-    assert_eq!(leave(&mut solo, 6), 3, "view 5 has decided its base");
-    solo.decide(5, &blocks[3]);
-    assert_eq!(leave(&mut solo, 7), 4, "view 6 has not begun");
+    solo.decide(6, &blocks[4]);
+    solo.ask(1, 3);
+    assert_eq!(leave(&mut solo, 7), 4, "view 6 has decided its base");
+    solo.decide(6, &blocks[5]);
+    solo.ask(1, 4);
+    assert_eq!(leave(&mut solo, 8), 5, "view 7 has not begun");
 }
 
 #[test]

@@ -112,11 +112,12 @@ impl Replica {
             }
         }
         let requests = executes.iter().filter(|executes| **executes).count();
-        self.timers.decided(self.now, requests, self.cluster.checkpoint_interval());
+        let (oldest, interval) = (self.pool.oldest(), self.cluster.checkpoint_interval());
+        self.timers.decided(self.now, requests, oldest, interval);
         if self.promises.want() <= self.promises.view() {
-            self.timers.decided_in_time(block.header.sequence_number);
+            self.timers.decided_in_time(block.header.sequence_number, oldest);
         }
-        self.pace.decided(self.cluster.checkpoint_interval());
+        self.pace.decided(self.now, oldest, interval);
         self.event(Event::Decided { sequence_number: block.header.sequence_number, digest: block.digest, requests });
         self.execute(block, executes, record);
     }

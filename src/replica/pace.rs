@@ -1,5 +1,6 @@
 //! The pace of the primary: what it lets wait although it has room, against how quickly the others answer. (T1)
 
+use super::timers::Stretch;
 use super::{Broken, Replica};
 use crate::message::Message;
 use crate::outbox::Recipients;
@@ -23,8 +24,8 @@ pub(super) struct Pace {
     next_look: Time,
     /// How often what is allowed is doubled.
     doubled: u32,
-    /// Positions decided since `doubled` last changed.
-    decided: u64,
+    /// What is decided since `doubled` last changed.
+    stretch: Stretch,
 }
 
 impl Pace {
@@ -36,17 +37,15 @@ impl Pace {
         self.slowest = self.rounds.iter().max().copied().unwrap_or_default();
     }
 
-    pub(super) fn decided(&mut self, checkpoint_interval: u64) {
-        self.decided += 1;
-        if self.decided >= checkpoint_interval {
-            self.decided = 0;
+    pub(super) fn decided(&mut self, now: Time, oldest: Option<Time>, checkpoint_interval: u64) {
+        if self.stretch.ends(now, oldest, checkpoint_interval) {
             self.doubled = self.doubled.saturating_sub(1);
         }
     }
 
-    fn complained(&mut self) {
+    fn complained(&mut self, now: Time) {
         self.doubled = (self.doubled + 1).min(32);
-        self.decided = 0;
+        self.stretch.begin(now);
     }
 }
 
@@ -95,7 +94,7 @@ impl Replica {
         let oldest = self.pool.unproposed(1, waits).first().map(|(since, _)| (*since).max(from));
         let Some(oldest) = oldest else { return Ok(()) };
         if oldest.after(allowed) <= self.now {
-            self.pace.complained();
+            self.pace.complained(self.now);
             let next = self.promises.view().next();
             self.wish_for(next, "the primary lets requests wait although it has room")?;
             return self.consider_wishes();

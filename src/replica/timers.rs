@@ -7,6 +7,30 @@ use crate::tuning::Tuning;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+/// A checkpoint interval of positions, and whatever request waited when their count began: so nobody who starves one client alone, and is quick with
+/// what it likes to decide, can take back what that one's waiting has cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stretch {
+    since: Time,
+    positions: u64,
+}
+
+impl Stretch {
+    pub(super) fn begin(&mut self, now: Time) {
+        *self = Self { since: now, positions: 0 };
+    }
+
+    /// Upon one more being decided. `oldest`: since when the oldest request waits that still does. True at the end; then it begins again.
+    pub(super) fn ends(&mut self, now: Time, oldest: Option<Time>, checkpoint_interval: u64) -> bool {
+        self.positions += 1;
+        let ends = self.positions >= checkpoint_interval && oldest.is_none_or(|oldest| oldest >= self.since);
+        if ends {
+            self.begin(now);
+        }
+        ends
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Timers {
     /// The host has told the time at least once.
@@ -23,12 +47,13 @@ pub(super) struct Timers {
     is_late: bool,
     /// Where the present view began; none while it has not.
     base: Option<SequenceNumber>,
-    /// Something above that, and in time: what was proposed in a lower view, or decided when patience was lost already, shows that patience is too short.
-    decided_in_view: bool,
+    /// Something above that was decided in time, and no request waits any more that waited when the view began: what was proposed in a lower view, or decided
+    /// when patience was lost already, or beside what waits on, shows that patience is too short.
+    has_served: bool,
     /// How long what was decided in the present view had waited in it, at most.
     longest_wait: Duration,
-    /// Positions decided since `backoff` last changed.
-    decided_since: u64,
+    /// What is decided since `backoff` last changed.
+    stretch: Stretch,
     pub(super) last_status: Time,
     /// Something happened that the others should hear of at once.
     pub(super) status_due: bool,
@@ -46,21 +71,21 @@ impl Timers {
             kept_waiting: false,
             is_late: false,
             base: Some(SequenceNumber::default()),
-            decided_in_view: false,
+            has_served: false,
             longest_wait: Duration::ZERO,
-            decided_since: 0,
+            stretch: Stretch { since: now, positions: 0 },
             last_status: now,
             status_due: false,
             recent: VecDeque::new(),
         }
     }
 
-    /// A view that decided quickly, and kept nothing waiting, makes up for as many faulty primaries as can come before it.
+    /// A view that served quickly, and kept nothing waiting, makes up for as many faulty primaries as can come before it.
     pub(super) fn left_view(&mut self, now: Time, tuning: &Tuning, faults: u32) {
         let (backoff_max, before) = (tuning.backoff_max, self.backoff);
-        if self.kept_waiting && !self.decided_in_view {
+        if self.kept_waiting && !self.has_served {
             self.backoff = (self.backoff + 1).min(backoff_max);
-        } else if self.decided_in_view && !self.kept_waiting {
+        } else if self.has_served && !self.kept_waiting {
             let lowest = self.backoff.saturating_sub(faults.max(1));
             let patience = |backoff: u32| tuning.request_timeout.saturating_mul(1_u32.checked_shl(backoff).unwrap_or(u32::MAX));
             while self.backoff > lowest && self.longest_wait.saturating_mul(4) <= patience(self.backoff) {
@@ -70,11 +95,11 @@ impl Timers {
             self.not_begun = (self.not_begun + 1).min(backoff_max);
         }
         if self.backoff != before {
-            self.decided_since = 0;
+            self.stretch.begin(now);
         }
         self.kept_waiting = false;
         self.is_late = false;
-        self.decided_in_view = false;
+        self.has_served = false;
         self.base = None;
         self.longest_wait = Duration::ZERO;
         self.view_since = now;
@@ -91,10 +116,8 @@ impl Timers {
         self.base = Some(base);
     }
 
-    pub(super) fn decided(&mut self, now: Time, requests: usize, checkpoint_interval: u64) {
-        self.decided_since += 1;
-        if self.decided_since >= checkpoint_interval {
-            self.decided_since = 0;
+    pub(super) fn decided(&mut self, now: Time, requests: usize, oldest: Option<Time>, checkpoint_interval: u64) {
+        if self.stretch.ends(now, oldest, checkpoint_interval) {
             self.backoff = self.backoff.saturating_sub(1);
         }
         self.recent.push_back((now, requests));
@@ -103,8 +126,9 @@ impl Timers {
         }
     }
 
-    pub(super) fn decided_in_time(&mut self, number: SequenceNumber) {
-        self.decided_in_view |= self.base.is_some_and(|base| number > base);
+    pub(super) fn decided_in_time(&mut self, number: SequenceNumber, oldest: Option<Time>) {
+        let is_own = self.base.is_some_and(|base| number > base);
+        self.has_served |= is_own && oldest.is_none_or(|oldest| oldest >= self.view_since);
     }
 
     /// How many requests may wait: what was decided lately in half a timeout, or one batch. A primary that is merely loaded must not be replaced for its queue.
@@ -127,7 +151,7 @@ fn earlier(left: Option<Time>, right: Option<Time>) -> Option<Time> {
 }
 
 impl Replica {
-    /// How often T is doubled: for each view in which something waited, and nothing of its own was decided.
+    /// How often T is doubled: for each view in which something waited that it did not serve.
     pub(super) fn doublings(&self) -> u32 {
         (self.timers.backoff + self.timers.not_begun).min(self.tuning.backoff_max)
     }
@@ -257,21 +281,36 @@ mod tests {
         timers.backoff = 2;
         for position in 1..=8 {
             // In each view one is decided, in time, but not so quickly that patience could be shorter at once.
-            timers.decided_in_view = true;
+            timers.has_served = true;
             timers.longest_wait = Duration::from_secs(60);
-            timers.decided(Time(position), 1, 4);
+            timers.decided(Time(position), 1, None, 4);
             timers.left_view(Time(position), &Tuning::default(), 1);
             assert_eq!(u64::from(timers.backoff), 2 - position / 4);
         }
     }
 
     #[test]
+    fn t1_what_was_decided_before_patience_changed_does_not_count() {
+        let mut timers = Timers::new(Time(0));
+        timers.backoff = 2;
+        let decide = |timers: &mut Timers, positions: u64| (0..positions).for_each(|_| timers.decided(Time(1), 1, None, 4));
+        decide(&mut timers, 3);
+        timers.has_served = true;
+        timers.left_view(Time(1), &Tuning::default(), 1);
+        assert_eq!(timers.backoff, 1);
+        decide(&mut timers, 3);
+        assert_eq!(timers.backoff, 1);
+        decide(&mut timers, 1);
+        assert_eq!(timers.backoff, 0);
+    }
+
+    #[test]
     fn t1_how_many_requests_may_wait_goes_by_the_last_64_batches() {
         let mut timers = Timers::new(Time(0));
         // Slow ones first, of one request in a second; then such as have 100 of them in a millisecond.
-        (1..=64).for_each(|second| timers.decided(Time(second * 1_000_000), 1, 128));
+        (1..=64).for_each(|second| timers.decided(Time(second * 1_000_000), 1, None, 128));
         assert_eq!(timers.capacity(Duration::from_secs(20), 1), 10);
-        (1..=64).for_each(|after| timers.decided(Time(64_000_000 + after * 1000), 100, 128));
+        (1..=64).for_each(|after| timers.decided(Time(64_000_000 + after * 1000), 100, None, 128));
         assert_eq!(timers.capacity(Duration::from_secs(2), 1), 64 * 100 * 1000 / 63);
         assert_eq!(timers.recent.len(), 64);
     }

@@ -56,6 +56,8 @@ pub struct Host {
     lane: VecDeque<(Time, AppCommand)>,
     /// Disk and service are being served: what comes meanwhile waits its turn, or records would be written out of order.
     busy: bool,
+    /// Its replica has said that its state is wrong.
+    knows_diverged: bool,
 }
 
 /// The end of time.
@@ -112,6 +114,7 @@ impl Host {
             unsynced: VecDeque::new(),
             lane: VecDeque::new(),
             busy: false,
+            knows_diverged: false,
         }
     }
 
@@ -254,6 +257,9 @@ impl Net {
             self.say(format!("{:?} R{at} STARTS {start:?}: {:?}", self.now, replica.status()));
         }
         self.oracle.restarted(at, replica.status().executed, &app.service().done);
+        if matches!(start, Start::Rejoining { .. }) {
+            self.oracle.lost_log(at);
+        }
         if matches!(start, Start::Recovering) && !replica.status().rejoining {
             self.oracle.recovered(at, replica.status().view);
         }
@@ -300,12 +306,17 @@ impl Net {
 
     fn note(&mut self, at: usize, event: Event) {
         let loyal = !self.twists.contains_key(&at);
+        self.hosts[at].knows_diverged |= matches!(event, Event::Diverged { .. });
         match &event {
             Event::Halted { reason } => assert!(!loyal, "R{at} halted: {reason}"),
             // I21
             Event::Evidence(evidence) => {
                 let culprit = evidence.culprit().get() as usize;
-                assert!(!loyal || self.twists.contains_key(&culprit), "I21: R{at} has proof against the correct R{culprit}: {evidence}");
+                let is_excused = evidence.is_of_results() && self.oracle.excused.contains(&culprit);
+                assert!(
+                    !loyal || is_excused || self.twists.contains_key(&culprit),
+                    "I21: R{at} has proof against the correct R{culprit}: {evidence}"
+                );
             }
             Event::Stable { sequence_number, state } if loyal => self.oracle.stable(at, *sequence_number, *state),
             _ => {}
@@ -317,7 +328,9 @@ impl Net {
         self.hosts[at].writes += 1;
         let delay = self.draw(self.slow_of(at).disk);
         let host = &mut self.hosts[at];
-        let silent = host.replica.standing().diverged;
+        // C4: what one step promises before it finds that out comes before the event.
+        host.knows_diverged &= host.replica.standing().diverged;
+        let silent = host.knows_diverged;
         let after = host.unsynced.back().map_or(self.now, |waiting| waiting.due);
         let due = after.max(Time(self.now.0 + delay));
         host.unsynced.push_back(Unsynced { due, write, silent });

@@ -89,7 +89,7 @@ impl Mischief {
             let flaw = (self.dice.next() as u8, self.dice.between(1, 12));
             net.say(format!("R{at} HAS A FLAW: {flaw:?}"));
             net.hosts[at].flaw.set(flaw);
-            net.oracle.odd.insert(at);
+            net.oracle.errs(at);
             storm.odd.insert(at);
         }
     }

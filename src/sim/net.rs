@@ -81,6 +81,8 @@ pub struct Net {
     pub mute: BTreeSet<MessageKind>,
     /// How much longer what a host sends is on its way, in microseconds.
     pub lag: BTreeMap<usize, u64>,
+    /// How much longer for each KiB of it.
+    pub per_kib: u64,
     /// How many steps a picture for screening lasts: 1 for one that is never old, more for hosts that take in whole loads.
     pub glance: u32,
     /// Of what correct replicas and enlisted clients say, one message in so many is read back from its bytes and verified, and must be what was said; the others are taken
@@ -193,6 +195,7 @@ impl Net {
             record: None,
             mute: BTreeSet::new(),
             lag: BTreeMap::new(),
+            per_kib: 0,
             glance: 1,
             reads: 1,
             verifier: Verifier::new(cluster.clone()),
@@ -239,18 +242,19 @@ impl Net {
         if from.is_some_and(|from| self.cut.contains(&(from, to)) || self.apart.contains(&(from, to))) || self.random.percent(self.loss) {
             return;
         }
-        for moment in self.moments(from) {
+        let length = if self.per_kib > 0 { parcel.bytes().len() as u64 } else { 0 };
+        for moment in self.moments(from, length) {
             self.queue.send(moment, to, parcel.clone());
         }
     }
 
     /// When what is sent now arrives: once, or twice.
-    fn moments(&mut self, from: Option<usize>) -> impl Iterator<Item = Moment> + use<> {
+    fn moments(&mut self, from: Option<usize>, length: u64) -> impl Iterator<Item = Moment> + use<> {
         let copies = if self.random.percent(self.duplication) { 2 } else { 1 };
         let mut moments = [None, None];
         for moment in moments.iter_mut().take(copies) {
             let lag = from.and_then(|from| self.lag.get(&from)).copied().unwrap_or_default();
-            let delay = self.random.between(self.delay.0, self.delay.1) + lag;
+            let delay = self.random.between(self.delay.0, self.delay.1) + lag + length * self.per_kib / 1024;
             self.sent += 1;
             *moment = Some((Time(self.now.0 + delay), self.sent));
         }
@@ -482,7 +486,7 @@ impl Net {
             Recipients::Client(id) => {
                 // Nobody else reads what is sent to clients.
                 let Some(client) = self.desk_of(&id).filter(|_| !self.random.percent(self.loss)) else { return };
-                for moment in self.moments(Some(from)) {
+                for moment in self.moments(Some(from), 0) {
                     self.mail.send(moment, client, parcel.clone());
                 }
             }

@@ -48,6 +48,10 @@ pub struct Oracle {
     states: BTreeMap<SequenceNumber, Content>,
     /// Replicas whose service is known to be wrong: their votes on states need not agree with anybody's.
     pub odd: BTreeSet<usize>,
+    /// Those of them that lost their logs: their right states may contradict what they said of wrong ones. They count among the f. (E)
+    pub(super) excused: BTreeSet<usize>,
+    /// Whose service ever was.
+    were_odd: BTreeSet<usize>,
     /// What their votes allow to be certified.
     pub claims: Claims,
     order: BTreeMap<usize, Vec<(ClientId, RequestNumber, Vec<u8>)>>,
@@ -148,6 +152,22 @@ impl Oracle {
         assert_eq!(last.next(), request.number(), "I13: R{replica} executed out of turn");
         self.executed.entry(request.client()).or_default().insert(request.number());
         self.order.entry(replica).or_default().push((request.client(), request.number(), request.operation().to_vec()));
+    }
+
+    /// Its service is wrong from now on.
+    pub(super) fn errs(&mut self, replica: usize) {
+        self.odd.insert(replica);
+        self.were_odd.insert(replica);
+    }
+
+    // E
+    /// Its log is lost. Where its service was wrong, it does not know any more which states it has vouched for.
+    pub(super) fn lost_log(&mut self, replica: usize) {
+        if self.were_odd.contains(&replica) {
+            self.excused.insert(replica);
+            let said = self.said.entry(replica).or_default();
+            said.retain(|slot, _| !matches!(slot, Slot::Checkpoint(_) | Slot::Executed(_)));
+        }
     }
 
     /// Some correct replica has executed it.
