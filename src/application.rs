@@ -377,6 +377,16 @@ mod tests {
     }
 
     #[test]
+    fn c3_a_snapshot_of_which_a_part_is_lost_is_none() {
+        let mut own = Snapshots::new(Note(b"old".to_vec()), Memory::default());
+        let old = own.take_checkpoint(&order(2)).expect("taken");
+        own.service.0 = b"new".to_vec();
+        let current = own.take_checkpoint(&order(4)).expect("taken");
+        own.store.0.remove(&part_name(&old, 1).expect("a part"));
+        assert_eq!(own.state().expect("read").snapshots, [current]);
+    }
+
+    #[test]
     fn c2_what_is_let_go_of_is_neither_the_present_state_nor_one_that_is_being_fetched() {
         let mut other = Snapshots::new(Note(b"a state from elsewhere".to_vec()), Memory::default());
         let incoming = other.take_checkpoint(&order(8)).expect("taken");

@@ -5,7 +5,7 @@ mod support;
 use logothete::sim::forge::{Forge, ForgedBlock, ForgedCheckpoint, Kind};
 use logothete::{
     AppCommand, Bytes, Cluster, Digest, Disposition, Event, Input, Limits, MessageKind, Outbox, PeerLink, Receipt, Replica, ReplicaId,
-    RequestNumber, Time, Tuning, Unverified, Usage, Verifier, Why, Write,
+    RequestNumber, Time, Tuning, Unverified, Usage, Verifier, View, Why, Write,
 };
 use std::sync::Arc;
 use support::lone::{Lone, lone};
@@ -245,6 +245,45 @@ fn i18_while_the_disk_is_behind_no_more_is_recorded_and_then_it_goes_on() {
     let again = slow.solo.forge.chain(Some(&again), std::slice::from_ref(&blocks[number]));
     slow.hear(&again);
     assert!(slow.solo.replica.status().view.get() == 5000 && slow.solo.replica.status().decided >= status.decided);
+}
+
+#[test]
+fn d1_a_long_chain_is_recorded_before_the_first_vote_on_it_as_the_disk_follows() {
+    const LONG: u64 = 900;
+    let cluster = builder(4, 2).limits(limits()).pipeline(P).checkpoint_interval(K).log_window(1024).build().expect("a valid cluster");
+    let mut slow = Slow { solo: Solo::with(cluster, 1, Tuning::from_timeout(T)), outbox: Outbox::new() };
+    let mut blocks = chain(&slow.solo.forge, LONG, LARGE);
+    let last = blocks.pop().expect("a block");
+    let certified = blocks.last().map(|block| (block.sequence_number(), block.digest())).expect("a block");
+    let certificate = slow.solo.certificate(&[0, 2, 3], Kind::Prepare, 0, certified);
+    let bytes = slow.solo.forge.certificate_message(&certificate);
+    slow.hear(&bytes);
+    blocks.reverse();
+    for part in blocks.chunks(40) {
+        let chain = slow.solo.forge.chain(None, part);
+        assert_eq!(slow.hear(&chain), Disposition::Applied);
+    }
+    assert_eq!(slow.solo.replica.status().head, certified.0);
+    let proposal = slow.solo.forge.pre_prepare(&slow.solo.keys[0], View::new(0), &last);
+    slow.hear(&proposal);
+    let votes = |writes: &[Write]| writes.iter().filter(|write| write.to_string().contains(&format!("Prepare v0 n{LONG} "))).count();
+    let mut rounds = 0;
+    loop {
+        // As much as may wait, and no more; nothing is voted for before the disk has it.
+        assert!(usage(&slow.solo.replica).log.bytes <= 9 * 70_000);
+        let writes: Vec<Write> = slow.outbox.writes();
+        let voted = votes(&writes);
+        for write in writes {
+            let (_, receipt) = write.persisted().sign(&replica_key(1)).expect("signed");
+            slow.step(Input::Persisted(receipt));
+        }
+        rounds += 1;
+        if voted > 0 {
+            break;
+        }
+        assert!(rounds < 10, "{:?}", slow.solo.replica.status());
+    }
+    assert!(rounds > 1, "more than may wait had to be recorded");
 }
 
 #[test]

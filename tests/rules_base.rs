@@ -145,3 +145,26 @@ fn e_who_votes_for_another_base_of_the_view_is_asked_why() {
         assert_eq!(words.iter().any(|words| words.contains(": Fetch")), asked, "{words:?}");
     }
 }
+
+#[test]
+fn v5_a_certified_chain_beside_the_own_one_is_a_new_base_also_where_all_of_it_is_held() {
+    let mut solo = Solo::new(4, 1);
+    let own = solo.blocks(2);
+    for block in &own {
+        solo.propose(0, block);
+    }
+    assert_eq!(solo.replica.status().head, at(2));
+    // The primary goes on from two others, at a position at which it has not voted yet.
+    let first = solo.block_saying(1, solo.forge.genesis(), 1, b"another order");
+    let second = solo.block(2, first.digest(), 2);
+    let third = solo.block(3, second.digest(), 3);
+    let certified = (at(3), third.digest());
+    solo.propose(0, &third);
+    let chain = solo.forge.chain(None, &[second, first]);
+    assert_eq!(solo.feed(&chain), Disposition::Applied);
+    let bases = |solo: &Solo| solo.records.iter().filter(|record| record.contains("Base v0 n3")).count();
+    assert_eq!((solo.replica.status().head, bases(&solo)), (at(2), 0));
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, certified);
+    solo.feed_certificate(&certificate);
+    assert_eq!((solo.replica.status().head, bases(&solo)), (at(3), 1));
+}

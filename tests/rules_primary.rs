@@ -56,6 +56,23 @@ fn p1_a_primary_proposes_a_pipeline_and_each_request_once() {
 }
 
 #[test]
+fn p1_what_is_under_way_is_not_proposed_again_when_what_was_before_it_is_decided() {
+    let mut solo = primary(8, 1000);
+    for number in 1..=3 {
+        solo.ask(0, number);
+        solo.step(Input::Timer);
+    }
+    let blocks = proposed(&mut solo);
+    assert_eq!(blocks.iter().map(requests).collect::<Vec<_>>(), [[(0, 1)], [(0, 2)], [(0, 3)]]);
+    let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (at(1), blocks[0].digest()));
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().decided, at(1));
+    solo.ask(0, 4);
+    solo.step(Input::Timer);
+    assert_eq!(proposed(&mut solo).iter().map(requests).collect::<Vec<_>>(), [[(0, 4)]]);
+}
+
+#[test]
 fn p1_what_comes_in_one_load_goes_into_one_batch() {
     let mut solo = primary(4, 8);
     let mut outbox = Outbox::new();

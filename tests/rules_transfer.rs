@@ -53,7 +53,11 @@ fn feed_manifest(solo: &mut Solo, manifest: &Manifest) {
 
 /// All parts come, and the service installs them; with this session table.
 fn install(solo: &mut Solo, manifest: Manifest, sessions: Bytes) {
-    feed_manifest(solo, &manifest);
+    assert_eq!(try_to_install(solo, &manifest, sessions), Disposition::Applied);
+}
+
+fn try_to_install(solo: &mut Solo, manifest: &Manifest, sessions: Bytes) -> Disposition {
+    feed_manifest(solo, manifest);
     for (index, part) in (0..).zip(PARTS) {
         let bytes = solo.forge.chunk(part);
         solo.feed(&bytes);
@@ -66,7 +70,7 @@ fn install(solo: &mut Solo, manifest: Manifest, sessions: Bytes) {
         sessions,
         snapshots: vec![manifest.clone()],
     };
-    assert_eq!(solo.step(Input::StateInstalled(app)), Disposition::Applied);
+    solo.step(Input::StateInstalled(app))
 }
 
 fn tell_floor(solo: &mut Solo, member: usize, ordinal: u64, floor: u64) {
@@ -378,6 +382,15 @@ fn c3_the_sessions_come_with_the_state_and_replies_of_the_old_one_go() {
     solo.decide(0, &next);
     assert_eq!(solo.decisions[0].requests().count(), 1);
     assert_eq!(solo.replica.status().pool_requests, 0);
+}
+
+#[test]
+fn p5_a_state_against_a_commit_certificate_that_was_held_before_halts() {
+    let mut solo = solo();
+    let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(20), Digest::new([66; 32])));
+    solo.feed_certificate(&certificate);
+    let manifest = others_are_at(&mut solo, 20);
+    assert_eq!(try_to_install(&mut solo, &manifest, Bytes::default()), Disposition::Halted, "more than f are faulty");
 }
 
 #[test]
