@@ -202,6 +202,12 @@ impl Cluster {
         self.clients.get(client)
     }
     /// The last position that may be accepted while `stable` is the last stable checkpoint: stable + L.
+    // P6
+    /// Every replica says its votes here: four times in a pipeline.
+    pub(crate) fn is_milestone(&self, number: SequenceNumber) -> bool {
+        number.get() % (self.pipeline / 4).max(1) == 0
+    }
+
     pub(crate) fn window_end(&self, stable: SequenceNumber) -> SequenceNumber {
         stable.plus(self.log_window)
     }

@@ -5,7 +5,7 @@ use crate::durable::Write;
 use crate::event::Event;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::{CheckpointOrder, Manifest};
-use crate::message::{Block, Message, MessageKind, Reply, ReplyBody, Request};
+use crate::message::{Block, Message, MessageKind, Reply, ReplyBody, Request, Vote, VoteKind};
 use crate::verify::Check;
 use crate::wire::{self, Payload};
 use alloc::boxed::Box;
@@ -97,6 +97,15 @@ impl ToSign {
     pub(crate) fn new(group: &Digest, to: Recipients, message: Message) -> Option<Box<Self>> {
         let payload = message.payload(group)?;
         Some(Box::new(Self { payload, said: Said::One(Envelope::new(to, message)) }))
+    }
+
+    /// The vote, if it is one that goes by itself: a primary's Prepare goes with its block.
+    pub(crate) fn vote(&self) -> Option<(VoteKind, &Vote)> {
+        match &self.said {
+            Said::One(Envelope { message: Message::Prepare(vote), .. }) => Some((VoteKind::Prepare, vote)),
+            Said::One(Envelope { message: Message::Commit(vote), .. }) => Some((VoteKind::Commit, vote)),
+            _ => None,
+        }
     }
 
     /// Of one batch. `None` if there are none.
@@ -349,6 +358,9 @@ impl fmt::Display for Output {
 }
 
 /// Where a step leaves what it puts out. It may be served after any number of steps, its lanes by different threads.
+///
+/// Serve it after each load of messages and not after each message: of the votes that wait in it the highest is signed and sent, and speaks for those
+/// below it. (SPEC P6)
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// How much was ever put in: with each thing its place among all, since lanes may be taken apart or together.
@@ -357,6 +369,8 @@ pub struct Outbox {
     sends: VecDeque<(u64, Outgoing)>,
     app: VecDeque<(u64, AppCommand)>,
     events: VecDeque<(u64, Event)>,
+    /// The place of the last Prepare and of the last Commit among the writes: taken long ago, perhaps.
+    last_votes: [u64; 2],
 }
 
 fn all<T>(lane: &mut VecDeque<(u64, T)>) -> Vec<T> {
@@ -372,10 +386,21 @@ impl Outbox {
         let place = self.count;
         self.count += 1;
         match output {
-            Output::Write(write) => self.writes.push_back((place, write)),
+            Output::Write(write) => {
+                self.pass_over(place, &write);
+                self.writes.push_back((place, write));
+            }
             Output::Send(outgoing) => self.sends.push_back((place, outgoing)),
             Output::App(command) => self.app.push_back((place, command)),
             Output::Event(event) => self.events.push_back((place, event)),
+        }
+    }
+    // P6
+    fn pass_over(&mut self, place: u64, write: &Write) {
+        let Some((kind, _)) = write.vote() else { return };
+        let last = core::mem::replace(&mut self.last_votes[usize::from(kind == VoteKind::Commit)], place);
+        if let Ok(waits) = self.writes.binary_search_by_key(&last, |(place, _)| *place) {
+            self.writes[waits].1.pass_over_for(write);
         }
     }
     pub(crate) fn append(&mut self, outputs: &mut Vec<Output>) {

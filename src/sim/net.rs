@@ -59,6 +59,8 @@ pub struct Net {
     pub dead: BTreeSet<usize>,
     /// How long disks and services take.
     pub slow: Slowness,
+    /// Records wait in the outbox while the disk is busy, so that votes are passed over; else each is taken at once. (P6)
+    pub gathers: bool,
     /// The same for one host.
     pub slow_at: BTreeMap<usize, Slowness>,
     /// What a traitor makes of what its replica wants to send.
@@ -184,6 +186,7 @@ impl Net {
             down: BTreeSet::new(),
             dead: BTreeSet::new(),
             slow: Slowness::default(),
+            gathers: seed % 2 == 0,
             slow_at: BTreeMap::new(),
             twists: BTreeMap::new(),
             retry: Duration::from_millis(500),

@@ -90,7 +90,8 @@ impl Scene {
     /// # Panics
     /// Never.
     pub fn new() -> Self {
-        let cluster = Arc::new(builder(REPLICAS, CLIENTS).with_keyed_hash().build().expect("a valid cluster"));
+        // P6: so short a pipeline that each vote is said: more of them meet, and more can be contradicted.
+        let cluster = Arc::new(builder(REPLICAS, CLIENTS).pipeline(4).with_keyed_hash().build().expect("a valid cluster"));
         let stage = Stage {
             verifier: Verifier::new(cluster.clone()),
             forge: Forge::new(cluster.clone()),

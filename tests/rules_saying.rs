@@ -1,0 +1,183 @@
+//! P6: of votes that wait in one outbox the highest is said, and those at milestones.
+
+mod support;
+
+use logothete::sim::forge::ForgedBlock;
+use logothete::sim::forge::Kind::{self, Commit, Prepare};
+use logothete::sim::{Net, Slowness};
+use logothete::{Cluster, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, Write};
+use std::time::Duration;
+use support::builder;
+use support::solo::{Solo, T, at};
+
+/// With milestones at 4, 8, 12.
+fn cluster() -> Cluster {
+    builder(4, 2).pipeline(16).build().expect("a valid cluster")
+}
+
+fn backup() -> Solo {
+    Solo::with(cluster(), 1, Tuning::from_timeout(T))
+}
+
+fn propose(solo: &mut Solo, in_view: u64, blocks: &[ForgedBlock], outbox: &mut Outbox) {
+    let primary = solo.cluster.primary(support::solo::view(in_view)).get() as usize;
+    for block in blocks {
+        let bytes = solo.forge.pre_prepare(&solo.keys[primary], support::solo::view(in_view), block);
+        solo.feed_into(&bytes, outbox);
+    }
+}
+
+/// Makes all of these durable, and gives what is said then; and what comes of that is in the outbox.
+fn say(solo: &mut Solo, writes: Vec<Write>, outbox: &mut Outbox) -> Vec<(Kind, u64, u64)> {
+    for write in writes {
+        let (envelopes, receipt) = write.persisted().sign(&solo.keys[solo.me]).expect("signed");
+        solo.sent.extend(envelopes);
+        solo.replica.step(solo.now, Input::Persisted(receipt), outbox);
+    }
+    solo.votes()
+}
+
+#[test]
+fn p6_of_prepares_in_one_outbox_the_highest_is_said_and_those_at_milestones() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(10);
+    propose(&mut solo, 0, &blocks, &mut outbox);
+    assert_eq!(solo.replica.status().head, at(10));
+    let writes = outbox.writes();
+    assert_eq!(writes.len(), 10, "each is on record");
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 4), (Prepare, 0, 8), (Prepare, 0, 10)]);
+}
+
+#[test]
+fn p6_what_the_host_has_taken_is_said() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(3);
+    propose(&mut solo, 0, &blocks[..2], &mut outbox);
+    let taken = outbox.writes();
+    propose(&mut solo, 0, &blocks[2..], &mut outbox);
+    assert_eq!(say(&mut solo, taken, &mut outbox), [(Prepare, 0, 2)], "1 was passed over, 2 had been taken");
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 3)]);
+}
+
+#[test]
+fn p6_who_gathers_differently_meets_at_milestones() {
+    let said = |loads: &[usize]| {
+        let (mut solo, mut outbox) = (backup(), Outbox::new());
+        let blocks = solo.blocks(16);
+        let mut said = Vec::new();
+        let mut from = 0;
+        for load in loads {
+            propose(&mut solo, 0, &blocks[from..from + load], &mut outbox);
+            from += load;
+            let writes = outbox.writes();
+            said.extend(say(&mut solo, writes, &mut outbox).into_iter().map(|(_, _, number)| number));
+        }
+        said
+    };
+    assert_eq!(said(&[16]), [4, 8, 12, 16]);
+    assert_eq!(said(&[3, 2, 2, 2, 7]), [3, 4, 5, 7, 8, 9, 12, 16]);
+    assert_eq!(said(&[2, 2, 2, 2, 2, 2, 2, 2]), [2, 4, 6, 8, 10, 12, 14, 16]);
+}
+
+#[test]
+fn p6_commits_are_passed_over_for_commits() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(6);
+    for block in &blocks {
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(block.sequence_number().get()), block.digest()));
+        let bytes = solo.forge.certificate_message(&certificate);
+        solo.feed_into(&bytes, &mut outbox);
+    }
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 4), (Commit, 0, 6)]);
+}
+
+#[test]
+fn p6_a_vote_of_the_other_kind_passes_over_nothing() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(3);
+    propose(&mut solo, 0, &blocks[..1], &mut outbox);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(2), blocks[1].digest()));
+    let bytes = solo.forge.certificate_message(&certificate);
+    solo.feed_into(&bytes, &mut outbox);
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 1), (Commit, 0, 2)]);
+}
+
+#[test]
+fn p6_a_lower_commit_is_not_passed_over() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(3);
+    for number in [3, 1, 2] {
+        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(number), blocks[number as usize - 1].digest()));
+        let bytes = solo.forge.certificate_message(&certificate);
+        solo.feed_into(&bytes, &mut outbox);
+    }
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 3), (Commit, 0, 2)], "2 speaks for 1, and not for 3");
+}
+
+#[test]
+fn p6_a_vote_of_a_higher_view_passes_over_none_of_a_lower_one() {
+    let (mut solo, mut outbox) = (Solo::with(cluster(), 3, Tuning::from_timeout(T)), Outbox::new());
+    let blocks = solo.blocks(2);
+    propose(&mut solo, 0, &blocks[..1], &mut outbox);
+    let certificate = solo.certificate(&[0, 1, 2], Prepare, 1, (at(1), blocks[0].digest()));
+    let bytes = solo.forge.certificate_message(&certificate);
+    solo.feed_into(&bytes, &mut outbox);
+    propose(&mut solo, 1, &blocks[1..], &mut outbox);
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 1), (Commit, 1, 1), (Prepare, 1, 2)]);
+}
+
+#[test]
+fn p6_a_proposal_is_never_passed_over() {
+    let (mut solo, mut outbox) = (Solo::with(cluster(), 0, Tuning::from_timeout(T)), Outbox::new());
+    for number in 1..=3 {
+        let request = solo.forge.request(&support::client_key(0), RequestNumber::new(number), b"order");
+        let bytes = solo.forge.request_message(&request);
+        solo.feed_into(&bytes, &mut outbox);
+        solo.replica.step(solo.now, Input::Timer, &mut outbox);
+    }
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 1), (Prepare, 0, 2), (Prepare, 0, 3)]);
+}
+
+#[test]
+fn p6_what_was_passed_over_is_said_after_a_restart_if_it_is_the_last() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(3);
+    propose(&mut solo, 0, &blocks, &mut outbox);
+    // The disk takes two of three records, and the process ends.
+    for write in outbox.writes().into_iter().take(2) {
+        solo.log.push((write.index(), write.record().to_bytes()));
+        assert_eq!(write.persisted().payloads().count(), 0, "a promise that is not said");
+    }
+    solo.restart();
+    assert!(solo.votes().contains(&(Prepare, 0, 2)), "as after any crash");
+}
+
+fn sent(gathers: bool, loss: u64) -> u64 {
+    let limits = Limits { batch_requests_max: 1, ..Limits::default() };
+    let cluster = builder(4, 16).pipeline(16).checkpoint_interval(16).log_window(64).limits(limits).build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 5, Tuning::from_timeout(T));
+    (net.gathers, net.loss) = (gathers, loss);
+    net.slow = Slowness { disk: (500, 3_000), service: (0, 0) };
+    for order in 0..320_u32 {
+        net.submit(order as usize % 16, &order.to_le_bytes());
+        if order % 16 == 15 {
+            net.run_for(Duration::from_millis(5));
+        }
+    }
+    net.settle(Duration::from_secs(60), &[0, 1, 2, 3]);
+    assert!(net.hosts.iter().all(|host| host.replica.status().view.get() == 0), "nobody lost patience");
+    net.sent_kinds.iter().filter(|(kind, _)| matches!(kind, MessageKind::Prepare | MessageKind::Commit)).map(|(_, (count, _))| count).sum()
+}
+
+#[test]
+fn p6_a_cluster_that_gathers_decides_with_half_the_votes() {
+    let (gathered, single) = (sent(true, 0), sent(false, 0));
+    assert!(gathered * 2 < single, "{gathered} votes instead of {single}");
+    sent(true, 10);
+}
