@@ -45,7 +45,9 @@ impl Write {
     /// Leaves its vote unsaid, if that of `later` says it too: a certificate there is one for all below it. What it promised stays on record.
     /// Votes at milestones are said by all, so that they meet there, however each of them gathers its own.
     pub(crate) fn pass_over_for(&mut self, later: &Self) {
-        let (Some((kind, vote)), Some((later_kind, later_vote)), Identity::Replica(cluster, _)) = (self.vote(), later.vote(), &self.identity) else {
+        let (Some((kind, vote)), Some((later_kind, later_vote)), Identity::Replica(cluster, _)) =
+            (self.vote(), later.vote(), &self.identity)
+        else {
             return;
         };
         let same = (kind, vote.view) == (later_kind, later_vote.view);

@@ -106,6 +106,31 @@ fn p6_a_vote_of_the_other_kind_passes_over_nothing() {
 }
 
 #[test]
+fn p6_a_vote_of_the_other_kind_between_two_hides_neither() {
+    let (mut solo, mut outbox) = (backup(), Outbox::new());
+    let blocks = solo.blocks(3);
+    propose(&mut solo, 0, &blocks[..2], &mut outbox);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
+    let bytes = solo.forge.certificate_message(&certificate);
+    solo.feed_into(&bytes, &mut outbox);
+    propose(&mut solo, 0, &blocks[2..], &mut outbox);
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 1), (Prepare, 0, 3)]);
+}
+
+#[test]
+fn p6_in_a_short_pipeline_each_vote_is_said() {
+    for pipeline in 1..8 {
+        let cluster = builder(4, 2).pipeline(pipeline).build().expect("a valid cluster");
+        let (mut solo, mut outbox) = (Solo::with(cluster, 1, Tuning::from_timeout(T)), Outbox::new());
+        let blocks = solo.blocks(pipeline);
+        propose(&mut solo, 0, &blocks, &mut outbox);
+        let writes = outbox.writes();
+        assert_eq!(say(&mut solo, writes, &mut outbox).len() as u64, pipeline);
+    }
+}
+
+#[test]
 fn p6_a_lower_commit_is_not_passed_over() {
     let (mut solo, mut outbox) = (backup(), Outbox::new());
     let blocks = solo.blocks(3);
