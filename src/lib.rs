@@ -90,12 +90,12 @@
 //!
 //! Nothing here blocks, waits or spawns. [`Verifier`] and [`Screen`] are cheap to clone and work on any thread; [`Verifier::verify_all`] shares work between
 //! signatures and gives each message the verdict that it would get alone. [`Replica::step`] wants one thread at a time. It may be called any number of times before the
-//! outbox is served, and the lanes may go to different threads: there is no order to remember between them, except that records are made durable in the order
+//! outbox is served – once for each message of a load is best, since of the votes that then wait only the highest is signed and sent (SPEC P6) – and the lanes may go to different threads: there is no order to remember between them, except that records are made durable in the order
 //! of their indices. [`Replica::deadline`] is the only timer.
 //!
 //! # Determinism
 //!
-//! The same inputs at the same times give the same outputs, byte for byte. There is no clock, no randomness and no hash map inside; even the factors by which signatures are
+//! The same inputs at the same times give the same outputs, byte for byte; and what an outbox holds follows from when it was served. There is no clock, no randomness and no hash map inside; even the factors by which signatures are
 //! verified in batches are derived from their content. A replica that finds its own state broken stops for ever ([`Disposition::Halted`]) rather than to guess.
 //!
 //! # Bounds
