@@ -265,6 +265,8 @@ impl Net {
         }
         self.hosts[at].replica = replica;
         self.hosts[at].app = app;
+        // What it promised in its former life it says again.
+        self.hosts[at].knows_diverged = false;
         self.dead.remove(&at);
         self.hosts[at].picture = None;
         self.hosts[at].stepped();
