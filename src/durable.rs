@@ -37,9 +37,14 @@ impl Write {
     pub fn discards_before(&self) -> Option<u64> {
         self.discards_before
     }
-    /// What it promises, if that is a vote.
+    /// What it promises, if that is a vote that may be passed over.
     pub(crate) fn vote(&self) -> Option<(VoteKind, &Vote)> {
         self.sealed.first.as_ref()?.vote()
+    }
+    // P6
+    /// Its vote is said, whatever comes later.
+    pub(crate) fn insist(&mut self) {
+        self.sealed.others.extend(self.sealed.first.take());
     }
     // P6
     /// Leaves its vote unsaid, if that of `later` says it too: a certificate there is one for all below it. What it promised stays on record.
@@ -77,7 +82,7 @@ impl fmt::Display for Write {
     }
 }
 
-/// What waits for a record: nearly always one promise, or none.
+/// What waits for a record: nearly always one promise, or none. Of votes only the first may be passed over. (P6)
 #[derive(Debug, Default)]
 pub(crate) struct Sealed {
     pub(crate) first: Option<Box<ToSign>>,

@@ -8,7 +8,7 @@ use logothete::sim::{Net, Slowness};
 use logothete::{Cluster, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, Write};
 use std::time::Duration;
 use support::builder;
-use support::solo::{Solo, T, at};
+use support::solo::{Solo, T, at, view};
 
 /// With milestones at 4, 8, 12.
 fn cluster() -> Cluster {
@@ -157,6 +157,27 @@ fn p6_a_vote_of_a_higher_view_passes_over_none_of_a_lower_one() {
 }
 
 #[test]
+fn p6_the_vote_for_a_views_base_is_said_whatever_comes_of_it() {
+    let (mut solo, mut outbox) = (Solo::with(cluster(), 2, Tuning::from_timeout(T)), Outbox::new());
+    let blocks = solo.blocks(2);
+    let base = (at(1), blocks[0].digest());
+    solo.propose(0, &blocks[0]);
+    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, base);
+    let claims = [0, 1, 3].map(|member| solo.forge.view_change(solo.as_traitor(member), view(1), Some(&certificate)));
+    let new_view = solo.forge.new_view(&solo.keys[1], view(1), &claims, None);
+    solo.feed_into(&new_view, &mut outbox);
+    // All the others' votes for the base: but one of these may have been told to this replica alone, and without its own that is no quorum for who lacks it.
+    for member in [0, 1, 3] {
+        let vote = solo.forge.vote(solo.as_traitor(member), Prepare, view(1), base);
+        solo.feed_into(&vote, &mut outbox);
+    }
+    propose(&mut solo, 1, &blocks[1..], &mut outbox);
+    solo.sent.clear();
+    let writes = outbox.writes();
+    assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 1, 1), (Commit, 1, 1), (Prepare, 1, 2)]);
+}
+
+#[test]
 fn p6_a_proposal_is_never_passed_over() {
     let (mut solo, mut outbox) = (Solo::with(cluster(), 0, Tuning::from_timeout(T)), Outbox::new());
     for number in 1..=3 {
@@ -205,4 +226,21 @@ fn p6_a_cluster_that_gathers_decides_with_half_the_votes() {
     let (gathered, single) = (sent(true, 0), sent(false, 0));
     assert!(gathered * 2 < single, "{gathered} votes instead of {single}");
     sent(true, 10);
+}
+
+#[test]
+fn p6_however_long_the_pipeline_none_waits_for_many_to_meet() {
+    let limits = Limits { batch_requests_max: 1, ..Limits::default() };
+    let cluster = builder(4, 16).pipeline(1024).checkpoint_interval(512).log_window(1024).limits(limits).build().expect("a valid cluster");
+    let mut net = Net::tuned(cluster, 5, Tuning::from_timeout(T));
+    net.gathers = true;
+    net.crash(3);
+    // Slower than what comes: each vote finds the one before it waiting.
+    net.slow = Slowness { disk: (40_000, 60_000), service: (0, 0) };
+    for order in 0..200_u32 {
+        net.submit(order as usize % 16, &order.to_le_bytes());
+        net.run_for(Duration::from_millis(10));
+    }
+    net.settle(Duration::from_secs(60), &[0, 1, 2]);
+    assert!(net.hosts[..3].iter().all(|host| host.replica.status().view.get() == 0), "{}", net.describe());
 }

@@ -196,7 +196,12 @@ impl Promises {
             }
             None => Message::Prepare(self.vote(at)),
         };
-        Ok(self.write(body, Some(message)))
+        let mut write = self.write(body, Some(message));
+        if at.number == self.base.number {
+            // P6: who lacks a quorum of these can accept nothing above, and so can't meet the others there.
+            write.insist();
+        }
+        Ok(write)
     }
 
     pub(super) fn prepare(&mut self, at: Position) -> Result<(), Broken> {
