@@ -309,7 +309,9 @@ impl Host {
             | Event::SnapshotDamaged { .. } => {
                 tracing::error!("{event}");
             }
-            Event::SnapshotTooLarge { .. } | Event::PartTooLarge { .. } | Event::WindowClosed { .. } | Event::Wished { .. } => tracing::warn!("{event}"),
+            Event::SnapshotTooLarge { .. } | Event::PartTooLarge { .. } | Event::WindowClosed { .. } | Event::Wished { .. } => {
+                tracing::warn!("{event}")
+            }
             _ => tracing::info!("{event}"),
         }
     }

@@ -11,7 +11,7 @@ use crate::operation::{Answer, Operation};
 use hdrhistogram::Histogram;
 use logothete::{
     Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, ClientTuning, Outcome, PeerLink, Recipients, RequestNumber,
-    SigningKey, Time, Unverified, Verifier,
+    SigningKey, SubmitError, Time, Unverified, Verifier,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -166,19 +166,26 @@ impl Crowd {
         Bytes::from(Operation::Put(vec![(format!("key{}", key_of(self.submitted, self.keys)).into_bytes(), value)]).encode())
     }
 
-    /// Sends one request, if a client has room for it.
+    /// Sends one request, if a client has room for it. One whose oldest request isn't answered yet may have none, though later ones were.
     fn submit(&mut self, intended: Instant) -> Result<bool> {
-        let Some(index) = self.free.pop_front() else { return Ok(false) };
-        let (operation, now) = (self.operation(), self.now());
-        let mut outputs = Vec::new();
-        let customer = &mut self.customers[index];
-        match customer.client.step(now, ClientInput::Submit(operation), &mut outputs) {
-            ClientDisposition::Submitted(number) => customer.intended.insert(number, intended),
-            ClientDisposition::Refused { reason, .. } => return Err(fault(reason.to_string())),
-            _ => return Err(fault("an operation was not taken")),
-        };
-        self.serve(index, outputs, &mut Vec::new())?;
-        Ok(true)
+        for _ in 0..self.free.len() {
+            let Some(index) = self.free.pop_front() else { break };
+            let (operation, now) = (self.operation(), self.now());
+            let mut outputs = Vec::new();
+            let customer = &mut self.customers[index];
+            match customer.client.step(now, ClientInput::Submit(operation), &mut outputs) {
+                ClientDisposition::Submitted(number) => customer.intended.insert(number, intended),
+                ClientDisposition::Refused { reason: SubmitError::WindowFull { .. }, .. } => {
+                    self.free.push_back(index);
+                    continue;
+                }
+                ClientDisposition::Refused { reason, .. } => return Err(fault(reason.to_string())),
+                _ => return Err(fault("an operation was not taken")),
+            };
+            self.serve(index, outputs, &mut Vec::new())?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn serve(&mut self, index: usize, outputs: Vec<ClientOutput>, done: &mut Vec<Done>) -> Result<()> {
