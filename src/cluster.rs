@@ -201,12 +201,6 @@ impl Cluster {
     pub(crate) fn client_key(&self, client: &ClientId) -> Option<&ed25519_zebra::VerificationKey> {
         self.clients.get(client)
     }
-    // P6
-    /// Every replica says its votes here: four times in a pipeline, and at each eighth position of a long one. Who gathers two votes or more at a time
-    /// meets the others after four times that at most.
-    pub(crate) fn is_milestone(&self, number: SequenceNumber) -> bool {
-        number.get() % (self.pipeline / 4).clamp(1, 8) == 0
-    }
     /// The last position that may be accepted while `stable` is the last stable checkpoint: stable + L.
     pub(crate) fn window_end(&self, stable: SequenceNumber) -> SequenceNumber {
         stable.plus(self.log_window)

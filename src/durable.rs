@@ -1,7 +1,6 @@
 //! Promises and the writes behind them: what isn't durable can't be signed, and what isn't signed can't be encoded. (SPEC D1)
 
 use crate::ids::{Bytes, RawSignature};
-use crate::message::{Vote, VoteKind};
 use crate::outbox::{Envelope, Identity, SignError, ToSign};
 use crate::record::Record;
 use alloc::boxed::Box;
@@ -36,29 +35,6 @@ impl Write {
     /// Records below this index will never be needed again once this one is durable: this one restates all that is still binding.
     pub fn discards_before(&self) -> Option<u64> {
         self.discards_before
-    }
-    /// What it promises, if that is a vote that may be passed over.
-    pub(crate) fn vote(&self) -> Option<(VoteKind, &Vote)> {
-        self.sealed.first.as_ref()?.vote()
-    }
-    // P6
-    /// Its vote is said, whatever comes later.
-    pub(crate) fn insist(&mut self) {
-        self.sealed.others.extend(self.sealed.first.take());
-    }
-    // P6
-    /// Leaves its vote unsaid, if that of `later` says it too: a certificate there is one for all below it. What it promised stays on record.
-    /// Votes at milestones are said by all, so that they meet there, however each of them gathers its own.
-    pub(crate) fn pass_over_for(&mut self, later: &Self) {
-        let (Some((kind, vote)), Some((later_kind, later_vote)), Identity::Replica(cluster, _)) =
-            (self.vote(), later.vote(), &self.identity)
-        else {
-            return;
-        };
-        let same = (kind, vote.view) == (later_kind, later_vote.view);
-        if same && vote.sequence_number < later_vote.sequence_number && !cluster.is_milestone(vote.sequence_number) {
-            self.sealed.first = None;
-        }
     }
     /// The host's word that this record *and every one of lower index* is durable. What was sealed behind it may now be signed.
     pub fn persisted(self) -> Released {

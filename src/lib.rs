@@ -136,6 +136,7 @@ mod misuse;
 mod node;
 mod outbox;
 mod part;
+mod pass_over;
 mod record;
 mod replica;
 mod screen;

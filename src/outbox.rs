@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::{CheckpointOrder, Manifest};
 use crate::message::{Block, Message, MessageKind, Reply, ReplyBody, Request, Vote, VoteKind};
+use crate::pass_over::LastVotes;
 use crate::verify::Check;
 use crate::wire::{self, Payload};
 use alloc::boxed::Box;
@@ -369,8 +370,7 @@ pub struct Outbox {
     sends: VecDeque<(u64, Outgoing)>,
     app: VecDeque<(u64, AppCommand)>,
     events: VecDeque<(u64, Event)>,
-    /// The place of the last Prepare and of the last Commit among the writes: taken long ago, perhaps.
-    last_votes: [u64; 2],
+    last_votes: LastVotes,
 }
 
 fn all<T>(lane: &mut VecDeque<(u64, T)>) -> Vec<T> {
@@ -387,20 +387,12 @@ impl Outbox {
         self.count += 1;
         match output {
             Output::Write(write) => {
-                self.pass_over(place, &write);
+                self.last_votes.pass_over(&mut self.writes, place, &write);
                 self.writes.push_back((place, write));
             }
             Output::Send(outgoing) => self.sends.push_back((place, outgoing)),
             Output::App(command) => self.app.push_back((place, command)),
             Output::Event(event) => self.events.push_back((place, event)),
-        }
-    }
-    // P6
-    fn pass_over(&mut self, place: u64, write: &Write) {
-        let Some((kind, _)) = write.vote() else { return };
-        let last = core::mem::replace(&mut self.last_votes[usize::from(kind == VoteKind::Commit)], place);
-        if let Ok(waits) = self.writes.binary_search_by_key(&last, |(place, _)| *place) {
-            self.writes[waits].1.pass_over_for(write);
         }
     }
     pub(crate) fn append(&mut self, outputs: &mut Vec<Output>) {

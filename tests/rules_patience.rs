@@ -156,8 +156,8 @@ fn t1_a_view_that_decided_and_kept_nothing_waiting_makes_up_for_f_that_did_not()
     }
 }
 
-#[test]
-fn t1_a_view_has_served_also_while_something_waits_that_came_later() {
+/// In view 2, after two views in vain; and the block with what waits since then.
+fn in_a_second_view() -> (Solo, ForgedBlock) {
     let mut solo = solo(Tuning { backoff_max: 2, ..Tuning::from_timeout(T) });
     let block = solo.blocks(1).remove(0);
     solo.ask(0, 1);
@@ -167,6 +167,12 @@ fn t1_a_view_has_served_also_while_something_waits_that_came_later() {
     }
     enter(&mut solo, 2);
     assert_eq!(backoff(&solo), 2);
+    (solo, block)
+}
+
+#[test]
+fn t1_a_view_has_served_also_while_something_waits_that_came_later() {
+    let (mut solo, block) = in_a_second_view();
     solo.pass(MOMENT);
     solo.ask(1, 1);
     solo.decide(2, &block);
@@ -177,15 +183,7 @@ fn t1_a_view_has_served_also_while_something_waits_that_came_later() {
 #[test]
 fn t1_patience_gets_no_shorter_than_four_times_what_had_to_wait() {
     for (waits, left) in [(T, 1), (T + MOMENT, 2), (T / 2, 1)] {
-        let mut solo = solo(Tuning { backoff_max: 2, ..Tuning::from_timeout(T) });
-        let block = solo.blocks(1).remove(0);
-        solo.ask(0, 1);
-        for to in 1..=2 {
-            solo.pass(T * 2);
-            solo.wants(&[0, 2, 3], to);
-        }
-        enter(&mut solo, 2);
-        assert_eq!(backoff(&solo), 2);
+        let (mut solo, block) = in_a_second_view();
         solo.pass(waits);
         solo.decide(2, &block);
         solo.wants(&[0, 2, 3], 3);

@@ -20,11 +20,19 @@ fn backup() -> Solo {
 }
 
 fn propose(solo: &mut Solo, in_view: u64, blocks: &[ForgedBlock], outbox: &mut Outbox) {
-    let primary = solo.cluster.primary(support::solo::view(in_view)).get() as usize;
+    let primary = solo.cluster.primary(view(in_view)).get() as usize;
     for block in blocks {
-        let bytes = solo.forge.pre_prepare(&solo.keys[primary], support::solo::view(in_view), block);
+        let bytes = solo.forge.pre_prepare(&solo.keys[primary], view(in_view), block);
         solo.feed_into(&bytes, outbox);
     }
+}
+
+/// The others' Prepares for this block, as a certificate.
+fn certify(solo: &mut Solo, in_view: u64, block: &ForgedBlock, outbox: &mut Outbox) {
+    let members: Vec<usize> = (0..4).filter(|member| *member != solo.me).collect();
+    let certificate = solo.certificate(&members, Prepare, in_view, (block.sequence_number(), block.digest()));
+    let bytes = solo.forge.certificate_message(&certificate);
+    solo.feed_into(&bytes, outbox);
 }
 
 /// Makes all of these durable, and gives what is said then; and what comes of that is in the outbox.
@@ -85,9 +93,7 @@ fn p6_commits_are_passed_over_for_commits() {
     let (mut solo, mut outbox) = (backup(), Outbox::new());
     let blocks = solo.blocks(6);
     for block in &blocks {
-        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(block.sequence_number().get()), block.digest()));
-        let bytes = solo.forge.certificate_message(&certificate);
-        solo.feed_into(&bytes, &mut outbox);
+        certify(&mut solo, 0, block, &mut outbox);
     }
     let writes = outbox.writes();
     assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 4), (Commit, 0, 6)]);
@@ -98,9 +104,7 @@ fn p6_a_vote_of_the_other_kind_passes_over_nothing() {
     let (mut solo, mut outbox) = (backup(), Outbox::new());
     let blocks = solo.blocks(3);
     propose(&mut solo, 0, &blocks[..1], &mut outbox);
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(2), blocks[1].digest()));
-    let bytes = solo.forge.certificate_message(&certificate);
-    solo.feed_into(&bytes, &mut outbox);
+    certify(&mut solo, 0, &blocks[1], &mut outbox);
     let writes = outbox.writes();
     assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 1), (Commit, 0, 2)]);
 }
@@ -110,9 +114,7 @@ fn p6_a_vote_of_the_other_kind_between_two_hides_neither() {
     let (mut solo, mut outbox) = (backup(), Outbox::new());
     let blocks = solo.blocks(3);
     propose(&mut solo, 0, &blocks[..2], &mut outbox);
-    let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(1), blocks[0].digest()));
-    let bytes = solo.forge.certificate_message(&certificate);
-    solo.feed_into(&bytes, &mut outbox);
+    certify(&mut solo, 0, &blocks[0], &mut outbox);
     propose(&mut solo, 0, &blocks[2..], &mut outbox);
     let writes = outbox.writes();
     assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 1), (Prepare, 0, 3)]);
@@ -135,9 +137,7 @@ fn p6_a_lower_commit_is_not_passed_over() {
     let (mut solo, mut outbox) = (backup(), Outbox::new());
     let blocks = solo.blocks(3);
     for number in [3, 1, 2] {
-        let certificate = solo.certificate(&[0, 2, 3], Prepare, 0, (at(number), blocks[number as usize - 1].digest()));
-        let bytes = solo.forge.certificate_message(&certificate);
-        solo.feed_into(&bytes, &mut outbox);
+        certify(&mut solo, 0, &blocks[number - 1], &mut outbox);
     }
     let writes = outbox.writes();
     assert_eq!(say(&mut solo, writes, &mut outbox), [(Commit, 0, 3), (Commit, 0, 2)], "2 speaks for 1, and not for 3");
@@ -148,9 +148,7 @@ fn p6_a_vote_of_a_higher_view_passes_over_none_of_a_lower_one() {
     let (mut solo, mut outbox) = (Solo::with(cluster(), 3, Tuning::from_timeout(T)), Outbox::new());
     let blocks = solo.blocks(2);
     propose(&mut solo, 0, &blocks[..1], &mut outbox);
-    let certificate = solo.certificate(&[0, 1, 2], Prepare, 1, (at(1), blocks[0].digest()));
-    let bytes = solo.forge.certificate_message(&certificate);
-    solo.feed_into(&bytes, &mut outbox);
+    certify(&mut solo, 1, &blocks[0], &mut outbox);
     propose(&mut solo, 1, &blocks[1..], &mut outbox);
     let writes = outbox.writes();
     assert_eq!(say(&mut solo, writes, &mut outbox), [(Prepare, 0, 1), (Commit, 1, 1), (Prepare, 1, 2)]);

@@ -56,7 +56,7 @@ impl Checkpoints {
 
     // C2
     /// Another reads of this snapshot.
-    pub(super) fn is_read(&mut self, number: SequenceNumber, now: Time) {
+    pub(super) fn note_read(&mut self, number: SequenceNumber, now: Time) {
         self.reads.insert(number, now);
     }
 
@@ -254,7 +254,7 @@ impl Replica {
     }
 
     // C2
-    /// Decided blocks go, late by a retention that serves laggards, and not before those who fetch a snapshot below have it.
+    /// Decided blocks go, late by a retention that serves laggards, and not while a snapshot below is being read.
     pub(super) fn forget_blocks(&mut self) {
         let stable = self.stable().number;
         let limit = stable.minus(self.tuning.retention);

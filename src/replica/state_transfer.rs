@@ -412,7 +412,7 @@ impl Replica {
                 if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
-                self.checkpoints.is_read(sequence_number, self.now);
+                self.checkpoints.note_read(sequence_number, self.now);
                 self.send_ready(Recipients::Replica(peer), Message::Manifest(ManifestMessage { manifest, state }));
             }
             Wanted::Chunk { sequence_number, index, digest } => {
@@ -421,7 +421,7 @@ impl Replica {
                 if named != Some(digest) || waiting >= PEER_READS || !self.may_send_bytes(peer, 0) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
-                self.checkpoints.is_read(sequence_number, self.now);
+                self.checkpoints.note_read(sequence_number, self.now);
                 let peers = self.transfer.reads.entry((sequence_number, index)).or_default();
                 let is_first = peers.is_empty();
                 peers.insert(peer);

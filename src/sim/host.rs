@@ -335,10 +335,7 @@ impl Net {
         let silent = host.knows_diverged;
         if self.gathers {
             // P6
-            let kind = write.vote().map(|(kind, _)| kind);
-            let earlier = host.unsynced.iter_mut().rev().map(|waiting| &mut waiting.write);
-            let vote = earlier.filter(|_| kind.is_some()).find(|earlier| earlier.vote().map(|(kind, _)| kind) == kind);
-            vote.into_iter().for_each(|earlier| earlier.pass_over_for(&write));
+            host.unsynced.iter_mut().for_each(|earlier| earlier.write.pass_over_for(&write));
         }
         let after = host.unsynced.back().map_or(self.now, |waiting| waiting.due);
         let due = after.max(Time(self.now.0 + delay));
