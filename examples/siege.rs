@@ -117,7 +117,7 @@ impl Siege {
         let ed25519 = self.ed25519;
         let build = || {
             // Snapshots of a few dozen requests have several parts.
-            let limits = Limits { batch_requests_max: requests, operation_bytes_max: 64, batch_bytes_max: 256, ..Limits::default() };
+            let limits = Limits { batch_requests_max: requests, operation_bytes_max: 64, batch_bytes_max: 392, ..Limits::default() };
             let builder = builder(n, CLIENTS + 1).checkpoint_interval(interval).log_window(window).pipeline(pipeline).limits(limits);
             Arc::new(if ed25519 { builder } else { builder.with_keyed_hash() }.build().expect("a valid cluster"))
         };

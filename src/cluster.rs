@@ -2,6 +2,7 @@
 
 use crate::hash::{Domain, Hasher};
 use crate::ids::{ClientId, Digest, ReplicaId, SequenceNumber, View};
+use crate::message::PATH_BYTES_MAX;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -19,12 +20,12 @@ pub const CLIENTS_MAX: usize = 65_536;
 
 /// Bounds on what members may send; part of the cluster's identity, so that all refuse the same. (SPEC 2.3)
 ///
-/// Each is at least 1 (`result_bytes_max` may be 0), a batch has room for an operation and 120 bytes, and a message for a batch, or a result, and 64 KiB.
+/// Each is at least 1 (`result_bytes_max` may be 0), a batch has room for an operation and 328 bytes, and a message for a batch, or a result, and 64 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one encoded message. Default 1 MiB, at most 64 MiB.
     pub message_bytes_max: u32,
-    /// Bytes of one batch: its operations and 120 bytes for each request. Default 512 KiB.
+    /// Bytes of one batch: its operations, 136 bytes for each request, and its path (SPEC S3). Default 512 KiB.
     pub batch_bytes_max: u32,
     /// Requests in one batch. Default 1000, at most 65,536.
     pub batch_requests_max: u32,
@@ -299,8 +300,8 @@ impl ClusterBuilder {
             (client_window <= 65_536, "the client window must be at most 65536"),
             (operation_bytes_max >= 1, "an operation must have room for one byte"),
             (
-                u64::from(batch_bytes_max) >= u64::from(operation_bytes_max) + REQUEST_OVERHEAD,
-                "batch_bytes_max must hold one operation of operation_bytes_max and 120 bytes",
+                u64::from(batch_bytes_max) >= u64::from(operation_bytes_max) + REQUEST_OVERHEAD_MAX,
+                "batch_bytes_max must hold one operation of operation_bytes_max and 328 bytes",
             ),
             (message_bytes_max <= 64 * 1024 * 1024, "message_bytes_max must be at most 64 MiB"),
             (
@@ -346,8 +347,10 @@ impl ClusterBuilder {
     }
 }
 
-/// What a request takes in a batch beside its operation: key, number, length, signature, and a little room.
-pub(crate) const REQUEST_OVERHEAD: u64 = 120;
+/// What a request takes in a batch beside its operation and its path: key, number, lengths, place, signature, and a little room.
+pub(crate) const REQUEST_OVERHEAD: u64 = 136;
+/// The same with the longest path.
+pub(crate) const REQUEST_OVERHEAD_MAX: u64 = REQUEST_OVERHEAD + PATH_BYTES_MAX;
 
 fn checked_keys(list: &str, keys: &[VerifyingKey]) -> Result<Vec<MemberKey>, ConfigError> {
     let mut seen = BTreeSet::new();

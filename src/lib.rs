@@ -139,6 +139,7 @@ mod part;
 mod pass_over;
 mod record;
 mod replica;
+mod run;
 mod screen;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -22,10 +22,16 @@ fn sealed(count: u64, top: &Digest) -> Digest {
 
 /// The root over all leaves of a batch, and for each leaf the siblings on its way up, lowest first.
 pub(crate) fn root_and_paths(leaves: &[Digest]) -> (Digest, Vec<Vec<Digest>>) {
+    let (top, paths) = top_and_paths(leaves);
+    (sealed(leaves.len() as u64, &top), paths)
+}
+
+/// The same with the top alone, for who names the number of leaves beside it.
+pub(crate) fn top_and_paths(leaves: &[Digest]) -> (Digest, Vec<Vec<Digest>>) {
     let height = leaves.len().next_power_of_two().trailing_zeros() as usize;
     let mut paths: Vec<_> = leaves.iter().map(|_| Vec::with_capacity(height)).collect();
     let top = climb(leaves, &mut paths);
-    (sealed(leaves.len() as u64, &top), paths)
+    (top, paths)
 }
 
 /// The top over these leaves; it goes to the end of the paths of those beside them.
@@ -49,7 +55,8 @@ pub(crate) fn root_of_path(leaf: Digest, index: u32, count: u32, siblings: &[Dig
     Some(sealed(u64::from(count), &top_of_path(leaf, index, count, siblings)?))
 }
 
-fn top_of_path(leaf: Digest, index: u32, count: u32, siblings: &[Digest]) -> Option<Digest> {
+/// The top that `siblings` lead to from `leaf` at `index` of `count`; `None` if their number is wrong.
+pub(crate) fn top_of_path(leaf: Digest, index: u32, count: u32, siblings: &[Digest]) -> Option<Digest> {
     if index >= count {
         return None;
     }

@@ -87,8 +87,11 @@ pub(crate) struct ToSign {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // In a box, whichever it is.
 enum Said {
     One(Envelope),
+    /// A client's requests, which are signed at once. (S3)
+    Run(Vec<Envelope>),
     /// A batch's results, which are signed once for all clients.
     Replies(Vec<Arc<ReplyBody>>),
 }
@@ -109,6 +112,19 @@ impl ToSign {
         }
     }
 
+    /// The request, if it is one that is to be signed alone.
+    pub(crate) fn request(&self) -> Option<(Recipients, &Request)> {
+        match &self.said {
+            Said::One(Envelope { to, message: Message::Request(request) }) => Some((*to, request)),
+            _ => None,
+        }
+    }
+
+    /// Requests that have their places already; `payload` is what all of them are signed with.
+    pub(crate) fn run(payload: Payload, to: Recipients, requests: impl Iterator<Item = Request>) -> Box<Self> {
+        Box::new(Self { payload, said: Said::Run(requests.map(|request| Envelope::new(to, Message::Request(request))).collect()) })
+    }
+
     /// Of one batch. `None` if there are none.
     pub(crate) fn replies(group: &Digest, replies: Vec<Arc<ReplyBody>>) -> Option<Box<Self>> {
         let payload = replies.first()?.statement().payload(group);
@@ -117,11 +133,12 @@ impl ToSign {
 
     /// What is to be sent, as it is before it is signed.
     pub(crate) fn envelopes(&self) -> impl Iterator<Item = Envelope> {
-        let (one, replies) = match &self.said {
-            Said::One(envelope) => (Some(envelope.clone()), &[][..]),
-            Said::Replies(replies) => (None, &replies[..]),
+        let (envelopes, replies) = match &self.said {
+            Said::One(envelope) => (core::slice::from_ref(envelope), &[][..]),
+            Said::Run(envelopes) => (&envelopes[..], &[][..]),
+            Said::Replies(replies) => (&[][..], &replies[..]),
         };
-        one.into_iter().chain(replies.iter().map(|body| reply(body.clone(), RawSignature::ZERO)))
+        envelopes.iter().cloned().chain(replies.iter().map(|body| reply(body.clone(), RawSignature::ZERO)))
     }
 
     pub(crate) fn seal_into(self, signature: RawSignature, envelopes: &mut Vec<Envelope>) {
@@ -130,6 +147,10 @@ impl ToSign {
                 envelope.message.set_signature(signature);
                 envelopes.push(envelope);
             }
+            Said::Run(run) => envelopes.extend(run.into_iter().map(|mut envelope| {
+                envelope.message.set_signature(signature);
+                envelope
+            })),
             Said::Replies(replies) => envelopes.extend(replies.into_iter().map(|body| reply(body, signature))),
         }
     }
@@ -147,14 +168,12 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
-    #[cfg(feature = "tape")]
     pub(crate) fn group(&self) -> Digest {
         match self {
             Self::Replica(cluster, _) | Self::Client(cluster, _) => cluster.id(),
         }
     }
 
-    #[cfg(feature = "tape")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Replica(_, left), Self::Replica(_, right)) => left == right && self.group() == other.group(),

@@ -311,7 +311,8 @@ impl Verifier {
     }
 
     fn request<'a>(&'a self, request: &Request, checks: &mut Checks<'a>) -> Result<(), VerifyError> {
-        checks.push(Check::client(&self.cluster, request.client, request.payload(&self.cluster.id()), request.signature)?)
+        let payload = request.payload(&self.cluster.id()).ok_or(VerifyError::Rule("S3: a path of the wrong length"))?;
+        checks.push(Check::client(&self.cluster, request.client, payload, request.signature)?)
     }
 
     // P1: form and client signatures are checked before a replica sees a block.
@@ -491,14 +492,13 @@ fn judge_one(checks: &[Check]) -> Result<(), VerifyError> {
     if checks.len() > 1 && batch_is_valid(checks) { Ok(()) } else { checks.iter().try_for_each(Check::run) }
 }
 
-/// Without those that follow one of the same signature on the same statement: a replica signs the results of a batch once, and a reply to each request has that.
-fn distinct<'a>(checks: impl Iterator<Item = &'a Check<'a>> + Clone) -> impl Iterator<Item = &'a Check<'a>> + Clone {
-    let mut last: Option<&Check> = None;
-    checks.filter(move |check| {
-        let is_another = !last.is_some_and(|last| check.is_same(last));
-        last = Some(check);
-        is_another
-    })
+/// Each signature on each statement once: a replica signs the results of a batch once, and a reply to each request has that; so does a client
+/// what it asks for at once (S3).
+fn distinct<'a>(checks: impl Iterator<Item = &'a Check<'a>>) -> Vec<&'a Check<'a>> {
+    let mut checks: Vec<&Check> = checks.collect();
+    checks.sort_unstable_by(|left, right| left.signature.0.cmp(&right.signature.0).then_with(|| left.payload[..].cmp(&right.payload[..])));
+    checks.dedup_by(|next, last| next.is_same(last));
+    checks
 }
 
 fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: Clone>) -> bool {
@@ -508,7 +508,7 @@ fn batch_is_valid<'a>(checks: impl IntoIterator<Item = &'a Check<'a>, IntoIter: 
         return checks.all(Check::is_valid);
     }
     let checks = distinct(checks);
-    let factors = Factors::of(checks.clone());
+    let factors = Factors::of(checks.iter().copied());
     let mut batch = ed25519_zebra::batch::Verifier::new();
     for check in checks {
         let key = ed25519_zebra::VerificationKeyBytes::from(*check.key);

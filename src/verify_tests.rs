@@ -167,9 +167,9 @@ fn zip_215_the_edge_cases_keep_their_verdicts_in_each_others_company() {
 }
 
 #[test]
-fn spec_3_5_of_equal_signatures_in_a_row_on_one_statement_one_is_judged() {
-    let count = |list: &[Check<'static>]| distinct(list.iter()).count();
-    assert_eq!(count(&[check(2), check(2), check(3), check(3), check(3), check(2)]), 3);
+fn spec_3_5_of_equal_signatures_on_one_statement_one_is_judged() {
+    let count = |list: &[Check<'static>]| distinct(list.iter()).len();
+    assert_eq!(count(&[check(2), check(2), check(3), check(3), check(3), check(2)]), 2);
     // Good where it stands; on another statement, with another signature, or under another key it is judged by itself.
     let statement = || Check { payload: Payload::from(&b"another"[..]), ..check(2) };
     let signature = || Check { signature: check(3).signature, ..check(2) };

@@ -352,7 +352,7 @@ fn s2_an_old_request_is_answered_also_in_the_first_interval_of_all() {
 #[test]
 fn i18_whatever_a_quorum_stands_behind_up_to_a_window_is_taken() {
     let limits =
-        Limits { message_bytes_max: 70_000, batch_bytes_max: 4000, operation_bytes_max: 3800, result_bytes_max: 3800, ..Limits::default() };
+        Limits { message_bytes_max: 70_000, batch_bytes_max: 4200, operation_bytes_max: 3800, result_bytes_max: 3800, ..Limits::default() };
     let cluster = builder(4, 2).limits(limits).pipeline(P).checkpoint_interval(K).log_window(64).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
     // No proposal of its view is known that would make room.

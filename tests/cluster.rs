@@ -240,14 +240,14 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         (|b| b.limits(limits(|l| l.client_window = 0)), "the client window must be at least 1"),
         (|b| b.limits(limits(|l| l.client_window = u32::MAX)), "the client window must be at most 65536"),
         (|b| b.limits(limits(|l| l.operation_bytes_max = 0)), "an operation must have room for one byte"),
-        (|b| b.limits(limits(|l| l.batch_bytes_max = 0)), "batch_bytes_max must hold one operation of operation_bytes_max and 120 bytes"),
+        (|b| b.limits(limits(|l| l.batch_bytes_max = 0)), "batch_bytes_max must hold one operation of operation_bytes_max and 328 bytes"),
         (
-            |b| b.limits(limits(|l| (l.batch_bytes_max, l.operation_bytes_max) = (1119, 1000))),
-            "batch_bytes_max must hold one operation of operation_bytes_max and 120 bytes",
+            |b| b.limits(limits(|l| (l.batch_bytes_max, l.operation_bytes_max) = (1327, 1000))),
+            "batch_bytes_max must hold one operation of operation_bytes_max and 328 bytes",
         ),
         (
             |b| b.limits(limits(|l| l.operation_bytes_max = u32::MAX)),
-            "batch_bytes_max must hold one operation of operation_bytes_max and 120 bytes",
+            "batch_bytes_max must hold one operation of operation_bytes_max and 328 bytes",
         ),
         (|b| b.limits(limits(|l| l.message_bytes_max = (64 << 20) + 1)), "message_bytes_max must be at most 64 MiB"),
         (|b| b.limits(limits(|l| l.message_bytes_max = u32::MAX)), "message_bytes_max must be at most 64 MiB"),
@@ -262,11 +262,11 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         assert!(matches!(error, ConfigError::Number(_)));
     }
     assert!(small(Cluster::builder(public(1, 4), Vec::new())).build().is_ok());
-    // A manifest of half a message names 1009 parts of 121 bytes; a client's sessions take 44 and 32 for each place of its window.
+    // A manifest of half a message names 1013 parts of 329 bytes; a client's sessions take 44 and 32 for each place of its window.
     let of = |client_window| {
         let limits = Limits {
-            message_bytes_max: (64 << 10) + 121,
-            batch_bytes_max: 121,
+            message_bytes_max: (64 << 10) + 329,
+            batch_bytes_max: 329,
             operation_bytes_max: 1,
             result_bytes_max: 0,
             client_window,
@@ -274,7 +274,7 @@ fn configuration_numbers_that_are_zero_too_large_or_do_not_fit_are_refused_in_wo
         };
         Cluster::builder(public(1, 4), public(101, 2)).limits(limits).build()
     };
-    let most = (1009 * 121 / 2 - 44) / 32;
+    let most = (1013 * 329 / 2 - 44) / 32;
     assert!(of(most).is_ok());
     let error = of(most + 1).unwrap_err().to_string();
     assert_eq!(error, "all clients' sessions must fit half a manifest: raise batch_bytes_max or message_bytes_max, or lower client_window");

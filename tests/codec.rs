@@ -120,7 +120,7 @@ fn spec_2_a_count_or_length_that_the_input_does_not_hold_is_refused() {
 }
 
 fn tight() -> Limits {
-    Limits { operation_bytes_max: 100, batch_bytes_max: 440, batch_requests_max: 3, result_bytes_max: 16, ..Limits::default() }
+    Limits { operation_bytes_max: 100, batch_bytes_max: 488, batch_requests_max: 3, result_bytes_max: 16, ..Limits::default() }
 }
 
 #[test]
@@ -192,8 +192,8 @@ fn spec_2_3_a_message_beyond_its_limit_is_not_looked_at() {
 #[test]
 fn spec_2_3_the_largest_proofs_of_the_largest_cluster_fit_beside_the_smallest_batch() {
     let limits = Limits {
-        message_bytes_max: 121 + 64 * 1024,
-        batch_bytes_max: 121,
+        message_bytes_max: 329 + 64 * 1024,
+        batch_bytes_max: 329,
         operation_bytes_max: 1,
         result_bytes_max: 0,
         ..Limits::default()
@@ -346,7 +346,7 @@ fn c2_a_checkpoint_certificate_has_one_form_and_is_not_of_genesis() {
 #[test]
 fn c3_a_part_of_a_snapshot_is_at_most_a_batch_long() {
     let world = World::with_limits(tight());
-    for (length, fits) in [(0, true), (440, true), (441, false), (100_000, false)] {
+    for (length, fits) in [(0, true), (488, true), (489, false), (100_000, false)] {
         let verdict = world.decode(&world.forge.chunk(&vec![5; length])).map(|_| ());
         let refused = Err(DecodeError::OutOfBounds("a part of a snapshot is longer than batch_bytes_max"));
         assert_eq!(verdict, if fits { Ok(()) } else { refused }, "{length}");
@@ -449,7 +449,7 @@ fn spec_2_3_a_batch_is_not_read_beyond_its_bound() {
         // View, position, parent and batch; requests of nothing; a signature.
         bytes.extend([1; 8 + 8 + 64]);
         bytes.extend(count.to_le_bytes());
-        (0..count).for_each(|_| bytes.extend([0; 32 + 8 + 8 + 64]));
+        (0..count).for_each(|_| bytes.extend([0; 32 + 8 + 8 + 4 + 4 + 8 + 64]));
         bytes.extend([0; 64]);
         let bytes = Bytes::from(bytes);
         assert_eq!(Unverified::decode(LINK, &bytes, &limits).map(|_| ()), Err(verdict));

@@ -48,7 +48,7 @@ fn swarm(message: u32, head: &[u8], item: &[u8], count: u64) -> Vec<u8> {
 
 fn swarms(world: &World) {
     let limits = world.cluster.limits();
-    let request = vec![0_u8; 32 + 8 + 8 + 64];
+    let request = vec![0_u8; 32 + 8 + 8 + 4 + 4 + 8 + 64];
     let block = |requests: u64| {
         let mut bytes = vec![0_u8; 72];
         bytes.extend_from_slice(&requests.to_le_bytes());
@@ -95,7 +95,7 @@ fn swarms(world: &World) {
 
 /// Whole but beyond a limit, or refused only after all of it was read.
 fn late_refusals(world: &World) {
-    let narrow = Limits { operation_bytes_max: 1, batch_bytes_max: 200, batch_requests_max: 1, result_bytes_max: 0, ..Limits::default() };
+    let narrow = Limits { operation_bytes_max: 1, batch_bytes_max: 329, batch_requests_max: 1, result_bytes_max: 0, ..Limits::default() };
     let requests = |count: u64, length: usize| {
         (1..=count).map(|number| world.forge.request(&world.clients[0], RequestNumber::new(number), &vec![7; length])).collect()
     };
@@ -109,7 +109,7 @@ fn late_refusals(world: &World) {
         assert!(!check("cut off", &proposal[..proposal.len() - 1], world.cluster.limits()));
         check("within or beyond its limits", &proposal, world.cluster.limits());
     }
-    for length in [201, 1000, 100_000, 1_000_000] {
+    for length in [330, 1000, 100_000, 1_000_000] {
         assert!(!check("a part of a snapshot", &world.forge.chunk(&vec![7; length]), &narrow));
     }
     // One that passes.

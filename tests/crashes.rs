@@ -26,7 +26,7 @@ fn run(seed: u64) -> (u64, u64) {
     let mut dice = Prng::new(seed ^ 0x00c0_ffee);
     let interval = dice.between(2, 5);
     let window = interval * dice.between(2, 4);
-    let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: 256, ..Limits::default() };
+    let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: 392, ..Limits::default() };
     let builder = builder(4, 2).checkpoint_interval(interval).log_window(window).pipeline(dice.between(1, 4)).limits(limits);
     let timeout = Duration::from_millis(dice.between(40, 200));
     let tuning = Tuning { backoff_max: 3, retention: dice.between(0, window), ..Tuning::from_timeout(timeout) };

@@ -14,8 +14,8 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn cluster() -> Arc<Cluster> {
     let keys = |seeds: std::ops::Range<u8>| seeds.map(|seed| SigningKey::from_bytes(&[seed; 32]).verifying_key()).collect();
     let limits = Limits {
-        message_bytes_max: 66_016,
-        batch_bytes_max: 480,
+        message_bytes_max: 66_064,
+        batch_bytes_max: 528,
         batch_requests_max: 3,
         operation_bytes_max: 40,
         result_bytes_max: 20,

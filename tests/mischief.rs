@@ -19,7 +19,7 @@ struct Run {
 
 impl Run {
     fn new(prank: Prank, traitor: Option<usize>, seed: u64) -> Self {
-        let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: 256, ..Limits::default() };
+        let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: 392, ..Limits::default() };
         let of = |interval| {
             builder(4, 3).limits(limits.clone()).checkpoint_interval(interval).log_window(2 * interval).pipeline(2).with_keyed_hash()
         };

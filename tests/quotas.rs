@@ -15,7 +15,9 @@ use support::{Net, builder, client_key};
 
 const SOON: Duration = Duration::from_secs(20);
 /// What a request costs beside its operation, and a reply beside its result and path, as SPEC 6 says.
-const REQUEST: u64 = 120;
+const REQUEST: u64 = 136;
+/// The longest path of a request that was signed with others.
+const PATH: u64 = 192;
 const REPLY: u64 = 250;
 /// The longest operation and result here.
 const LARGE: usize = 1000;
@@ -77,9 +79,9 @@ fn t1_a_flooding_client_fills_its_own_quota_and_no_more() {
     }
     assert_eq!(refused(&mut solo, 0), (6..=20).collect::<Vec<_>>(), "each refusal is told");
     assert_eq!(usage(&solo).pool.bytes, 4 * (LARGE as u64 + REQUEST));
-    // To the byte: 400 and 120 are left.
-    assert!(is_busy(ask(&mut solo, 0, 6, 401)));
-    assert_eq!(ask(&mut solo, 0, 6, 400), Disposition::Applied);
+    // To the byte: 320 and 136 are left.
+    assert!(is_busy(ask(&mut solo, 0, 6, 321)));
+    assert_eq!(ask(&mut solo, 0, 6, 320), Disposition::Applied);
     assert!(is_busy(ask(&mut solo, 0, 7, 0)));
     assert_eq!(usage(&solo).pool.bytes, PART);
     for number in 2..=5 {
@@ -116,10 +118,10 @@ fn t1_the_next_request_is_taken_although_the_quota_is_full() {
         ask(&mut solo, 0, number, LARGE);
     }
     assert_eq!(ask(&mut solo, 1, 2, LARGE), Disposition::Applied);
-    assert_eq!(ask(&mut solo, 0, 1, 401), Disposition::Applied);
+    assert_eq!(ask(&mut solo, 0, 1, 321), Disposition::Applied);
     assert_eq!(refused(&mut solo, 0), [5], "the one that is needed last makes room, and this is told");
-    assert_eq!(usage(&solo).pool.bytes, 4 * (LARGE as u64 + REQUEST) + 401 + REQUEST, "the other client's stays");
-    assert_eq!(ask(&mut solo, 0, 1, 401), Disposition::Ignored(Why::Duplicate));
+    assert_eq!(usage(&solo).pool.bytes, 4 * (LARGE as u64 + REQUEST) + 321 + REQUEST, "the other client's stays");
+    assert_eq!(ask(&mut solo, 0, 1, 321), Disposition::Ignored(Why::Duplicate));
     assert_eq!(ask(&mut solo, 0, 2, LARGE), Disposition::Ignored(Why::Duplicate), "what was not in the way still waits");
     assert_eq!(solo.replica.status().pool_requests, 5);
     solo.sent.clear();
@@ -130,14 +132,14 @@ fn t1_the_next_request_is_taken_although_the_quota_is_full() {
 #[test]
 fn t1_the_next_request_drops_as_many_as_it_needs_and_nothing_else() {
     let mut solo = backup();
-    // 41 of 120 bytes each: 4920.
-    for number in 2..=42 {
+    // 36 of 136 bytes each: 4896.
+    for number in 2..=37 {
         assert_eq!(ask(&mut solo, 0, number, 0), Disposition::Applied);
     }
     assert_eq!(ask(&mut solo, 0, 1, LARGE), Disposition::Applied);
-    // 80 are free, and 9 times 120 make room for 1120.
-    assert_eq!(refused(&mut solo, 0), (34..=42).rev().collect::<Vec<_>>());
-    assert_eq!(usage(&solo).pool.bytes, 32 * REQUEST + LARGE as u64 + REQUEST);
+    // 104 are free, and 8 times 136 make room for 1136.
+    assert_eq!(refused(&mut solo, 0), (30..=37).rev().collect::<Vec<_>>());
+    assert_eq!(usage(&solo).pool.bytes, 28 * REQUEST + LARGE as u64 + REQUEST);
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn t1_clients_are_served_by_a_pool_without_any_budget() {
     net.settle(SOON, &[0, 1, 2, 3]);
     for host in &net.hosts {
         let Usage { pool, replies, .. } = host.replica.status().usage;
-        assert_eq!((pool.bytes, pool.limit), (0, 2 * (LARGE as u64 + REQUEST)), "a part holds one operation of the largest size");
+        assert_eq!((pool.bytes, pool.limit), (0, 2 * (LARGE as u64 + REQUEST + PATH)), "a part holds one operation of the largest size");
         // The path in a full batch of 1000 is 10 digests long.
         assert_eq!(replies.limit, 2 * (LARGE as u64 + REPLY + 320));
         assert!(replies.bytes <= replies.limit && replies.bytes >= 2 * (LARGE as u64 + REPLY), "{replies}");

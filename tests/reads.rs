@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// All that correct replicas said.
 fn said(reads: u32, traitor: Option<Trait>) -> Vec<(usize, Vec<u8>)> {
-    let limits = Limits { batch_bytes_max: 256, operation_bytes_max: 64, ..Limits::default() };
+    let limits = Limits { batch_bytes_max: 392, operation_bytes_max: 64, ..Limits::default() };
     let cluster =
         builder(4, 2).with_keyed_hash().checkpoint_interval(2).log_window(4).pipeline(4).limits(limits).build().expect("a valid cluster");
     let mut net = Net::tuned(cluster, 17, Tuning { retention: 0, ..Tuning::from_timeout(Duration::from_millis(100)) });

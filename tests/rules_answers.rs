@@ -55,7 +55,7 @@ fn t2_who_was_sent_its_fill_of_blocks_is_sent_more_in_the_next_interval() {
 fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
     let limits = Limits {
         message_bytes_max: 70_000,
-        batch_bytes_max: 1_000,
+        batch_bytes_max: 1_208,
         batch_requests_max: 1,
         operation_bytes_max: 880,
         result_bytes_max: 880,

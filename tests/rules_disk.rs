@@ -129,7 +129,7 @@ fn d2_who_rejoins_records_what_it_vouched_for_as_its_disk_follows() {
 
 #[test]
 fn d1_blocks_that_fill_a_message_to_the_byte_are_one_record() {
-    for (length, expected) in [(54_992, 1), (54_993, 2)] {
+    for (length, expected) in [(54_976, 1), (54_977, 2)] {
         let mut solo = starting(Start::New);
         let blocks = blocks(&solo, 3, length);
         let certificate = solo.certificate(&[0, 2, 3], Commit, 0, (at(3), blocks[2].digest()));

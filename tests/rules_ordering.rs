@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::{Commit, Prepare};
-use logothete::{Bytes, Disposition, Event, Input, Outbox, Output, Time, Why};
+use logothete::{Bytes, Disposition, Event, Input, Outbox, Output, RequestNumber, Time, Why};
 use support::solo::{Solo, at};
 
 #[test]
@@ -534,14 +534,16 @@ fn i18_two_pipelines_of_early_proposals_wait() {
 
 #[test]
 fn i18_of_what_a_primary_alone_voted_for_twice_the_open_positions_are_kept() {
-    let limits = logothete::Limits { batch_bytes_max: 500, operation_bytes_max: 380, ..logothete::Limits::default() };
+    let limits = logothete::Limits { batch_bytes_max: 708, operation_bytes_max: 380, ..logothete::Limits::default() };
     let cluster = support::builder(4, 2).pipeline(4).limits(limits).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 1, logothete::Tuning::default());
     // At each of eight positions the tip of another chain: 36 blocks, as large as they may be.
     for tip in 1..=8 {
         let (mut parent, mut chain) = (solo.genesis().1, Vec::new());
         for number in 1..=tip {
-            chain.insert(0, solo.block_saying(number, parent, number, &[tip as u8; 380]));
+            let request =
+                |client, length| solo.forge.request(&support::client_key(client), RequestNumber::new(number), &vec![tip as u8; length]);
+            chain.insert(0, solo.forge.block(at(number), parent, vec![request(0, 380), request(1, 56)]));
             parent = chain[0].digest();
         }
         solo.vote(0, Prepare, 0, (at(tip), parent));

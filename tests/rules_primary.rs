@@ -130,7 +130,7 @@ fn p1_a_batch_holds_what_it_may_and_takes_clients_in_turn() {
 
 #[test]
 fn p1_a_batch_is_as_long_as_it_may_be_and_no_longer() {
-    let limits = Limits { batch_bytes_max: 1000, operation_bytes_max: 380, ..Limits::default() };
+    let limits = Limits { batch_bytes_max: 1032, operation_bytes_max: 380, ..Limits::default() };
     let cluster = builder(4, 2).pipeline(1).limits(limits).build().expect("a valid cluster");
     let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(T));
     for number in 1..=4 {
@@ -141,7 +141,7 @@ fn p1_a_batch_is_as_long_as_it_may_be_and_no_longer() {
     let first = proposed(&mut solo).remove(0);
     certify(&mut solo, &first);
     let second = proposed(&mut solo).remove(0);
-    assert_eq!((requests(&first).len(), requests(&second).len()), (1, 2), "two take all of 1000 bytes");
+    assert_eq!((requests(&first).len(), requests(&second).len()), (1, 2), "two take all of 1032 bytes");
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn besiege(seed: u64) -> u64 {
     let mut dice = Prng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let requests = pick(&mut dice, &[1, 3, 1000]);
     // Snapshots of a few dozen requests have several parts.
-    let limits = Limits { batch_requests_max: requests, operation_bytes_max: 64, batch_bytes_max: 256, ..Limits::default() };
+    let limits = Limits { batch_requests_max: requests, operation_bytes_max: 64, batch_bytes_max: 392, ..Limits::default() };
     let interval = dice.between(2, 8);
     let window = interval * dice.between(2, 4);
     let pipeline = pick(&mut dice, &[1, 2, 4, 16]).min(window);

@@ -162,6 +162,7 @@ fn spec_2_the_crate_writes_what_is_laid_out_by_hand() {
     };
     let written = [
         ("request", forge.request_message(&request)),
+        ("request_of_a_run", forge.request_message(&forged_request(&world, &world.request_of_a_run()))),
         ("pre_prepare", forge.pre_prepare(&world.replicas[3], view, &blocks[0])),
         ("prepare", forge.vote(replica(1), Kind::Prepare, view, at)),
         ("prepare_of_genesis", forge.vote(replica(1), Kind::Prepare, view, genesis)),
@@ -277,7 +278,9 @@ fn cluster(world: &World) -> String {
 }
 
 fn forged_request(world: &World, request: &samples::by_hand::Request) -> Request {
-    world.forge.request(&world.clients[request.client], RequestNumber::new(request.number), &request.operation)
+    let operations: Vec<&[u8]> = request.run.iter().map(Vec::as_slice).collect();
+    let first = RequestNumber::new(request.number - request.place as u64);
+    world.forge.run(&world.clients[request.client], first, &operations).remove(request.place)
 }
 
 fn forged_blocks(world: &World) -> [ForgedBlock; 2] {

@@ -355,8 +355,9 @@ fn edge_signatures(key: &SigningKey, message: &[u8]) -> Vec<(&'static str, [u8; 
 fn zip_215_has_one_verdict_alone_and_in_any_company() {
     let world = World::new();
     let samples = world.samples();
-    let vote = &samples[2].sheet;
-    let payload = &samples[2].signed.as_ref().unwrap().1;
+    let which = samples.iter().position(|sample| sample.name == "prepare").unwrap();
+    let vote = &samples[which].sheet;
+    let payload = &samples[which].signed.as_ref().unwrap().1;
     let mut crafted_only_here = 0;
     let edges = edge_signatures(&world.replicas[1], payload);
     for (what, signature, expected) in &edges {
@@ -366,7 +367,8 @@ fn zip_215_has_one_verdict_alone_and_in_any_company() {
         for bad in [false, true] {
             let mut company: Vec<Unverified> = samples.iter().map(|sample| world.decode(&sample.sheet.bytes).unwrap()).collect();
             if bad {
-                company[3] = world.decode(&paste(&samples[3].sheet, samples[3].sheet.signatures[0], &[0; 64])).unwrap();
+                let other = &samples[which + 1].sheet;
+                company[which + 1] = world.decode(&paste(other, other.signatures[0], &[0; 64])).unwrap();
             }
             company.insert(5, world.decode(&bytes).unwrap());
             let verdicts = world.verifier.verify_all(company);
@@ -547,18 +549,23 @@ fn p2_genesis_is_prepared_above_view_0_only_and_never_committed() {
 fn spec_3_3_digests_are_those_of_the_specification() {
     let world = World::new();
     let [first, second] = world.blocks();
-    let forged: Vec<_> = [&first, &second]
+    let third = Block { number: 3, parent: world.block_digest(&second), batch: vec![world.request_of_a_run(), world.request(0, 2)] };
+    let forged: Vec<_> = [&first, &second, &third]
         .iter()
         .map(|block: &&Block| {
             let requests = block
                 .batch
                 .iter()
-                .map(|request| world.forge.request(&world.clients[request.client], RequestNumber::new(request.number), &request.operation))
+                .map(|request| {
+                    let operations: Vec<&[u8]> = request.run.iter().map(Vec::as_slice).collect();
+                    let first = RequestNumber::new(request.number - request.place as u64);
+                    world.forge.run(&world.clients[request.client], first, &operations).remove(request.place)
+                })
                 .collect();
             world.forge.block(SequenceNumber::new(block.number), logothete::Digest::new(block.parent), requests)
         })
         .collect();
-    let by_hand: Vec<Hash> = [&first, &second].iter().map(|block| world.block_digest(block)).collect();
+    let by_hand: Vec<Hash> = [&first, &second, &third].iter().map(|block| world.block_digest(block)).collect();
     assert_eq!(forged.iter().map(|block| *block.digest().as_bytes()).collect::<Vec<_>>(), by_hand);
 }
 
@@ -585,7 +592,8 @@ fn s2_a_reply_with_a_false_path_is_refused() {
 #[test]
 fn spec_2_a_message_has_room_for_a_signature_of_64_bytes_and_no_other() {
     let world = World::new();
-    let vote = &world.samples()[2].sheet;
+    let samples = world.samples();
+    let vote = &samples.iter().find(|sample| sample.name == "prepare").unwrap().sheet;
     let (before, signature) = vote.bytes.split_at(vote.signatures[0]);
     assert_eq!(signature.len(), 64);
     // Cut, lengthened before, between and behind its halves, and with a byte of it left out.

@@ -1,7 +1,7 @@
 //! A header and the batch that it names: one link of the chained log. (SPEC 3.3)
 
 use super::Request;
-use crate::cluster::{Limits, REQUEST_OVERHEAD};
+use crate::cluster::Limits;
 use crate::hash::{Domain, Hasher};
 use crate::ids::{Digest, SequenceNumber};
 use crate::wire::Bounded;
@@ -37,20 +37,21 @@ pub(crate) fn header_digest(group: &Digest, header: &Header) -> Digest {
     Hasher::new(Domain::Header).digest(group).u64(header.sequence_number.get()).digest(&header.parent).digest(&header.payload).finish()
 }
 
-/// Over client, number, operation digest *and signature* of each request: whether a batch is valid is a function of its digest alone.
+/// Over client, number, operation digest, *place and signature* of each request: whether a batch is valid is a function of its digest alone.
 pub(crate) fn batch_digest(group: &Digest, batch: &[Request]) -> Digest {
     let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
     batch
         .iter()
         .fold(Hasher::new(Domain::Batch).digest(group).u32(count), |hasher, request| {
-            hasher.bytes(request.client.as_bytes()).u64(request.number.get()).digest(&request.operation_digest).bytes(&request.signature.0)
+            let hasher = hasher.bytes(request.client.as_bytes()).u64(request.number.get()).digest(&request.operation_digest);
+            request.place.hash(hasher).bytes(&request.signature.0)
         })
         .finish()
 }
 
 /// What a batch counts against `batch_bytes_max`.
 pub(crate) fn batch_size(batch: &[Request]) -> u64 {
-    batch.iter().map(|request| request.operation.len() as u64 + REQUEST_OVERHEAD).sum()
+    batch.iter().map(Request::size).sum()
 }
 
 impl Block {

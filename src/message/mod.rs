@@ -6,6 +6,7 @@ mod checkpoint;
 mod ordering;
 mod reply;
 mod request;
+mod run;
 mod shared;
 mod statement;
 mod transfer;
@@ -19,6 +20,7 @@ pub(crate) use checkpoint::{Checkpoint, CheckpointCertificate, CheckpointVote};
 pub(crate) use ordering::{PrePrepare, Vote};
 pub(crate) use reply::{Answered, Reply, ReplyBody, executed_leaf};
 pub use request::Request;
+pub(crate) use run::{PATH_BYTES_MAX, Place, RUN_MAX, run_payload};
 pub(crate) use statement::{Claim, Rank, Statement, VoteKind};
 pub(crate) use transfer::{Chunk, ManifestMessage, Rejoin, Welcome};
 pub(crate) use view_change::{NewView, SignedClaim, ViewChange};
@@ -174,7 +176,7 @@ impl Message {
     /// A pre-prepare's header digest must have been computed.
     pub(crate) fn payload(&self, group: &Digest) -> Option<Payload> {
         match self {
-            Self::Request(request) => Some(request.payload(group)),
+            Self::Request(request) => request.payload(group),
             Self::PrePrepare(proposal) => Some(proposal.statement().payload(group)),
             Self::Prepare(vote) => Some(vote.statement(VoteKind::Prepare).payload(group)),
             Self::Commit(vote) => Some(vote.statement(VoteKind::Commit).payload(group)),

@@ -1,6 +1,7 @@
-//! A client's request. (SPEC 4.1, S1)
+//! A client's request. (SPEC 4.1, S1, S3)
 
-use crate::cluster::Limits;
+use super::run::Place;
+use crate::cluster::{Limits, REQUEST_OVERHEAD};
 use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, RequestNumber};
 use crate::part::Part;
@@ -13,6 +14,8 @@ pub struct Request {
     pub(crate) client: ClientId,
     pub(crate) number: RequestNumber,
     pub(crate) operation: Part,
+    /// Among those that the signature is on.
+    pub(crate) place: Place,
     pub(crate) signature: RawSignature,
     /// SHA-256 of the operation, computed once here, never believed from outside.
     #[serde(skip)]
@@ -34,8 +37,8 @@ impl Request {
     }
 
     pub(crate) fn new(client: ClientId, number: RequestNumber, operation: Bytes) -> Self {
-        let mut request =
-            Self { client, number, operation: operation.into(), signature: RawSignature::ZERO, operation_digest: Digest::default() };
+        let (operation, place, signature) = (operation.into(), Place::default(), RawSignature::ZERO);
+        let mut request = Self { client, number, operation, place, signature, operation_digest: Digest::default() };
         request.compute_digest();
         request
     }
@@ -44,8 +47,14 @@ impl Request {
         self.operation_digest = hash(Domain::Operation, &self.operation);
     }
 
-    pub(crate) fn payload(&self, group: &Digest) -> Payload {
-        Payload::new(9, group).bytes32(self.client.as_bytes()).u64(self.number.get()).bytes32(self.operation_digest.as_bytes()).finish()
+    /// What the signature is on; `None` if its path has the wrong length.
+    pub(crate) fn payload(&self, group: &Digest) -> Option<Payload> {
+        self.place.payload(group, &self.client, self.number, &self.operation_digest)
+    }
+
+    /// What it takes in a batch.
+    pub(crate) fn size(&self) -> u64 {
+        self.operation.len() as u64 + self.place.bytes() + REQUEST_OVERHEAD
     }
 
     pub(super) fn check_form(&self, limits: &Limits) -> Result<(), &'static str> {
@@ -55,6 +64,6 @@ impl Request {
         if self.operation.len() > limits.operation_bytes_max as usize {
             return Err("an operation is longer than operation_bytes_max");
         }
-        Ok(())
+        self.place.check_form(self.number)
     }
 }

@@ -1,7 +1,7 @@
 //! Messages whose operations stay where they came: the bytes of a proposal are most of what travels, and are not copied out of it. (SPEC 2)
 
 use super::block::BATCH_REQUESTS_MAX;
-use super::{Block, Header, Message, PrePrepare, Request};
+use super::{Block, Header, Message, Place, PrePrepare, Request};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, RequestNumber, View};
 use crate::part::Part;
 use crate::wire::{self, Bounded, DecodeError};
@@ -22,20 +22,23 @@ struct Lent<'a> {
     number: RequestNumber,
     #[serde(borrow)]
     operation: wire::Borrowed<'a>,
+    place: Place,
     signature: RawSignature,
 }
 
 impl Lent<'_> {
-    fn with(&self, operation: Part) -> Request {
-        Request { client: self.client, number: self.number, operation, signature: self.signature, operation_digest: Digest::default() }
+    fn with(self, operation: Part) -> Request {
+        let Self { client, number, place, signature, .. } = self;
+        Request { client, number, operation, place, signature, operation_digest: Digest::default() }
     }
 
-    fn kept(&self, whole: &Bytes) -> Result<Request, DecodeError> {
+    fn kept(self, whole: &Bytes) -> Result<Request, DecodeError> {
         Part::of(whole, self.operation.0).map(|operation| self.with(operation)).ok_or(DecodeError::Malformed)
     }
 
-    fn copied(&self) -> Request {
-        self.with(Part::from(Bytes::from(self.operation.0)))
+    fn copied(self) -> Request {
+        let operation = Part::from(Bytes::from(self.operation.0));
+        self.with(operation)
     }
 }
 

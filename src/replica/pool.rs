@@ -1,7 +1,7 @@
 //! Requests that wait to be ordered. (T1, S1)
 
 use super::usage::{Quota, Use};
-use crate::cluster::{Cluster, Limits, REQUEST_OVERHEAD};
+use crate::cluster::{Cluster, Limits, REQUEST_OVERHEAD_MAX};
 use crate::ids::{ClientId, RequestNumber};
 use crate::looks::look;
 use crate::message::Request;
@@ -33,11 +33,6 @@ pub(super) enum Admission {
     FarAhead,
     /// More waits than can be ordered in time, or than its client's quota holds.
     Busy,
-}
-
-/// What a request costs: what it takes in a batch.
-fn cost(request: &Request) -> u64 {
-    request.operation.len() as u64 + REQUEST_OVERHEAD
 }
 
 #[derive(Clone, Default)]
@@ -94,7 +89,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(cluster: &Cluster, bytes_max: u64, half: Duration) -> Self {
-        let largest = u64::from(cluster.limits().operation_bytes_max) + REQUEST_OVERHEAD;
+        let largest = u64::from(cluster.limits().operation_bytes_max) + REQUEST_OVERHEAD_MAX;
         Self {
             queues: Queues::default(),
             waiting: BTreeSet::new(),
@@ -132,7 +127,7 @@ impl Pool {
     pub(super) fn has_room(&self, request: &Request, last: RequestNumber, limits: &Limits, capacity: usize) -> bool {
         let (waiting, bytes) = self.queues.get(&request.client).map_or((0, 0), |queue| (queue.pending.len(), queue.bytes));
         let too_many = waiting >= limits.batch_requests_max as usize && self.count >= capacity;
-        let too_much = bytes + cost(request) > self.quota.client;
+        let too_much = bytes + request.size() > self.quota.client;
         request.number == last.next() || !(too_many || too_much)
     }
 
@@ -150,7 +145,7 @@ impl Pool {
             return Admission::Busy;
         }
         let client = request.client;
-        let dropped = self.make_room(client, cost(&request));
+        let dropped = self.make_room(client, request.size());
         self.insert(request);
         if is_next {
             self.wait(client, Some(now));
@@ -164,7 +159,7 @@ impl Pool {
         let Some(queue) = self.queues.get_mut(&client) else { return dropped };
         while queue.bytes + bytes > self.quota.client {
             let Some((number, request)) = queue.pending.pop_last() else { break };
-            let freed = cost(&request);
+            let freed = request.size();
             queue.bytes -= freed;
             self.bytes -= freed;
             self.count -= 1;
@@ -175,7 +170,7 @@ impl Pool {
 
     fn insert(&mut self, request: Request) {
         let queue = self.queues.of(request.client);
-        let taken = cost(&request);
+        let taken = request.size();
         queue.bytes += taken;
         self.bytes += taken;
         self.count += 1;
@@ -189,7 +184,7 @@ impl Pool {
         let Some(queue) = self.queues.get_mut(&client) else { return };
         let later = queue.pending.split_off(&last.next());
         let settled = core::mem::replace(&mut queue.pending, later);
-        let freed: u64 = settled.values().map(cost).sum();
+        let freed: u64 = settled.values().map(Request::size).sum();
         queue.bytes -= freed;
         self.bytes -= freed;
         self.count -= settled.len();
@@ -354,7 +349,7 @@ impl Draw<'_> {
         let mut still = Vec::new();
         for (client, queue, number) in turns {
             let Some(request) = queue.pending.get(&number) else { continue };
-            self.bytes += cost(request);
+            self.bytes += request.size();
             if self.bytes > u64::from(self.limits.batch_bytes_max) {
                 self.is_full = true;
                 break;

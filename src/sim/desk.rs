@@ -4,7 +4,7 @@ use super::net::Net;
 use super::parcel::{Letter, Parcel};
 use super::{Pen, client_key};
 use crate::{
-    Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Recipients,
+    Bytes, Client, ClientDisposition, ClientEvent, ClientId, ClientInput, ClientOutput, ClientTuning, Completion, Outgoing, Recipients,
     RequestNumber, Time,
 };
 use alloc::collections::BTreeMap;
@@ -79,19 +79,10 @@ impl Net {
         if let (ClientDisposition::Submitted(number), Some(operation)) = (&disposition, operation) {
             desk.open.insert(*number, operation);
         }
+        let mut sends = Vec::new();
         for output in out {
             match output {
-                ClientOutput::Send(outgoing) => {
-                    let envelopes = outgoing.sign(&self.desks[&client].pen).expect("signed");
-                    for envelope in envelopes {
-                        let parcel = self.wrap(&envelope);
-                        let to = match envelope.to() {
-                            Recipients::Replica(replica) => replica.get() as usize..replica.get() as usize + 1,
-                            _ => 0..self.hosts.len(),
-                        };
-                        to.for_each(|to| self.post(None, to, parcel.clone()));
-                    }
-                }
+                ClientOutput::Send(outgoing) => sends.push(outgoing),
                 ClientOutput::Completed(completion) => self.complete(client, completion),
                 ClientOutput::Event(ClientEvent::Evidence(evidence)) => {
                     let culprit = evidence.culprit().get() as usize;
@@ -103,8 +94,22 @@ impl Net {
                 ClientOutput::Event(_) => {}
             }
         }
+        self.send_orders(client, sends);
         self.desks_due = self.desks.values().filter_map(|desk| desk.client.deadline()).min().unwrap_or(Time(u64::MAX));
         disposition
+    }
+
+    fn send_orders(&mut self, client: usize, sends: Vec<Outgoing>) {
+        for outgoing in if self.gathers { Outgoing::join(sends) } else { sends } {
+            for envelope in outgoing.sign(&self.desks[&client].pen).expect("signed") {
+                let parcel = self.wrap(&envelope);
+                let to = match envelope.to() {
+                    Recipients::Replica(replica) => replica.get() as usize..replica.get() as usize + 1,
+                    _ => 0..self.hosts.len(),
+                };
+                to.for_each(|to| self.post(None, to, parcel.clone()));
+            }
+        }
     }
 
     // S2

@@ -20,8 +20,8 @@ use crate::hash::{Domain, hash};
 use crate::ids::{Bytes, ClientId, Digest, RawSignature, ReplicaId, RequestNumber, SequenceNumber, View};
 use crate::merkle;
 use crate::message::{
-    Answered, Block, Chain, Claim, Header, Message, NewView, PrePrepare, Rank, Reply, ReplyBody, Request, SignedClaim, Statement,
-    ViewChange, Vote, VoteKind, executed_leaf,
+    Answered, Block, Chain, Claim, Header, Message, NewView, Place, PrePrepare, Rank, Reply, ReplyBody, Request, SignedClaim, Statement,
+    ViewChange, Vote, VoteKind, executed_leaf, run_payload,
 };
 use crate::wire::{self, Bounded, DecodeError};
 use alloc::sync::Arc;
@@ -138,9 +138,22 @@ impl Forge {
 
     /// A client's signed request.
     pub fn request(&self, key: &SigningKey, number: RequestNumber, operation: &[u8]) -> Request {
-        let mut request = Request::new(ClientId::new(key.verifying_key().to_bytes()), number, Bytes::from(operation));
-        request.signature = self.sign(key, &request.payload(&self.cluster.id()));
-        request
+        self.run(key, number, &[operation]).remove(0)
+    }
+
+    /// A client's requests from number `first` on under one signature; at most 64, and at least one. (SPEC S3)
+    pub fn run(&self, key: &SigningKey, first: RequestNumber, operations: &[&[u8]]) -> Vec<Request> {
+        let client = ClientId::new(key.verifying_key().to_bytes());
+        let request = |(ahead, operation): (u64, &&[u8])| Request::new(client, first.plus(ahead), Bytes::from(*operation));
+        let mut requests: Vec<Request> = (0..).zip(operations).map(request).collect();
+        let digests: Vec<Digest> = requests.iter().map(|request| request.operation_digest).collect();
+        let (top, places) = Place::of_all(&digests);
+        let signature = self.sign(key, &run_payload(&self.cluster.id(), &client, first, requests.len() as u32, &top));
+        requests.iter_mut().zip(places).for_each(|(request, place)| {
+            request.place = place;
+            request.signature = signature;
+        });
+        requests
     }
 
     /// The same as a message.

@@ -275,7 +275,9 @@ impl Gang {
     fn own_request(&mut self, forge: &Forge) -> crate::Request {
         let number = self.random.between(1, 12);
         let operation = [self.random.between(0, 3) as u8];
-        forge.request(&client_key(self.client), RequestNumber::new(number), &operation)
+        let count = if self.random.percent(50) { 1 } else { self.random.between(2, 5) as usize };
+        let mut run = forge.run(&client_key(self.client), RequestNumber::new(number), &vec![&operation[..]; count]);
+        run.swap_remove(self.below(count))
     }
 
     fn own_view_change(&mut self, me: usize, view: View, forge: &Forge) -> Vec<u8> {

@@ -4,7 +4,6 @@ use super::forge::{Forge, ForgedStatus, Kind, Position, Seen};
 use super::net::Twist;
 use super::prng::Prng;
 use super::replica_key;
-use crate::cluster::REQUEST_OVERHEAD;
 use crate::message::{Message, Request};
 use crate::{Bytes, Cluster, Digest, Envelope, MessageKind, Recipients, ReplicaId, SequenceNumber, View};
 use alloc::boxed::Box;
@@ -202,7 +201,7 @@ impl One {
     /// Another batch of what its clients have signed: backwards, or the only one twice, or, where a batch has no room for two, one from before.
     fn in_another_order(&mut self, requests: &[Request]) -> Vec<Request> {
         let limits = self.cluster.limits();
-        let twice = 2 * requests.iter().map(|request| request.operation().len() as u64 + REQUEST_OVERHEAD).sum::<u64>();
+        let twice = 2 * requests.iter().map(Request::size).sum::<u64>();
         let before = self.proposed.take();
         self.proposed = requests.first().cloned();
         match requests {

@@ -6,6 +6,7 @@ mod lost;
 mod primary;
 mod receipts;
 mod requests;
+mod runs;
 
 use logothete::sim::forge::Forge;
 use logothete::{

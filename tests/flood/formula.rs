@@ -21,10 +21,10 @@ impl Formula {
         let b = wide(limits.batch_bytes_max) + 320;
         let log2 = wide(limits.batch_requests_max.next_power_of_two().trailing_zeros());
         let reply = wide(limits.result_bytes_max) + 250 + 32 * log2;
-        let in_batch = wide(limits.batch_requests_max).min(wide(limits.batch_bytes_max) / 120);
+        let in_batch = wide(limits.batch_requests_max).min(wide(limits.batch_bytes_max) / 136);
         let part = |budget: u64, least: u64| c.max(1) * least.max(budget / c.max(1));
         let rows = vec![
-            ("pool", part(tuning.pool_bytes_max, wide(limits.operation_bytes_max) + 120)),
+            ("pool", part(tuning.pool_bytes_max, wide(limits.operation_bytes_max) + 136 + 192)),
             ("replies", part(tuning.reply_cache_bytes_max, reply)),
             ("undecided", (5 * l + 8 * p + 2) * b),
             ("decided", tuning.retention_bytes_max + l * b),

@@ -23,8 +23,8 @@ const OLD: usize = 64;
 /// Small, so that every bound is reached.
 fn cluster() -> Cluster {
     let limits = Limits {
-        message_bytes_max: 67_584,
-        batch_bytes_max: 2000,
+        message_bytes_max: 67_784,
+        batch_bytes_max: 2200,
         batch_requests_max: 16,
         operation_bytes_max: 200,
         result_bytes_max: 200,
@@ -221,8 +221,8 @@ impl Stage {
         let mut size = 0;
         for (client, last) in last.iter().enumerate() {
             let length = self.dice.between(0, 200) as usize;
-            size += length + 120;
-            if client == 0 || (self.dice.percent(60) && size <= 2000) {
+            size += length + 136;
+            if client == 0 || (self.dice.percent(60) && size <= 2200) {
                 batch.push(self.solo.forge.request(&client_key(client), RequestNumber::new(last + 1), &vec![7; length]));
             }
         }

@@ -13,7 +13,7 @@ struct Ground {
 
 fn ground() -> &'static Ground {
     static GROUND: OnceLock<Ground> = OnceLock::new();
-    let narrow = Limits { operation_bytes_max: 1, batch_bytes_max: 200, batch_requests_max: 1, result_bytes_max: 0, ..Limits::default() };
+    let narrow = Limits { operation_bytes_max: 1, batch_bytes_max: 329, batch_requests_max: 1, result_bytes_max: 0, ..Limits::default() };
     GROUND.get_or_init(|| Ground { world: World::new(), narrow })
 }
 

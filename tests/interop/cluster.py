@@ -75,10 +75,15 @@ class Cluster:
         return self.payload(name, u64(value.n), value.log, value.state)
 
     def request(self, request):
-        return self.payload("Request", request.client, u64(request.number), operation_digest(request.operation))
+        """What a request is signed with, and all that were signed with it; None if its path has the wrong length. (S3)"""
+        top = top_of_path(operation_digest(request.operation), request.index, request.count, request.path)
+        return top and self.payload("Request", request.client, u64(request.number - request.index), u32(request.count), top)
 
     def batch_digest(self, batch):
-        each = (r.client + u64(r.number) + operation_digest(r.operation) + r.signature for r in batch)
+        each = (
+            r.client + u64(r.number) + operation_digest(r.operation) + u32(r.index, r.count, len(r.path)) + b"".join(r.path) + r.signature
+            for r in batch
+        )
         return digest("logothete/batch", self.group, u32(len(batch)), *each)
 
     def header_digest(self, header):
@@ -112,8 +117,24 @@ def root(count, top):
     return digest("logothete/root", u64(count), top)
 
 
+def path(leaves, index):
+    """The siblings on the way up from a leaf, lowest first."""
+    if len(leaves) == 1:
+        return []
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < left:
+        return path(leaves[:left], index) + [tree(leaves[left:])]
+    return path(leaves[left:], index - left) + [tree(leaves[:left])]
+
+
 def root_of_path(own, index, count, path):
-    """The root that a path leads to; None if it has not the length that index and count demand. (S2)"""
+    """The root that a path leads to; None if it leads nowhere. (S2)"""
+    top = top_of_path(own, index, count, path)
+    return top and root(count, top)
+
+
+def top_of_path(own, index, count, path):
+    """The top that a path leads to; None if it has not the length that index and count demand. (S2)"""
     turns = []  # from the top down: does the leaf lie in the left part?
     first, last = index, count
     if not first < last:
@@ -126,4 +147,4 @@ def root_of_path(own, index, count, path):
         return None
     for sibling, is_left in zip(path, reversed(turns)):
         own = digest("logothete/node", own, sibling) if is_left else digest("logothete/node", sibling, own)
-    return root(count, own)
+    return own

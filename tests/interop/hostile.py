@@ -13,12 +13,12 @@ from nacl.signing import SigningKey
 
 import layout
 import zip215
-from cluster import Cluster, Limits, digest, leaf, operation_digest, root, tree, u32, u64
+from cluster import Cluster, Limits, digest, leaf, operation_digest, path, root, tree, u32, u64
 from codec import Pick, Refused
 from verify import Verifier
 
 FILE = Path(__file__).parent / "hostile.txt"
-LIMITS = Limits(66016, 480, 3, 40, 20, 4)
+LIMITS = Limits(66064, 528, 3, 40, 20, 4)
 KEYS = [SigningKey(bytes([seed] * 32)) for seed in range(11, 18)]
 CLIENTS = [SigningKey(bytes([seed] * 32)) for seed in range(201, 204)]
 STRANGER = SigningKey(bytes([99] * 32))
@@ -54,8 +54,22 @@ def certificate(kind="Prepare", view=2, n=5, d=D1, members=QUORUM, signed=None):
 
 def request(number=1, operation=b"operation", client=0, key=None, signed=None):
     key = key or CLIENTS[client]
-    value = Of(client=public(key), number=number, operation=operation, signature=bytes(64))
+    value = Of(client=public(key), number=number, operation=operation, index=0, count=1, path=[], signature=bytes(64))
     value.signature = signed or sign(key, CLUSTER.request(value))
+    return value
+
+
+def run(first, length, place, key=None, **changed):
+    """One of the requests that a client signed at once; with fields that are put in after that."""
+    key = key or CLIENTS[0]
+    operations = [b"operation %d" % number for number in range(first, first + length)]
+    digests = list(map(operation_digest, operations))
+    payload = CLUSTER.payload("Request", public(key), u64(first), u32(length), tree(digests))
+    value = Of(
+        client=public(key), number=first + place, operation=operations[place], index=place, count=length, path=path(digests, place),
+        signature=sign(key, payload),
+    )  # fmt: skip
+    vars(value).update(changed)
     return value
 
 
@@ -239,6 +253,36 @@ def request_cases():
     yield "Request", "of_a_stranger", False, request(key=STRANGER)
     yield "Request", "of_a_replica", False, request(key=KEYS[0])
     yield "Request", "another_requests_signature", False, request(2, signed=request().signature)
+    for first, count, index in [(1, 2, 0), (1, 2, 1), (7, 3, 0), (7, 3, 1), (7, 3, 2), (1, 5, 4), (9, 64, 63), (2**64 - 2, 3, 1)]:
+        yield "Request", f"{index}_of_{count}_from_{first}", True, run(first, count, index)
+    three, one = run(7, 3, 1), request(7)
+    yield "Request", "64_of_65", False, run(1, 65, 64)
+    yield "Request", "another_index", False, run(7, 3, 1, index=0, number=7)
+    yield "Request", "another_number", False, run(7, 3, 1, number=9)
+    yield "Request", "another_count", False, run(7, 3, 1, count=4)
+    yield "Request", "a_count_of_one_more_with_a_path_as_long", False, run(7, 4, 0, count=3)
+    yield "Request", "index_at_its_count", False, run(7, 3, 2, index=3, number=10)
+    yield "Request", "a_count_of_none", False, run(7, 3, 0, count=0)
+    yield "Request", "a_run_from_number_0", False, run(0, 3, 1)
+    yield "Request", "a_run_from_below_number_0", False, run(7, 3, 2, number=1)
+    yield "Request", "a_path_too_short", False, run(7, 3, 1, path=three.path[:1])
+    yield "Request", "a_path_too_long", False, run(7, 3, 1, path=three.path + three.path[:1])
+    yield "Request", "a_path_the_other_way", False, run(7, 3, 1, path=three.path[::-1])
+    yield "Request", "another_sibling", False, run(7, 3, 1, path=[D1, three.path[1]])
+    yield "Request", "another_operation_of_the_run", False, run(7, 3, 1, operation=b"operation 7")
+    yield "Request", "alone_with_a_path", False, Of(**vars(one) | {"path": [D1]})
+    yield "Request", "alone_with_a_runs_signature", False, Of(**vars(request(8, three.operation)) | {"signature": three.signature})
+    yield "Request", "of_a_run_with_its_own_signature", False, run(7, 3, 1, signature=request(8, three.operation).signature)
+    yield "Request", "a_run_of_a_strangers", False, run(7, 3, 1, key=STRANGER)
+    whole = [run(1, 2, index) for index in range(2)]
+    yield "PrePrepare", "a_run", True, pre_prepare(batch=whole)
+    yield "PrePrepare", "a_run_backwards", True, pre_prepare(batch=whole[::-1])
+    yield "PrePrepare", "a_run_and_one_alone", True, pre_prepare(batch=[whole[1], request(3)])
+    yield "PrePrepare", "a_run_with_a_bad_path", False, pre_prepare(batch=[whole[0], run(1, 2, 1, path=[D1])])
+    yield "PrePrepare", "a_run_with_a_path_too_short", False, pre_prepare(batch=[whole[0], run(1, 2, 1, path=[])])
+    yield "PrePrepare", "a_runs_signature_in_another_place", False, pre_prepare(batch=[whole[0], run(1, 2, 1, signature=three.signature)])
+    yield "PrePrepare", "paths_that_fill_a_batch", True, pre_prepare(batch=[run(1, 2, 0), run(1, 64, 62)])
+    yield "PrePrepare", "paths_beyond_a_batch", False, pre_prepare(batch=[run(1, 2, 0), run(1, 64, 61), request(3, b"")])
     yield "PrePrepare", "as_usual", True, pre_prepare()
     yield "PrePrepare", "a_batch_at_its_bounds", True, pre_prepare(batch=long)
     yield "PrePrepare", "an_empty_batch", False, pre_prepare(batch=[])
@@ -452,8 +496,8 @@ def checkpoint_cases():
     yield "Manifest", "of_nothing", True, Of(n=8, log=D1, sessions=[], service=[])
     yield "Manifest", "of_three_parts", True, Of(n=8, log=D1, sessions=[D1], service=[D2, D1])
     yield "Chunk", "of_nothing", True, Of(bytes=b"")
-    yield "Chunk", "at_its_bound", True, Of(bytes=bytes(480))
-    yield "Chunk", "beyond_its_bound", False, Of(bytes=bytes(481))
+    yield "Chunk", "at_its_bound", True, Of(bytes=bytes(528))
+    yield "Chunk", "beyond_its_bound", False, Of(bytes=bytes(529))
 
 
 def encoding_cases():
@@ -476,7 +520,7 @@ def encoding_cases():
     yield "a_count_one_too_large", stable_bytes[:76] + u64(6) + stable_bytes[84:]
     yield "a_count_one_too_small", stable_bytes[:76] + u64(4) + stable_bytes[84:]
     yield "an_unknown_statement", cut[:8] + u32(6) + cut[12:]
-    yield "a_message_too_long", u32(16) + u64(66016) + bytes(66016)
+    yield "a_message_too_long", u32(16) + u64(66064) + bytes(66064)
 
 
 def cases():

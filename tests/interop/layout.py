@@ -6,7 +6,7 @@ SIGNATURES = ListOf(Struct(replica=U32, signature=SIGNATURE), 256)
 PHASE = Choice(("Prepare", NOTHING), ("Commit", NOTHING))
 MODE = Choice(("Normal", NOTHING), ("ViewChange", NOTHING))
 
-REQUEST = Struct(client=KEY, number=U64, operation=BYTES, signature=SIGNATURE)
+REQUEST = Struct(client=KEY, number=U64, operation=BYTES, index=U32, count=U32, path=ListOf(DIGEST, 6), signature=SIGNATURE)
 HEADER = Struct(n=U64, parent=DIGEST, payload=DIGEST)
 BATCH = ListOf(REQUEST, 65536)
 BLOCK = Struct(header=HEADER, batch=BATCH)

@@ -42,16 +42,20 @@ class Verifier:
     # Requests and blocks
 
     def request(self, request):
-        need(request.number >= 1, "request numbers count from 1")
+        need(request.count <= 64, "more requests signed at once than 64")
+        need(request.index < request.count, "a request beyond those that it was signed with")
+        need(request.number >= 1 + request.index, "request numbers count from 1")
         need(len(request.operation) <= self.limits.operation_bytes_max, "an operation too long")
         need(request.client in self.cluster.clients, "no such client")
-        need(zip215.is_valid(request.client, self.cluster.request(request), request.signature), "a client's signature")
+        payload = self.cluster.request(request)
+        need(payload is not None, "a path of the wrong length")
+        need(zip215.is_valid(request.client, payload, request.signature), "a client's signature")
 
     def block(self, block):
         limits, batch = self.limits, block.batch
         need(block.header.n >= 1, "a block at genesis")
         need(1 <= len(batch) <= limits.batch_requests_max, "requests in a batch")
-        need(sum(len(r.operation) + 120 for r in batch) <= limits.batch_bytes_max, "bytes of a batch")
+        need(sum(len(r.operation) + 32 * len(r.path) + 136 for r in batch) <= limits.batch_bytes_max, "bytes of a batch")
         need(self.cluster.batch_digest(batch) == block.header.payload, "a batch under another header")
         for request in batch:
             self.request(request)

@@ -45,6 +45,9 @@ pub struct Request {
     pub client: usize,
     pub number: u64,
     pub operation: Vec<u8>,
+    /// Which one it is of those that its client signed at once, and the operations of all of them.
+    pub place: usize,
+    pub run: Vec<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -121,8 +124,9 @@ impl World {
     pub fn request_payload(&self, request: &Request) -> Vec<u8> {
         let mut bytes = self.payload(9, &[], None);
         bytes.extend_from_slice(&self.client_id(request.client));
-        bytes.extend_from_slice(&request.number.to_le_bytes());
-        bytes.extend_from_slice(&sha(b"logothete/operat", &[&request.operation]));
+        bytes.extend_from_slice(&(request.number - request.place as u64).to_le_bytes());
+        bytes.extend_from_slice(&(request.run.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&tree_top(&operation_digests(&request.run)));
         bytes
     }
 
@@ -148,6 +152,11 @@ impl World {
             bytes.extend_from_slice(&self.client_id(request.client));
             bytes.extend_from_slice(&request.number.to_le_bytes());
             bytes.extend_from_slice(&sha(b"logothete/operat", &[&request.operation]));
+            let path = tree_path(&operation_digests(&request.run), request.place);
+            [request.place, request.run.len(), path.len()]
+                .iter()
+                .for_each(|number| bytes.extend_from_slice(&(*number as u32).to_le_bytes()));
+            path.iter().for_each(|sibling| bytes.extend_from_slice(sibling));
             bytes.extend_from_slice(&self.request_signature(request));
         }
         sha(b"logothete/batch\0", &[&bytes])
@@ -176,6 +185,30 @@ impl World {
         }
         sha(b"logothete/state\0", &[&bytes])
     }
+}
+
+fn operation_digests(operations: &[Vec<u8>]) -> Vec<Hash> {
+    operations.iter().map(|operation| sha(b"logothete/operat", &[operation])).collect()
+}
+
+/// By levels from below: what has no neighbour goes up as it is.
+pub fn tree_top(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [top] => *top,
+        _ => tree_top(&tree_level(leaves)),
+    }
+}
+
+fn tree_level(leaves: &[Hash]) -> Vec<Hash> {
+    leaves.chunks(2).map(|pair| if let [left, right] = pair { tree_node(left, right) } else { pair[0] }).collect()
+}
+
+pub fn tree_path(leaves: &[Hash], index: usize) -> Vec<Hash> {
+    if leaves.len() == 1 {
+        return Vec::new();
+    }
+    let sibling = leaves.get(index ^ 1).copied();
+    sibling.into_iter().chain(tree_path(&tree_level(leaves), index / 2)).collect()
 }
 
 pub fn tree_node(left: &Hash, right: &Hash) -> Hash {
@@ -252,6 +285,11 @@ impl World {
         sheet.fixed("client", &self.client_id(request.client));
         sheet.u64("number", request.number);
         sheet.string("operation", &request.operation);
+        sheet.u32("index", request.place as u32);
+        sheet.u32("count", request.run.len() as u32);
+        let path = tree_path(&operation_digests(&request.run), request.place);
+        sheet.count("path", path.len());
+        path.iter().for_each(|sibling| sheet.fixed("sibling", sibling));
         sheet.fixed("signature", &self.request_signature(request));
     }
 

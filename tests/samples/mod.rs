@@ -81,7 +81,14 @@ impl World {
     }
 
     pub fn request(&self, client: usize, number: u64) -> Request {
-        Request { client, number, operation: format!("operation {number} of client {client}").into_bytes() }
+        let operation = format!("operation {number} of client {client}").into_bytes();
+        Request { client, number, run: vec![operation.clone()], place: 0, operation }
+    }
+
+    /// One of five that client 1 signed at once, from number 6 on.
+    pub fn request_of_a_run(&self) -> Request {
+        let run: Vec<Vec<u8>> = (6..11).map(|number| self.request(1, number).operation).collect();
+        Request { client: 1, number: 8, operation: run[2].clone(), place: 2, run }
     }
 
     /// Two blocks on genesis: the lower has two requests, the higher one.
@@ -123,7 +130,7 @@ impl World {
         let genesis_vote = Vote { number: 0, digest: self.genesis(), ..prepare };
         let genesis_certificate = Certificate { vote: Vote { view: 2, ..genesis_vote }, members: vec![0, 2, 3] };
         let (prepared, committed) = (self.certificate(Phase::Prepare, 2), self.certificate(Phase::Commit, 1));
-        let request = self.request(1, 1);
+        let (request, run) = (self.request(1, 1), self.request_of_a_run());
         let view_change = |replica, certificate: Option<&Certificate>| ViewChange { replica, view: 5, certificate: certificate.cloned() };
         let vote =
             |name, kind, vote: &Vote| signed(self.sample(name, kind, |s| self.lay_vote(s, 1, vote)), "replica 1", self.vote_payload(vote));
@@ -146,6 +153,11 @@ impl World {
                 self.sample("request", MessageKind::Request, |s| self.lay_request(s, &request)),
                 "client 1",
                 self.request_payload(&request),
+            ),
+            signed(
+                self.sample("request_of_a_run", MessageKind::Request, |s| self.lay_request(s, &run)),
+                "client 1",
+                self.request_payload(&run),
             ),
             signed(
                 self.sample("pre_prepare", MessageKind::PrePrepare, |s| {

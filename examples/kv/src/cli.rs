@@ -95,6 +95,9 @@ pub struct Bench {
     /// Requests that each client has under way at most.
     #[arg(long, default_value_t = 64)]
     pub in_flight: usize,
+    /// A client signs each request by itself. Without it, it signs at once what it sends at once, which is what answers in one load made room for.
+    #[arg(long)]
+    pub sign_alone: bool,
     /// An open loop: so many requests per second, whatever the answers do; several, with commas, one after the other. Without it, a closed loop:
     /// each client sends as soon as it is answered.
     #[arg(long, value_delimiter = ',')]

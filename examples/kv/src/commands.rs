@@ -98,6 +98,7 @@ fn plan(bench: Bench) -> bench::Plan {
             folder: bench.folder.unwrap_or_else(std::env::temp_dir),
         },
         in_flight: bench.in_flight,
+        sign_alone: bench.sign_alone,
         rates: bench.rate,
         warmup: seconds(bench.warmup),
         measure: seconds(bench.seconds),

@@ -9,8 +9,8 @@ use crate::link::{Call, Queue};
 use crate::operation::{Answer, Operation};
 use crate::pending::Pending;
 use logothete::{
-    Bytes, Client, ClientDisposition, ClientId, ClientInput, ClientOutput, ClientTuning, ExecutionReceipt, Outcome, PeerLink, Recipients,
-    ReplicaId, RequestNumber, SigningKey, Time, Unverified, Verifier,
+    Bytes, Client, ClientDisposition, ClientId, ClientInput, ClientOutput, ClientTuning, ExecutionReceipt, Outcome, Outgoing, PeerLink,
+    Recipients, ReplicaId, RequestNumber, SigningKey, Time, Unverified, Verifier,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,14 +161,10 @@ impl Remote {
 
     fn serve_outputs(&mut self) -> Result<Option<Done>> {
         let mut done = None;
+        self.send_requests()?;
         let mut outputs = std::mem::take(&mut self.outputs).into_iter();
         for output in outputs.by_ref() {
             match output {
-                ClientOutput::Send(outgoing) => {
-                    for envelope in outgoing.sign(&self.key).map_err(|error| fault(error.to_string()))? {
-                        self.send(envelope.to(), &Frame { kind: Kind::Message, body: envelope.encode() });
-                    }
-                }
                 ClientOutput::Completed(completion) => {
                     let number = completion.number.get();
                     self.pending.complete(number);
@@ -185,6 +181,23 @@ impl Remote {
         }
         self.outputs.extend(outputs);
         Ok(done)
+    }
+
+    /// What is asked for at once is signed at once.
+    fn send_requests(&mut self) -> Result<()> {
+        let mut sends = Vec::new();
+        for output in std::mem::take(&mut self.outputs) {
+            match output {
+                ClientOutput::Send(outgoing) => sends.push(outgoing),
+                other => self.outputs.push(other),
+            }
+        }
+        for outgoing in Outgoing::join(sends) {
+            for envelope in outgoing.sign(&self.key).map_err(|error| fault(error.to_string()))? {
+                self.send(envelope.to(), &Frame { kind: Kind::Message, body: envelope.encode() });
+            }
+        }
+        Ok(())
     }
 
     fn send(&self, to: Recipients, frame: &Frame) {

@@ -10,8 +10,8 @@ use crate::link::{Call, Queue};
 use crate::operation::{Answer, Operation};
 use hdrhistogram::Histogram;
 use logothete::{
-    Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, ClientTuning, Outcome, PeerLink, Recipients, RequestNumber,
-    SigningKey, SubmitError, Time, Unverified, Verifier,
+    Bytes, Client, ClientDisposition, ClientEvent, ClientInput, ClientOutput, ClientTuning, Outcome, Outgoing, PeerLink, Recipients,
+    RequestNumber, SigningKey, SubmitError, Time, Unverified, Verifier,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct Measured {
     pub answered: u64,
     pub unanswered: u64,
     pub sent_again: u64,
+    /// Requests for each signature of a client's.
+    pub requests_per_signature: f64,
     pub latencies: Histogram<u64>,
     pub begin: Sample,
     pub end: Sample,
@@ -54,6 +56,8 @@ struct Customer {
     routes: Vec<Arc<Queue>>,
     /// When each request under way was to be sent.
     intended: BTreeMap<RequestNumber, Instant>,
+    /// What it asks for next, to be signed at once.
+    unsigned: Vec<Outgoing>,
 }
 
 pub struct Crowd {
@@ -68,6 +72,8 @@ pub struct Crowd {
     keys: u64,
     submitted: u64,
     sent_again: u64,
+    sign_alone: bool,
+    signed: u64,
     /// A client for each request that may be sent now.
     free: VecDeque<usize>,
 }
@@ -116,7 +122,7 @@ impl Crowd {
                     call.keep(&queue, |frame| drop(sender.try_send((index, frame))), |_| {}).await;
                 }));
             }
-            customers.push(Customer { key, client, routes, intended: BTreeMap::new() });
+            customers.push(Customer { key, client, routes, intended: BTreeMap::new(), unsigned: Vec::new() });
         }
         let in_flight = plan.in_flight.clamp(1, cluster.limits().client_window as usize);
         Ok(Self {
@@ -132,6 +138,8 @@ impl Crowd {
             keys: plan.keys,
             submitted: 0,
             sent_again: 0,
+            sign_alone: plan.sign_alone,
+            signed: 0,
         })
     }
 
@@ -192,19 +200,7 @@ impl Crowd {
         let customer = &mut self.customers[index];
         for output in outputs {
             match output {
-                ClientOutput::Send(outgoing) => {
-                    for envelope in outgoing.sign(&customer.key).map_err(|error| fault(error.to_string()))? {
-                        let frame = Frame { kind: Kind::Message, body: envelope.encode() };
-                        match envelope.to() {
-                            Recipients::Replica(replica) => {
-                                customer.routes.get(replica.get() as usize).map(|queue| queue.push(frame));
-                            }
-                            _ => customer.routes.iter().for_each(|queue| {
-                                queue.push(frame.clone());
-                            }),
-                        }
-                    }
-                }
+                ClientOutput::Send(outgoing) => customer.unsigned.push(outgoing),
                 ClientOutput::Completed(completion) => {
                     match &completion.outcome {
                         Outcome::Result { result, .. } if Answer::decode(result) == Some(Answer::Put(1)) => {}
@@ -217,6 +213,28 @@ impl Crowd {
                 }
                 ClientOutput::Event(ClientEvent::SentAgain { .. }) => self.sent_again += 1,
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs what each client asks for now, and sends it.
+    fn send(&mut self) -> Result<()> {
+        for Customer { key, routes, unsigned, .. } in &mut self.customers {
+            let unsigned = std::mem::take(unsigned);
+            for outgoing in if self.sign_alone { unsigned } else { Outgoing::join(unsigned) } {
+                self.signed += 1;
+                for envelope in outgoing.sign(key).map_err(|error| fault(error.to_string()))? {
+                    let frame = Frame { kind: Kind::Message, body: envelope.encode() };
+                    match envelope.to() {
+                        Recipients::Replica(replica) => {
+                            routes.get(replica.get() as usize).map(|queue| queue.push(frame));
+                        }
+                        _ => routes.iter().for_each(|queue| {
+                            queue.push(frame.clone());
+                        }),
+                    }
+                }
             }
         }
         Ok(())
@@ -271,6 +289,7 @@ impl Crowd {
         let (mut answered, mut offered) = (0, 0_u64);
         let (mut frames, mut done) = (Vec::new(), Vec::new());
         let (mut ticked, again_before) = (start, self.sent_again);
+        let (submitted_before, signed_before) = (self.submitted, self.signed);
         let (mut begun, mut ended) = (start, start);
         // Of an open loop: how many were to be sent so far.
         let mut due_count = 0_u64;
@@ -305,6 +324,7 @@ impl Crowd {
                 nodes.check()?;
                 self.tick(&mut done)?;
             }
+            self.send()?;
             if let Ok(0) = tokio::time::timeout_at(next.into(), self.inbox.recv_many(&mut frames, LOAD_MAX)).await {
                 return Err(fault("no connections"));
             }
@@ -334,6 +354,7 @@ impl Crowd {
             answered,
             unanswered: self.outstanding() as u64 + due_count.saturating_sub(offered),
             sent_again: self.sent_again - again_before,
+            requests_per_signature: (self.submitted - submitted_before) as f64 / (self.signed - signed_before).max(1) as f64,
             latencies,
             begin: begin.unwrap_or_default(),
             end: end.unwrap_or_default(),

@@ -20,6 +20,8 @@ pub struct Plan {
     pub given: Option<Given>,
     pub setup: Setup,
     pub in_flight: usize,
+    /// A signature for each request, where a client has several to send at once.
+    pub sign_alone: bool,
     /// Requests per second, each its own step of an open loop. Empty for a closed loop.
     pub rates: Vec<f64>,
     pub warmup: Duration,
@@ -74,6 +76,7 @@ pub fn run(plan: &Plan) -> Result<()> {
         nodes: count,
         clients: plan.setup.clients,
         in_flight: plan.in_flight,
+        sign_alone: plan.sign_alone,
         value_bytes: plan.value_bytes,
         fsync: plan.given.is_none().then_some(plan.setup.fsync),
         pipeline: plan.given.is_none().then_some(plan.setup.pipeline),
@@ -131,6 +134,7 @@ fn step(load: Load, measured: &mut Measured) -> Step {
         answered: measured.answered,
         unanswered: measured.unanswered,
         sent_again: measured.sent_again,
+        requests_per_signature: measured.requests_per_signature,
         answered_per_second: answered / seconds,
         server_cpu_seconds: cpu,
         answered_per_server_cpu_second: cpu.map(|cpu| answered / cpu),

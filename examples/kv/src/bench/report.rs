@@ -12,6 +12,8 @@ pub struct Report {
     pub clients: usize,
     /// Of each client.
     pub in_flight: usize,
+    /// Each request has a signature of its own.
+    pub sign_alone: bool,
     pub value_bytes: usize,
     pub fsync: Option<bool>,
     pub pipeline: Option<u64>,
@@ -29,6 +31,7 @@ pub struct Step {
     pub unanswered: u64,
     /// Requests that were sent to all nodes since they weren't answered in time.
     pub sent_again: u64,
+    pub requests_per_signature: f64,
     pub answered_per_second: f64,
     /// Of all nodes.
     pub server_cpu_seconds: Option<f64>,
