@@ -209,13 +209,37 @@ fn c2_a_state_that_is_all_new_at_each_checkpoint_is_caught_up_with_under_load() 
             assert!(rounds < 400, "seed {seed}: others at {others}, {}", net.describe());
         }
         net.settle(LONG, &ALL);
-        // Nobody reads any more: what was kept for it goes.
-        net.run_for(T);
-        orders(&mut net, 16, &ALL);
+        // It is out of reach, whether anybody reads it or not.
+        orders(&mut net, 600, &ALL);
         net.settle(LONG, &ALL);
         let kept = |at: usize| net.hosts[at].disk.with(|disk| disk.files.keys().filter(|name| name.starts_with("snapshot-")).count());
         assert!(ALL.into_iter().all(|at| kept(at) <= 3), "seed {seed}: {:?}", ALL.map(kept));
     }
+}
+
+/// What it asks takes longer to the others than these are patient, and than a checkpoint interval: they hear no question in between.
+#[test]
+fn c2_a_state_is_caught_up_with_over_a_slow_link() {
+    let limits = Limits { batch_requests_max: 2, operation_bytes_max: 64, batch_bytes_max: PART, ..Limits::default() };
+    let cluster = builder(4, 4).checkpoint_interval(8).log_window(512).pipeline(4).limits(limits).build().expect("a valid cluster");
+    let tuning = Tuning { retention: 8, fetch_interval: 2 * T, ..Tuning::from_timeout(T) };
+    let mut net = Net::serving(cluster, 1, tuning, || Box::new(Restless(0)));
+    orders(&mut net, 8, &ALL);
+    net.crash(3);
+    orders(&mut net, 200, &ALL);
+    net.settle(LONG, &[0, 1, 2]);
+    net.lag.insert(3, 1_500_000);
+    net.restart(3, Start::Recovering).expect("recovers");
+    for round in 0.. {
+        orders(&mut net, 1, &ALL);
+        net.run_for(T);
+        let (others, status) = (net.hosts[0].replica.status().stable.get(), net.hosts[3].replica.status());
+        if round > 20 && status.transfer.is_none() && status.executed.get() + 16 >= others {
+            break;
+        }
+        assert!(round < 500, "others at {others}, {}", net.describe());
+    }
+    assert_eq!(installs(&net, 3), 1, "what was begun was ended, and gone on from by batches");
 }
 
 #[test]

@@ -242,3 +242,33 @@ fn p6_however_long_the_pipeline_none_waits_for_many_to_meet() {
     net.settle(Duration::from_secs(60), &[0, 1, 2]);
     assert!(net.hosts[..3].iter().all(|host| host.replica.status().view.get() == 0), "{}", net.describe());
 }
+
+/// Nobody's clock says anything, one is silent, and each of the others gathers what its disk makes it: votes meet by themselves, and soon.
+#[test]
+fn p6_however_each_gathers_all_is_decided_without_a_timer() {
+    for seed in 0..24 {
+        let pipeline = [8, 16, 64, 1024][seed as usize % 4];
+        let limits = Limits { operation_bytes_max: 64, batch_bytes_max: 184, ..Limits::default() };
+        let builder = builder(4, 16).pipeline(pipeline).checkpoint_interval(16).log_window(1024).limits(limits);
+        let tuning = Tuning { pace_factor: 0, ..Tuning::from_timeout(Duration::from_secs(100_000)) };
+        let mut net = Net::tuned(builder.with_keyed_hash().build().expect("a valid cluster"), seed, tuning);
+        (net.gathers, net.retry) = (true, Duration::from_secs(100_000));
+        net.crash(3);
+        for host in 0..3 {
+            let slowest = [1_000, 5_000, 40_000][(seed as usize / 4 + host) % 3];
+            net.slow_at.insert(host, Slowness { disk: (0, slowest), service: (0, 0) });
+        }
+        let mut furthest = 0;
+        for order in 0..400_u32 {
+            net.submit_to(order as usize % 16, &order.to_le_bytes(), &[0]);
+            net.run_for(Duration::from_millis(u64::from(order) % 13));
+            let decided = net.hosts[1].replica.status().decided.get();
+            furthest = furthest.max(net.hosts[0].replica.status().head.get() - decided);
+        }
+        net.run_for(Duration::from_secs(100));
+        let proposed = net.hosts[0].replica.status().head;
+        assert!(furthest < 48, "seed {seed}: so many positions waited to meet: {furthest}");
+        assert!(proposed == at(400) && net.hosts[0].replica.status().pool_requests == 0, "seed {seed}: {}", net.describe());
+        assert!(net.hosts[..3].iter().all(|host| host.replica.status().executed == proposed), "seed {seed}: {}", net.describe());
+    }
+}

@@ -292,10 +292,12 @@ fn c3_a_host_is_to_call_again_when_a_question_was_not_answered_and_when_there_ma
 
 #[test]
 fn c3_a_newer_checkpoint_takes_over_when_nothing_comes_of_the_old_one() {
-    // Its manifest is not there yet.
+    // Its manifest is not there yet, and may be on its way.
     let mut solo = solo();
     others_are_at(&mut solo, 40);
     others_are_at(&mut solo, 42);
+    assert!(!fetches(&mut solo).iter().any(|words| words.contains("n42")));
+    solo.pass(PATIENCE);
     assert!(fetches(&mut solo).iter().any(|words| words.contains("manifest n42")));
     // It is, but its parts are not: first it is gone on with.
     let manifest = manifest_at(&solo, 42);
@@ -306,6 +308,36 @@ fn c3_a_newer_checkpoint_takes_over_when_nothing_comes_of_the_old_one() {
         solo.pass(PATIENCE);
     }
     assert!(fetches(&mut solo).iter().any(|words| words.contains("manifest n44")));
+}
+
+/// Of which snapshot the manifest is asked for in these words.
+fn asked_for(words: &str) -> Option<u64> {
+    words.split_once("manifest n")?.1.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[test]
+fn c3_a_manifest_that_is_longer_under_way_than_the_checkpoint_is_the_last_is_taken() {
+    let mut solo = solo();
+    let mut number = 40;
+    others_are_at(&mut solo, number);
+    // Each answer takes five times as long as a question is waited for at first, and there is a newer checkpoint before it comes.
+    let mut on_its_way = Vec::new();
+    while matches!(solo.replica.status().transfer, Some((_, 0, 0))) {
+        assert!(number < 140, "each question was given up before its answer came");
+        let asked: Vec<u64> = fetches(&mut solo).iter().filter_map(|words| asked_for(words)).collect();
+        on_its_way.extend(asked.into_iter().map(|number| (solo.now.after(5 * PATIENCE), manifest_at(&solo, number))));
+        number += 2;
+        others_are_at(&mut solo, number);
+        solo.pass(PATIENCE);
+        let (now, later): (Vec<_>, Vec<_>) = on_its_way.into_iter().partition(|(due, _)| *due <= solo.now);
+        on_its_way = later;
+        for (_, manifest) in now {
+            let bytes = solo.forge.manifest_message(&manifest);
+            if solo.feed(&bytes) == Disposition::Applied {
+                solo.step(Input::PartsMissing { sequence_number: manifest.sequence_number(), missing: vec![0] });
+            }
+        }
+    }
 }
 
 #[test]

@@ -7,24 +7,22 @@ use crate::ids::{RawSignature, ReplicaId, SequenceNumber};
 use crate::manifest::Manifest;
 use crate::message::{Block, Checkpoint, CheckpointCertificate, CheckpointVote, Message};
 use crate::outbox::{AppCommand, Output};
-use crate::time::Time;
 use crate::wire::Bounded;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 type Ballots = BTreeMap<ReplicaId, (Checkpoint, RawSignature)>;
 
 /// Bound: one vote per member for each checkpoint of the log window, at most 1024 of them; the manifests of the own snapshots from the
-/// last but one stable checkpoint on, or from those of the last window that are being read, which are at most two windows' and two.
+/// last but one stable checkpoint on, or from those of the last window that were read, which are at most two windows' and two.
 #[derive(Clone, Default)]
 pub(super) struct Checkpoints {
     pub(super) votes: BTreeMap<SequenceNumber, Ballots>,
     /// What the service has a snapshot of.
     pub(super) snapshots: BTreeMap<SequenceNumber, Manifest>,
-    /// When another last read of them.
-    reads: BTreeMap<SequenceNumber, Time>,
+    /// Those of which others have read.
+    reads: BTreeSet<SequenceNumber>,
     /// Where votes were last found that can't agree any more.
     disagreed: SequenceNumber,
     /// The own state at this position is not the quorum's: nothing is voted on before it is replaced. (C4)
@@ -56,15 +54,15 @@ impl Checkpoints {
 
     // C2
     /// Another reads of this snapshot.
-    pub(super) fn note_read(&mut self, number: SequenceNumber, now: Time) {
-        self.reads.insert(number, now);
+    pub(super) fn note_read(&mut self, number: SequenceNumber) {
+        self.reads.insert(number);
     }
 
-    /// Lets go of what lies below `former`, but not of what was read in the last `patience` and lies at `reach` or above, nor of what is above that: a service
-    /// keeps all from one position on. From which?
-    fn let_go(&mut self, former: SequenceNumber, reach: SequenceNumber, now: Time, patience: Duration) -> SequenceNumber {
-        self.reads.retain(|number, last| *number >= reach && now.since(*last) < patience);
-        let from = self.reads.keys().next().map_or(former, |read| former.min(*read));
+    /// Lets go of what lies below `former`, but not of what was read and lies at `reach` or above, nor of what is above that: a service keeps all from one
+    /// position on. From which?
+    fn let_go(&mut self, former: SequenceNumber, reach: SequenceNumber) -> SequenceNumber {
+        self.reads = self.reads.split_off(&reach);
+        let from = self.reads.first().map_or(former, |read| former.min(*read));
         self.snapshots = self.snapshots.split_off(&from);
         from
     }
@@ -242,9 +240,10 @@ impl Replica {
         let group = self.cluster.id();
         let own = self.checkpoints.snapshot(number).map(|manifest| Checkpoint { state: manifest.state(&group), ..checkpoint }).or(said);
         own.map_or(Ok(()), |own| self.compare_with_stable(&own))?;
-        // The snapshot before this one stays for those who are about to fetch it; one that is being fetched for as long as who has it then can go on by batches.
+        // The snapshot before this one stays for those who are about to fetch it; one of which somebody has read for as long as who has it then can go on by
+        // batches. How long ago that was says nothing: a question may take long, and who has the state needs the batches above it.
         let reach = number.minus(self.cluster.log_window());
-        let from = self.checkpoints.let_go(before, reach, self.now, self.tuning.request_timeout);
+        let from = self.checkpoints.let_go(before, reach);
         self.execution.ordered = self.execution.ordered.split_off(&number);
         self.outputs.push(Output::App(AppCommand::DiscardBefore(from)));
         self.ordering.window_closed = false;
@@ -254,11 +253,11 @@ impl Replica {
     }
 
     // C2
-    /// Decided blocks go, late by a retention that serves laggards, and not while a snapshot below is being read.
+    /// Decided blocks go, late by a retention that serves laggards, and not those above a snapshot that is kept since it was read.
     pub(super) fn forget_blocks(&mut self) {
         let stable = self.stable().number;
         let limit = stable.minus(self.tuning.retention);
-        let limit = self.checkpoints.reads.keys().next().map_or(limit, |read| limit.min(*read));
+        let limit = self.checkpoints.reads.first().map_or(limit, |read| limit.min(*read));
         self.chain.forget(limit, stable, self.tuning.retention_bytes_max);
     }
 

@@ -149,14 +149,20 @@ impl Replica {
     pub(super) fn transfer_state(&mut self) {
         let Some(target) = self.promises.stable.as_ref().map(|stable| stable.checkpoint) else { return };
         let size = self.cluster.size();
+        self.give_up_on_the_silent();
+        let mut failures = 0;
         match &self.transfer.running {
             Some(running) if matches!(running.phase, Phase::Install) => return,
             Some(running) => {
                 let caught_up = self.checkpoints.diverged.is_none() && self.chain.decided() >= running.target.sequence_number;
-                // A target that moves on: the old one is left when nobody gives its parts any more. What is stored of it already counts.
-                let stale = running.target.sequence_number < target.sequence_number
-                    && (running.manifest.is_none() || running.unanswered > 2 * size.max(4));
-                if caught_up || stale {
+                // A target that moves on: the old one is left when nobody gives its parts any more, and before its manifest has come when a question for that
+                // was in vain. What is stored of it already counts; and over a slow link the next question has to wait longer.
+                let in_vain = match &running.manifest {
+                    Some(_) => running.unanswered > 2 * size.max(4),
+                    None => running.asked_manifest.is_none(),
+                };
+                if caught_up || (in_vain && running.target.sequence_number < target.sequence_number) {
+                    failures = if running.manifest.is_none() { running.failures } else { 0 };
                     self.transfer.running = None;
                 }
             }
@@ -175,7 +181,7 @@ impl Replica {
                 storing: BTreeSet::new(),
                 asked: BTreeMap::new(),
                 asked_manifest: None,
-                failures: 0,
+                failures,
                 unanswered: 0,
                 total: 0,
                 longest: 0,
@@ -187,7 +193,6 @@ impl Replica {
 
     fn ask_for_parts(&mut self) {
         let now = self.now;
-        self.give_up_on_the_silent();
         self.transfer.begin_interval(now, self.tuning.status_interval);
         let Some(running) = &self.transfer.running else { return };
         let number = running.target.sequence_number;
@@ -412,7 +417,7 @@ impl Replica {
                 if !self.may_send_bytes(peer, u64::from(manifest.chunk_count()) * 32) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
-                self.checkpoints.note_read(sequence_number, self.now);
+                self.checkpoints.note_read(sequence_number);
                 self.send_ready(Recipients::Replica(peer), Message::Manifest(ManifestMessage { manifest, state }));
             }
             Wanted::Chunk { sequence_number, index, digest } => {
@@ -421,7 +426,7 @@ impl Replica {
                 if named != Some(digest) || waiting >= PEER_READS || !self.may_send_bytes(peer, 0) {
                     return Ok(Disposition::Ignored(Why::NotNeeded));
                 }
-                self.checkpoints.note_read(sequence_number, self.now);
+                self.checkpoints.note_read(sequence_number);
                 let peers = self.transfer.reads.entry((sequence_number, index)).or_default();
                 let is_first = peers.is_empty();
                 peers.insert(peer);
