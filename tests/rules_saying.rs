@@ -248,8 +248,8 @@ fn p6_however_long_the_pipeline_none_waits_for_many_to_meet() {
 fn p6_however_each_gathers_all_is_decided_without_a_timer() {
     for seed in 0..24 {
         let pipeline = [8, 16, 64, 1024][seed as usize % 4];
-        let limits = Limits { operation_bytes_max: 64, batch_bytes_max: 184, ..Limits::default() };
-        let builder = builder(4, 16).pipeline(pipeline).checkpoint_interval(16).log_window(1024).limits(limits);
+        let limits = Limits { batch_requests_max: 1, ..Limits::default() };
+        let builder = builder(4, 100).pipeline(pipeline).checkpoint_interval(16).log_window(1024).limits(limits);
         let tuning = Tuning { pace_factor: 0, ..Tuning::from_timeout(Duration::from_secs(100_000)) };
         let mut net = Net::tuned(builder.with_keyed_hash().build().expect("a valid cluster"), seed, tuning);
         (net.gathers, net.retry) = (true, Duration::from_secs(100_000));
@@ -260,7 +260,7 @@ fn p6_however_each_gathers_all_is_decided_without_a_timer() {
         }
         let mut furthest = 0;
         for order in 0..400_u32 {
-            net.submit_to(order as usize % 16, &order.to_le_bytes(), &[0]);
+            net.submit_to(order as usize % 100, &order.to_le_bytes(), &[0]);
             net.run_for(Duration::from_millis(u64::from(order) % 13));
             let decided = net.hosts[1].replica.status().decided.get();
             furthest = furthest.max(net.hosts[0].replica.status().head.get() - decided);
