@@ -121,7 +121,13 @@ impl Company {
             _ => choices.number(),
         };
         let length = if choices.percent(2) { 3000 } else { 1 };
-        self.lone.forge.request(key, RequestNumber::new(number.max(1)), &vec![choices.byte() % 4; length])
+        // S3: alone, or one of several under one signature.
+        let byte = choices.byte();
+        let (operation, count) = (vec![byte % 4; length], 1 + usize::from(byte / 4 % 4));
+        self.lone
+            .forge
+            .run(key, RequestNumber::new(number.max(1)), &vec![&operation[..]; count])
+            .swap_remove(usize::from(byte / 16) % count)
     }
 
     fn hear(&mut self, bytes: Vec<u8>, choices: &mut Choices<'_>) {
