@@ -119,9 +119,15 @@ impl Ring {
 
     /// The next request of a client, signed.
     pub fn request(&mut self, client: usize, operation: &[u8]) -> Bytes {
-        self.numbers[client] += 1;
-        let request: Request = self.forge.request(&client_key(client), RequestNumber::new(self.numbers[client]), operation);
-        Bytes::from(self.forge.request_message(&request))
+        self.requests(client, &[operation]).remove(0)
+    }
+
+    /// The next requests of a client, under one signature. (SPEC S3)
+    pub fn requests(&mut self, client: usize, operations: &[&[u8]]) -> Vec<Bytes> {
+        let first = RequestNumber::new(self.numbers[client] + 1);
+        self.numbers[client] += operations.len() as u64;
+        let requests: Vec<Request> = self.forge.run(&client_key(client), first, operations);
+        requests.iter().map(|request| Bytes::from(self.forge.request_message(request))).collect()
     }
 
     pub fn post(&mut self, to: usize, bytes: Bytes) {

@@ -14,7 +14,9 @@ pub fn run(work: Work, lone: bool) -> Duration {
         Content::Payloads => (1, PAYLOAD * BATCH),
         Content::Signed => (BATCH, PAYLOAD),
     };
-    let limits = Limits { operation_bytes_max: bytes.max(64) as u32, batch_requests_max: count as u32, ..Limits::default() };
+    // Room for all 1000.
+    let (batch_bytes_max, message_bytes_max) = (1 << 20, 2 << 20);
+    let limits = Limits { operation_bytes_max: bytes.max(64) as u32, batch_requests_max: count as u32, batch_bytes_max, message_bytes_max, ..Limits::default() };
     let mut ring = Ring::new(builder(work.replicas, CLIENTS, scheme).limits(limits), scheme, CLIENTS);
     let operation = vec![7; bytes];
     let mut spent = Duration::ZERO;
