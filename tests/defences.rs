@@ -157,6 +157,19 @@ fn spec_3_7_a_connection_that_was_trusted_costs_one_portion_before_it_is_doubted
 }
 
 #[test]
+fn spec_3_7_of_what_waits_for_another_look_a_connection_that_is_caught_has_little_verified_too() {
+    let mut stage = Stage::new();
+    let cost = stage.verified_of(|stage| {
+        // Of one number of one client only one is verified at first. Nobody has enrolled this one.
+        for version in 0..100 {
+            let lie = stage.forge.request_message(&stage.forge.request(&replica_key(3), RequestNumber::new(1), &[version; 8000]));
+            stage.receive(3, &lie);
+        }
+    });
+    assert_eq!((cost, stage.node.counters().limited), (1, 99));
+}
+
+#[test]
 fn spec_3_7_a_doubted_connection_is_heard_a_little_and_trusted_again_when_it_behaves() {
     let mut stage = Stage::new();
     let lie = stage.lie(3, 1);

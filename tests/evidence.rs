@@ -199,17 +199,45 @@ fn e_who_has_not_heard_of_proof_against_the_primary_is_told_upon_its_status() {
         solo.vote(0, Prepare, 0, (at(1), digest(byte)));
     }
     accused(&solo, 0, "Prepare(");
-    let told = |solo: &mut Solo, want: u64, ordinal: u64| {
+    let told = |solo: &mut Solo, from: usize, want: u64, ordinal: u64| {
         solo.sent.clear();
-        let bytes = solo
-            .forge
-            .status_of(solo.as_traitor(3), &ForgedStatus { ordinal, want: view(want), head: solo.genesis(), ..ForgedStatus::default() });
+        let status = ForgedStatus { ordinal, want: view(want), head: solo.genesis(), ..ForgedStatus::default() };
+        let bytes = solo.forge.status_of(solo.as_traitor(from), &status);
         solo.feed(&bytes);
         solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Evidence).count()
     };
-    assert_eq!(told(&mut solo, 0, 1), 1);
-    assert_eq!(told(&mut solo, 0, 1), 0, "not for a status replayed");
-    assert_eq!(told(&mut solo, 1, 2), 0, "who wishes already needs no reason");
+    assert_eq!(told(&mut solo, 3, 0, 1), 1);
+    assert_eq!(told(&mut solo, 3, 0, 1), 0, "not for a status replayed");
+    assert_eq!(told(&mut solo, 3, 1, 2), 0, "who wishes already needs no reason");
+    assert_eq!(told(&mut solo, 0, 0, 1), 0, "nor does the primary itself");
+}
+
+#[test]
+fn e_proof_that_others_found_is_passed_on_once_whatever_it_is_of() {
+    let mut solo = backup();
+    for (byte, disposition) in
+        [(1, Disposition::Applied), (1, Disposition::Ignored(Why::Duplicate)), (3, Disposition::Ignored(Why::Duplicate))]
+    {
+        let evidence = solo.forge.evidence(solo.as_traitor(3), Prepare, view(0), (at(1), digest(byte)), (at(1), digest(2)));
+        let bytes = solo.forge.evidence_message(&evidence);
+        assert_eq!(solo.feed(&bytes), disposition);
+    }
+    accused(&solo, 3, "Prepare(");
+}
+
+#[test]
+fn e_nobody_is_asked_for_more_proof_against_a_primary() {
+    for is_proved in [false, true] {
+        let mut solo = backup();
+        solo.vote(0, Prepare, 0, (at(1), digest(1)));
+        if is_proved {
+            solo.vote(0, Prepare, 0, (at(1), digest(2)));
+        }
+        solo.words();
+        solo.vote(3, Prepare, 0, (at(1), digest(3)));
+        let asked = solo.words().iter().filter(|words| words.contains("Fetch by R2 proposal")).count();
+        assert_eq!(asked, usize::from(!is_proved));
+    }
 }
 
 #[test]

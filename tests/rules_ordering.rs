@@ -533,6 +533,19 @@ fn i18_two_pipelines_of_early_proposals_wait() {
 }
 
 #[test]
+fn i18_early_proposals_of_a_view_that_never_began_leave_room_for_those_of_the_next() {
+    let mut solo = Solo::new(4, 0);
+    let blocks = solo.blocks(8);
+    for block in &blocks {
+        assert_eq!(solo.propose(1, block), Disposition::Buffered);
+    }
+    let certificate = solo.certificate(&[1, 2, 3], Prepare, 2, solo.genesis());
+    solo.feed_certificate(&certificate);
+    assert_eq!(solo.replica.status().usage.early.bytes, 0);
+    assert_eq!(solo.propose(3, &blocks[0]), Disposition::Buffered);
+}
+
+#[test]
 fn i18_of_what_a_primary_alone_voted_for_twice_the_open_positions_are_kept() {
     let limits = logothete::Limits { batch_bytes_max: 708, operation_bytes_max: 380, ..logothete::Limits::default() };
     let cluster = support::builder(4, 2).pipeline(4).limits(limits).build().expect("a valid cluster");

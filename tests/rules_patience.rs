@@ -206,6 +206,9 @@ fn t1_as_many_requests_wait_as_were_decided_in_half_a_timeout() {
     let taken = (6..100).take_while(|number| solo.ask(0, *number) == Disposition::Applied).count();
     assert_eq!(taken, 50);
     assert!(matches!(solo.ask(0, 56), Disposition::Ignored(Why::Busy { .. })));
+    // A batch of each other client's is welcome all the same.
+    let taken = (1..10).take_while(|number| solo.ask(1, *number) == Disposition::Applied).count();
+    assert_eq!(taken, 2);
 }
 
 #[test]
@@ -252,6 +255,22 @@ fn t1_what_was_passed_on_by_the_pace_is_not_passed_on_with_each_look() {
         })
         .collect();
     assert_eq!((seen, wished(&solo)), (vec![0, 0, 0, 1, 1, 1], 0));
+}
+
+#[test]
+fn t1_a_clients_next_request_is_passed_on_by_the_pace_however_lately_the_last_one_was() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let mut blocks = solo.blocks(16);
+    take(&mut solo, 0, &blocks, Duration::from_millis(10));
+    blocks.push(block_of_other(&solo, &blocks[15], 1));
+    for number in 1..=2 {
+        solo.sent.clear();
+        solo.ask(1, number);
+        solo.pass(EIGHTH / 2);
+        let passed_on = solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
+        assert_eq!((passed_on, wished(&solo)), (1, 0), "request {number}");
+        solo.decide(0, &blocks[16]);
+    }
 }
 
 #[test]

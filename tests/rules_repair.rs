@@ -273,6 +273,9 @@ fn t2_who_has_just_started_asks_at_the_pace_until_f_plus_1_others_are_heard_of()
         assert_eq!(said(&mut solo), 0, "one says that it is behind");
         hear(&mut solo, &[2], 1);
         assert_eq!(said(&mut solo), 3, "f+1 do");
+        let behind = solo.forge.status_of(solo.as_traitor(3), &ForgedStatus { ordinal: 9, ..ForgedStatus::default() });
+        solo.feed(&behind);
+        assert_eq!(said(&mut solo), 3, "whatever a third one says after them");
         let block = solo.blocks(1).remove(0);
         solo.decide(0, &block);
         assert_eq!(said(&mut solo), 0, "and of these one is no more ahead");
@@ -282,6 +285,8 @@ fn t2_who_has_just_started_asks_at_the_pace_until_f_plus_1_others_are_heard_of()
     assert_eq!(said(&mut two), 3);
     hear(&mut two, &[0], 0);
     assert_eq!(said(&mut two), 0, "there are no more");
+    let mut alone = Solo::with(builder(1, 1).build().expect("a valid cluster"), 0, Tuning::from_timeout(T));
+    assert_eq!(said(&mut alone), 0, "there are none");
 }
 
 #[test]

@@ -136,6 +136,54 @@ fn c3_the_service_gets_no_older_batch_behind_the_order_to_install_a_state() {
     assert_eq!((slow.given(), slow.solo.replica.status().executed), (vec![], at(40)));
 }
 
+/// What it executed before the order and answers after it: a snapshot would be of the state that is put in its place, under the position of the old one.
+#[test]
+fn c4_no_snapshot_is_ordered_of_a_state_that_is_being_replaced() {
+    let mut slow = Slow::new(small());
+    let blocks = slow.solo.blocks(4);
+    slow.decide(&blocks[..2]);
+    slow.sync();
+    (1..=2).for_each(|number| assert_eq!(slow.executed(number, vec![b"result".to_vec()]), Disposition::Applied));
+    let ordered = |told: Vec<AppCommand>| {
+        told.into_iter().find_map(|told| if let AppCommand::TakeCheckpoint(order) = told { Some(order) } else { None })
+    };
+    let own = ordered(slow.told()).expect("ordered").manifest([chunk_digest(b"a defect")]);
+    slow.step(Input::CheckpointTaken(own));
+    slow.decide(&blocks[2..]);
+    slow.sync();
+    assert_eq!(slow.given(), [3, 4]);
+    // Its state at 2 is not the others'.
+    let manifest = slow.solo.forge.manifest((at(2), blocks[1].digest()), &[], &[chunk_digest(PART)]);
+    let bytes = stable_message(&slow.solo, slow.solo.forge.checkpoint_of(&manifest));
+    slow.feed(&bytes);
+    let bytes = slow.solo.forge.manifest_message(&manifest);
+    slow.feed(&bytes);
+    slow.step(Input::PartsMissing { sequence_number: at(2), missing: vec![] });
+    assert!(matches!(slow.told().last(), Some(AppCommand::InstallState(_))));
+    (3..=4).for_each(|number| assert_eq!(slow.executed(number, vec![b"result".to_vec()]), Disposition::Applied));
+    assert_eq!(slow.solo.replica.status().executed, at(4));
+    assert!(slow.told().is_empty());
+    slow.step(Input::StateInstalled(AppState { last_executed: at(2), log_digest: blocks[1].digest(), ..AppState::default() }));
+    slow.sync();
+    assert_eq!(slow.given(), [3, 4], "with the true state");
+    // Of a client of whom that state knows nothing these are not the next.
+    (3..=4).for_each(|number| assert_eq!(slow.executed(number, vec![]), Disposition::Applied));
+    assert_eq!(ordered(slow.told()).map(|order| order.sequence_number()), Some(at(4)));
+}
+
+#[test]
+fn i18_the_service_gets_the_next_batch_whenever_it_is_through_with_the_first_of_a_pipeline() {
+    let mut slow = Slow::new(builder(4, 2).pipeline(2));
+    let blocks = slow.solo.blocks(5);
+    slow.decide(&blocks);
+    slow.sync();
+    assert_eq!(slow.given(), [1, 2]);
+    for (number, next) in [(1, 3), (2, 4), (3, 5)] {
+        slow.executed(number, vec![b"result".to_vec()]);
+        assert_eq!(slow.given(), [next], "it need not run dry");
+    }
+}
+
 #[test]
 fn i14_results_that_came_early_are_not_replaced() {
     let mut slow = Slow::new(builder(4, 2).pipeline(4));
@@ -312,6 +360,41 @@ fn c4_a_state_that_is_wrong_above_the_stable_checkpoint_is_not_replaced_by_that(
     assert_eq!((status.stable, status.diverged, status.transfer), (at(2), Some(at(4)), None));
     stable_at(&mut solo, votes[1]);
     assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(4)));
+}
+
+/// The window moves on while it is fetched, and what was decided above it is let go of.
+#[test]
+fn c4_a_state_above_which_nothing_is_held_any_more_is_left_for_a_later_one() {
+    for retention in [2, 0] {
+        let mut solo = Solo::with(small().build().expect("a valid cluster"), 1, Tuning { retention, ..Tuning::from_timeout(T) });
+        let blocks = solo.blocks(4);
+        blocks.iter().for_each(|block| solo.decide(0, block));
+        (0..2).for_each(|_| drop(solo.take_checkpoint(b"a defect").expect("ordered")));
+        let manifests =
+            [2, 4].map(|number| solo.forge.manifest((at(number), blocks[number as usize - 1].digest()), &[], &[chunk_digest(PART)]));
+        let checkpoints = [0, 1].map(|index: usize| solo.forge.checkpoint_of(&manifests[index]));
+        stable_at(&mut solo, checkpoints[0]);
+        feed_manifest(&mut solo, &manifests[0], vec![0]);
+        stable_at(&mut solo, checkpoints[1]);
+        let status = solo.replica.status();
+        assert_eq!((status.diverged, status.decided, status.floor), (Some(at(2)), at(4), at(4 - retention)));
+        let part = solo.forge.chunk(PART);
+        assert_eq!(solo.feed(&part), Disposition::Applied);
+        solo.step(Input::ChunkStored { sequence_number: at(2), index: 0 });
+        let installs = |solo: &Solo| {
+            let installs =
+                solo.commands.iter().filter_map(|told| if let AppCommand::InstallState(state) = told { Some(state) } else { None });
+            installs.map(|state| state.sequence_number().get()).collect::<Vec<_>>()
+        };
+        if retention > 0 {
+            assert_eq!(installs(&solo), [2], "3 and 4 are held, and executed again on it");
+            continue;
+        }
+        assert_eq!(installs(&solo), [0; 0], "it would be behind what it has let go of");
+        assert_eq!(solo.replica.status().transfer.map(|(target, ..)| target), Some(at(4)));
+        feed_manifest(&mut solo, &manifests[1], vec![]);
+        assert_eq!(installs(&solo), [4]);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod support;
 
 use logothete::sim::forge::ForgedBlock;
 use logothete::sim::forge::Kind::Commit;
+use logothete::sim::forge::Seen;
 use logothete::sim::looks;
 use logothete::{Cluster, Digest, Disposition, MessageKind, RequestNumber, SigningKey, Tuning};
 use std::array;
@@ -124,13 +125,50 @@ fn i18_a_decision_does_not_walk_down_from_each_proposal_where_the_chain_parts() 
     }
 }
 
+/// A cluster of four with so many clients.
+fn of_clients(count: u32) -> (Vec<SigningKey>, Cluster) {
+    let key = |client: u32| SigningKey::from_bytes(&array::from_fn(|byte| (client >> (8 * (byte % 4))) as u8));
+    let keys: Vec<SigningKey> = (0..count).map(key).collect();
+    let clients = keys.iter().map(|key| key.verifying_key()).collect();
+    let replicas = (0..4).map(|replica| replica_key(replica).verifying_key()).collect();
+    let cluster = Cluster::builder(replicas, clients).with_keyed_hash().build().expect("a valid cluster");
+    (keys, cluster)
+}
+
+fn ask(solo: &mut Solo, key: &SigningKey, number: u64) {
+    let request = solo.forge.request(key, RequestNumber::new(number), b"order");
+    let bytes = solo.forge.request_message(&request);
+    assert_eq!(solo.feed(&bytes), Disposition::Applied);
+}
+
+#[test]
+fn i18_a_primary_does_not_look_through_all_whose_requests_are_decided_for_its_next_batch() {
+    let (keys, cluster) = of_clients(2048);
+    let mut solo = Solo::with(cluster, 0, Tuning::from_timeout(1000 * T));
+    keys.iter().for_each(|key| ask(&mut solo, key, 1));
+    while solo.replica.status().pool_requests > 0 {
+        let sent = std::mem::take(&mut solo.sent);
+        let proposed = sent.iter().filter_map(|envelope| match solo.forge.read(&envelope.encode()) {
+            Ok(Seen::PrePrepare { block, .. }) => Some((block.sequence_number(), block.digest())),
+            _ => None,
+        });
+        let proposed: Vec<_> = proposed.collect();
+        assert!(!proposed.is_empty());
+        for position in proposed {
+            let certificate = solo.certificate(&[1, 2, 3], Commit, 0, position);
+            solo.feed_certificate(&certificate);
+        }
+    }
+    let (before, head) = (looks(), solo.replica.status().head);
+    ask(&mut solo, &keys[0], 2);
+    let looked = looks() - before;
+    assert_eq!(solo.replica.status().head, head.next());
+    assert!(looked < 100, "{looked}");
+}
+
 #[test]
 fn t1_a_look_at_the_primarys_pace_does_not_look_through_all_that_is_proposed() {
-    let keys: Vec<SigningKey> =
-        (0..4096_u32).map(|client| SigningKey::from_bytes(&array::from_fn(|byte| (client >> (8 * (byte % 4))) as u8))).collect();
-    let replicas = (0..4).map(|replica| replica_key(replica).verifying_key()).collect();
-    let clients = keys.iter().map(|key| key.verifying_key()).collect();
-    let cluster = Cluster::builder(replicas, clients).with_keyed_hash().build().expect("a valid cluster");
+    let (keys, cluster) = of_clients(4096);
     let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(T));
     let mut parent = solo.forge.genesis();
     for number in 1..=16 {
@@ -154,9 +192,7 @@ fn t1_a_look_at_the_primarys_pace_does_not_look_through_all_that_is_proposed() {
     }
     assert_eq!(solo.replica.status().head, at(20));
     // Those that wait longest are all proposed; and then there is one that is not, which is passed on at half of an eighth of T.
-    let request = solo.forge.request(&keys[4001], RequestNumber::new(1), b"order");
-    let bytes = solo.forge.request_message(&request);
-    solo.feed(&bytes);
+    ask(&mut solo, &keys[4001], 1);
     solo.pass(T / 15);
     solo.sent.clear();
     let looked: Vec<u64> = (0..4)
@@ -173,17 +209,9 @@ fn t1_a_look_at_the_primarys_pace_does_not_look_through_all_that_is_proposed() {
 
 #[test]
 fn i18_a_step_does_not_look_through_all_that_waits_for_what_is_to_be_passed_on_next() {
-    let keys: Vec<SigningKey> =
-        (0..16_384_u32).map(|client| SigningKey::from_bytes(&array::from_fn(|byte| (client >> (8 * (byte % 4))) as u8))).collect();
-    let clients = keys.iter().map(|key| key.verifying_key()).collect();
-    let replicas = (0..4).map(|replica| replica_key(replica).verifying_key()).collect();
-    let cluster = Cluster::builder(replicas, clients).with_keyed_hash().build().expect("a valid cluster");
+    let (keys, cluster) = of_clients(16_384);
     let mut solo = Solo::with(cluster, 1, Tuning::from_timeout(1000 * T));
-    for key in &keys {
-        let request = solo.forge.request(key, RequestNumber::new(1), b"order");
-        let bytes = solo.forge.request_message(&request);
-        assert_eq!(solo.feed(&bytes), Disposition::Applied);
-    }
+    keys.iter().for_each(|key| ask(&mut solo, key, 1));
     // Of 64 at a time all are passed on, and then they wait for the next time.
     solo.pass(500 * T);
     (0..keys.len() / 64).for_each(|_| assert_eq!(solo.pass(Duration::ZERO), Disposition::Applied));

@@ -310,7 +310,6 @@ impl ChainStore {
                 self.decided_bytes += size;
             } else {
                 self.blocks.remove(&other.digest);
-                self.gone += 1;
                 // What led through it is whole no more; what led through the decided block is still.
                 self.whole.clear();
             }

@@ -30,8 +30,6 @@ pub(super) struct Execution {
     queue: VecDeque<Queued>,
     /// Given to it, in order.
     given: VecDeque<Queued>,
-    /// It has as much as it may have: it gets more when it is through with all of that.
-    is_full: bool,
     /// Results that came before those of an earlier decision.
     results: BTreeMap<SequenceNumber, Vec<Bytes>>,
     /// Nothing more is given before this is executed: its snapshot is to be of this very state.
@@ -48,7 +46,6 @@ impl Execution {
             executed,
             queue: VecDeque::new(),
             given: VecDeque::new(),
-            is_full: false,
             results: BTreeMap::new(),
             barrier: None,
             ordered: BTreeMap::new(),
@@ -60,9 +57,9 @@ impl Execution {
         self.executed
     }
 
-    /// Everything decided up to here is part of the state that was installed; what was under way is void.
+    /// Everything decided up to here is part of the state that was installed; what was under way is void. No snapshot is. (C4)
     pub(super) fn installed(&mut self, number: SequenceNumber) {
-        *self = Self { ordered: core::mem::take(&mut self.ordered), ..Self::new(number) };
+        *self = Self::new(number);
     }
 
     /// Bytes of batches that are decided and not executed.
@@ -87,11 +84,9 @@ impl Replica {
         let interval = self.cluster.checkpoint_interval();
         let room = self.cluster.pipeline() as usize;
         let most = 8 * u64::from(self.cluster.limits().message_bytes_max);
-        self.execution.is_full &= !self.execution.given.is_empty();
         while self.execution.barrier.is_none() && !self.execution.installing {
             // I18: a result may be far longer than the operation that asked for it.
-            self.execution.is_full |= self.execution.given.len() >= room;
-            if self.execution.is_full || self.replies.waiting_bytes() > most {
+            if self.execution.given.len() >= room || self.replies.waiting_bytes() > most {
                 return;
             }
             // D1: what a service has executed for good is on record, or those who lag could be given it by nobody.
