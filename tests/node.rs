@@ -2,14 +2,17 @@
 
 mod support;
 
-use logothete::sim::forge::{Forge, Kept};
+use logothete::sim::forge::{Forge, ForgedBlock, Kept, Kind};
 use logothete::{
-    Bytes, ClientInput, Node, NodeError, PeerLink, RecoverError, ReplicaId, RequestNumber, SequenceNumber, Snapshots, Start, Tuning, View,
+    Bytes, ClientInput, Node, NodeError, PeerLink, RecoverError, ReplicaId, RequestNumber, SequenceNumber, Signature, Signer, SigningKey,
+    Snapshots, Start, Time, Tuning, View,
 };
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use support::disk::Disk;
+use support::lone::Nowhere;
 use support::world::{DiskLog, Ledger, Pen, Trouble, World};
 use support::{builder, client_key, replica_key};
 
@@ -115,6 +118,70 @@ fn d1_while_its_signer_fails_a_node_is_not_due_in_the_past() {
     let node = world.nodes[1].as_mut().expect("runs");
     assert!(!node.run(again).expect("signs").is_empty());
     assert!(node.deadline() > Some(again));
+}
+
+/// Fails each second time.
+struct Fickle(SigningKey, Cell<bool>);
+
+impl Signer<Signature> for Fickle {
+    fn try_sign(&self, message: &[u8]) -> Result<Signature, ed25519_dalek::SignatureError> {
+        let fails = self.1.replace(!self.1.get());
+        if fails { Err(ed25519_dalek::SignatureError::new()) } else { self.0.try_sign(message) }
+    }
+}
+
+/// What replica 1 says upon three batches that are decided, in words.
+fn says(signer: impl Signer<Signature>) -> Vec<String> {
+    let cluster = Arc::new(builder(4, 1).build().expect("a valid cluster"));
+    let forge = Forge::new(cluster.clone());
+    let app = Snapshots::new(Ledger::default(), Disk::default());
+    let node = Node::open(cluster, ReplicaId::new(1), Tuning::default(), Start::New, Nowhere, app, signer);
+    let mut node = node.expect("opens");
+    let mut blocks: Vec<ForgedBlock> = Vec::new();
+    for number in 1..=3 {
+        let parent = blocks.first().map_or(forge.genesis(), ForgedBlock::digest);
+        let request = forge.request(&client_key(0), RequestNumber::new(number), b"order");
+        blocks.insert(0, forge.block(SequenceNumber::new(number), parent, vec![request]));
+    }
+    let keys = [0, 2, 3].map(replica_key);
+    let members: Vec<_> = [0, 2, 3].into_iter().map(ReplicaId::new).zip(&keys).collect();
+    let certificate = forge.certificate(&members, Kind::Commit, View::default(), (blocks[0].sequence_number(), blocks[0].digest()));
+    node.receive(PeerLink(0), &forge.chain(Some(&certificate), &blocks)).expect("decodes");
+    for _ in 0..100 {
+        match node.run(Time(1)) {
+            Ok(envelopes) => {
+                let mut words: Vec<String> = envelopes.iter().map(ToString::to_string).collect();
+                words.sort();
+                return words;
+            }
+            Err(error) => assert!(matches!(error, NodeError::Sign(_)), "{error}"),
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn d1_a_signer_that_fails_again_and_again_loses_nothing_of_what_waits_for_it() {
+    let words = says(Fickle(replica_key(1), Cell::default()));
+    assert_eq!(words, says(replica_key(1)));
+    assert_eq!(words.iter().filter(|words| words.contains("Reply by R1")).count(), 3);
+}
+
+#[test]
+fn i18_while_its_signer_fails_a_node_makes_nothing_more_for_it_to_sign() {
+    let mut world = World::new(4);
+    world.settle();
+    world.pens[1].set(true);
+    for _ in 0..100 {
+        world.now = world.now.after(Duration::from_secs(1));
+        let now = world.now;
+        let node = world.nodes[1].as_mut().expect("runs");
+        let _ = node.run(now);
+    }
+    world.pens[1].set(false);
+    let (now, node) = (world.now, world.nodes[1].as_mut().expect("runs"));
+    let said = node.run(now).expect("signs").len();
+    assert!((1..10).contains(&said), "statuses of 100 s: {said}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::Prepare;
 use logothete::sim::forge::{ForgedBlock, Kept};
-use logothete::{AppState, MessageKind, Outbox, PeerLink, Replica, ReplicaId, Screened, Start, Tuning, Unverified};
+use logothete::{AppState, Disposition, MessageKind, Outbox, PeerLink, Replica, ReplicaId, Screened, Start, Tuning, Unverified};
 use support::solo::{Solo, T, at, view};
 
 /// Replica 1 of 4. P = 4.
@@ -48,6 +48,16 @@ fn t1_what_the_service_has_executed_is_not_outstanding() {
     assert_eq!(solo.replica.status().head, at(2), "led there by the primary's votes");
     solo.pass(10 * T);
     assert_eq!(solo.replica.status().wish, view(0));
+}
+
+#[test]
+fn d2_what_lies_below_its_service_is_asked_for_by_who_has_lost_its_log_and_nobody_else() {
+    let mut solo = solo();
+    let blocks = solo.blocks(2);
+    come_back_ahead(&mut solo, &blocks);
+    assert_eq!((solo.replica.status().floor, solo.replica.status().blocks), (at(2), 0));
+    (0..8).for_each(|_| assert_eq!(solo.pass(T / 8), Disposition::Applied));
+    assert!(!solo.sent.iter().any(|envelope| envelope.kind() == MessageKind::Fetch));
 }
 
 #[test]

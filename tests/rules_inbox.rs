@@ -70,6 +70,17 @@ fn spec_3_7_of_several_connections_with_enough_waiting_only_the_largest_loses() 
 }
 
 #[test]
+fn spec_3_7_of_two_connections_with_as_much_waiting_none_loses_for_the_other() {
+    let solo = Solo::new(4, 1);
+    let size = vote(LIAR, &solo).size();
+    // Half a message less than 20.
+    let mut inbox = Inbox::new(&Tuning { inbox_bytes_max: 20 * size as u64 - size as u64 / 2, ..tuning() });
+    (0..10).for_each(|_| inbox.push(vote(OTHER, &solo)));
+    (0..20).for_each(|_| inbox.push(vote(LIAR, &solo)));
+    assert_eq!(taken(&mut inbox, Time(0)), (9, 10));
+}
+
+#[test]
 fn spec_3_7_for_a_large_message_as_much_room_is_made_as_it_takes() {
     let solo = Solo::new(4, 1);
     let size = vote(LIAR, &solo).size();

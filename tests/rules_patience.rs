@@ -192,6 +192,21 @@ fn t1_patience_gets_no_shorter_than_four_times_what_had_to_wait() {
 }
 
 #[test]
+fn t1_what_had_to_wait_in_a_view_says_nothing_of_the_next_one() {
+    let (mut solo, block) = in_a_second_view();
+    solo.pass(T + MOMENT);
+    solo.decide(2, &block);
+    let (last, next) = ((block.sequence_number(), block.digest()), solo.block(2, block.digest(), 2));
+    solo.wants(&[0, 2, 3], 3);
+    let certificate = solo.certificate(&[0, 2, 3], Prepare, 3, last);
+    solo.feed_certificate(&certificate);
+    assert_eq!((solo.replica.status().normal, backoff(&solo)), (true, 2));
+    solo.decide(3, &next);
+    solo.wants(&[0, 2, 3], 4);
+    assert_eq!((solo.replica.status().decided, backoff(&solo)), (at(2), 1));
+}
+
+#[test]
 fn t1_as_many_requests_wait_as_were_decided_in_half_a_timeout() {
     let limits = Limits { batch_requests_max: 2, ..Limits::default() };
     let cluster = builder(4, 2).limits(limits).pipeline(4).build().expect("a valid cluster");

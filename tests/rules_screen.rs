@@ -78,6 +78,8 @@ fn spec_3_6_proposals_of_this_view_and_the_next_are_needed_and_second_ones_prove
     assert_eq!(admits(&solo, &proposal(&solo, 0, &other)), Ok(()));
     let far = solo.block(9, solo.genesis().1, 1);
     assert_eq!(admits(&solo, &proposal(&solo, 0, &far)), Err(Screened::FarAhead));
+    let last = solo.block(8, solo.genesis().1, 1);
+    assert_eq!(admits(&solo, &proposal(&solo, 0, &last)), Ok(()), "two pipelines ahead, as votes");
 }
 
 #[test]
@@ -432,6 +434,16 @@ fn spec_3_6_own_votes_that_come_back_are_not_looked_at() {
     assert_eq!(admits(&solo, &prepare(&solo, 1, 0, (at(1), block.digest()))), Err(Screened::Own));
     assert_eq!(admits(&solo, &prepare(&solo, 1, 1, off(1))), Err(Screened::Own), "in another view it may be another");
     assert_eq!(admits(&solo, &prepare(&solo, 1, 0, off(1))), Ok(()), "E: somebody else has the key");
+}
+
+#[test]
+fn spec_3_6_own_statuses_and_questions_that_come_back_are_not_looked_at() {
+    let solo = Solo::new(4, 1);
+    for (from, screened) in [(1, Err(Screened::Own)), (2, Ok(()))] {
+        let status = solo.forge.status(solo.as_traitor(from), 1, view(0), view(0), at(0));
+        let fetch = solo.forge.fetch(solo.as_traitor(from), 1, at(0), off(1));
+        assert_eq!((admits(&solo, &status), admits(&solo, &fetch)), (screened, screened));
+    }
 }
 
 #[test]
