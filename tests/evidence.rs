@@ -120,18 +120,25 @@ fn e_view_changes_are_compared_with_those_in_a_new_view() {
 
 #[test]
 fn e_a_new_view_that_came_second_is_compared_also_where_the_view_was_entered_by_a_certificate() {
-    let mut solo = backup();
-    let genesis = solo.genesis();
-    let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(1), digest(1)));
-    let entry = solo.certificate(&[0, 1, 3], Prepare, 1, genesis);
-    solo.feed_certificate(&entry);
-    let low = solo.forge.new_view(&solo.keys[1], view(1), &claims(&solo, 1, &[(0, None), (1, None), (2, None)]), None);
-    let high = solo.forge.new_view(&solo.keys[1], view(1), &claims(&solo, 1, &[(0, None), (1, None), (3, Some(&certificate))]), None);
-    assert_eq!(solo.feed(&low), Disposition::Buffered);
-    assert!(proofs(&solo).is_empty());
-    assert_eq!(solo.feed(&high), Disposition::Ignored(Why::Contradiction));
-    accused(&solo, 1, "NewView(");
-    assert_eq!(solo.replica.status().wish, view(2), "V1: its primary is to go at once");
+    for comes_from_another in [false, true] {
+        let mut solo = backup();
+        let genesis = solo.genesis();
+        if comes_from_another {
+            // That one it has entered by a new view.
+            let earlier = solo.forge.new_view(&solo.keys[0], view(4), &claims(&solo, 4, &[(0, None), (1, None), (3, None)]), None);
+            assert_eq!(solo.feed(&earlier), Disposition::Applied);
+        }
+        let certificate = solo.certificate(&[0, 1, 3], Prepare, 0, (at(1), digest(1)));
+        let entry = solo.certificate(&[0, 1, 3], Prepare, 5, genesis);
+        solo.feed_certificate(&entry);
+        let low = solo.forge.new_view(&solo.keys[1], view(5), &claims(&solo, 5, &[(0, None), (1, None), (2, None)]), None);
+        let high = solo.forge.new_view(&solo.keys[1], view(5), &claims(&solo, 5, &[(0, None), (1, None), (3, Some(&certificate))]), None);
+        assert_eq!(solo.feed(&low), Disposition::Buffered);
+        assert!(proofs(&solo).is_empty());
+        assert_eq!(solo.feed(&high), Disposition::Ignored(Why::Contradiction));
+        accused(&solo, 1, "NewView(");
+        assert_eq!(solo.replica.status().wish, view(6), "V1: its primary is to go at once");
+    }
 }
 
 #[test]

@@ -406,6 +406,9 @@ fn d1_what_a_state_lets_go_of_goes_when_that_is_synced() {
     let mut calls = Calls::default();
     let released = persist(&mut calls, outbox.writes()).expect("written");
     assert_eq!((calls.0, released.is_empty()), (vec!["append", "sync", "truncate"], false));
+    let mut calls = Calls::default();
+    let released = persist(&mut calls, []).expect("nothing to write");
+    assert_eq!((calls.0, released.is_empty()), (vec![], true), "a sync costs milliseconds");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use logothete::{
 };
 use std::time::Duration;
 use support::builder;
-use support::solo::{Solo, T, at};
+use support::solo::{Solo, T, at, view};
 
 const PART: &[u8] = b"the state";
 /// A question that is not answered within this is put to somebody else.
@@ -169,6 +169,38 @@ fn c4_no_snapshot_is_ordered_of_a_state_that_is_being_replaced() {
     // Of a client of whom that state knows nothing these are not the next.
     (3..=4).for_each(|number| assert_eq!(slow.executed(number, vec![]), Disposition::Applied));
     assert_eq!(ordered(slow.told()).map(|order| order.sequence_number()), Some(at(4)));
+}
+
+#[test]
+fn d1_a_reply_that_has_left_is_repeated_though_its_clients_next_one_waits_for_a_record() {
+    let mut slow = Slow::new(builder(4, 2).pipeline(4));
+    let blocks = slow.solo.blocks(2);
+    for block in &blocks {
+        let proposal = slow.solo.forge.pre_prepare(&slow.solo.keys[0], view(0), block);
+        slow.feed(&proposal);
+    }
+    slow.sync();
+    for (number, block) in (1..).zip(&blocks) {
+        slow.decide(std::slice::from_ref(block));
+        slow.executed(number, vec![b"result".to_vec()]);
+    }
+    let mut records = slow.outbox.writes();
+    let second = records.split_off(1);
+    let replies = |slow: &mut Slow| {
+        let said: Vec<String> = slow.outbox.drain().map(|output| output.to_string()).collect();
+        said.into_iter().filter(|words| words.contains("Reply by R1")).count()
+    };
+    assert_eq!((second.len(), replies(&mut slow)), (1, 0), "a certificate for each");
+    slow.solo.make_durable(records, &mut slow.outbox);
+    assert_eq!(replies(&mut slow), 1);
+    for (number, answers) in [(1, 1), (2, 0)] {
+        let request = slow.solo.forge.request(&support::client_key(0), RequestNumber::new(number), b"order");
+        let bytes = slow.solo.forge.request_message(&request);
+        slow.feed(&bytes);
+        assert_eq!(replies(&mut slow), answers, "request {number}");
+    }
+    slow.solo.make_durable(second, &mut slow.outbox);
+    assert_eq!(replies(&mut slow), 1);
 }
 
 #[test]

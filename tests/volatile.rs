@@ -2,7 +2,8 @@
 
 mod support;
 
-use logothete::{Node, ReplicaId, RequestNumber, SnapshotStore, Snapshots, Start, Time, Tuning, Volatile};
+use logothete::sim::forge::Kept;
+use logothete::{Node, ReplicaId, RequestNumber, SnapshotStore, Snapshots, Start, Time, Tuning, Volatile, Wal};
 use std::sync::Arc;
 use support::disk::{Diary, Disk};
 use support::{builder, client_key, replica_key};
@@ -26,6 +27,20 @@ fn d2_a_replica_comes_back_on_a_volatile_log_that_outlived_it() {
     let mut again = open(Start::Recovering, log).expect("opens");
     again.run(Time(1)).expect("runs");
     assert_eq!(again.status().decided.get(), 1);
+}
+
+#[test]
+fn d1_a_volatile_log_is_shortened_up_to_where_it_is_told_and_no_further() {
+    let cluster = Arc::new(builder(1, 1).build().expect("a valid cluster"));
+    let forge = logothete::sim::forge::Forge::new(cluster);
+    let record = forge.record(ReplicaId::new(0), 0, &Kept::Started).expect("a record");
+    let mut volatile = Volatile::default();
+    for index in 3..7 {
+        let Ok(()) = volatile.append(index, &record);
+    }
+    let Ok(()) = volatile.truncate_before(5);
+    let kept: Vec<u64> = volatile.read().flatten().map(|(index, _)| index).collect();
+    assert_eq!(kept, [5, 6]);
 }
 
 #[test]
