@@ -330,6 +330,7 @@ fn spec_3_6_a_chain_is_needed_for_what_it_proves_or_holds() {
     assert_eq!(needs(&solo, &solo.forge.chain(Some(&prepared), &blocks[..1])), Ok(()), "higher than high, in this view");
     let certificate = chain(&solo, Some(0), &[], &blocks[1]);
     solo.feed(&certificate);
+    assert_eq!(needs(&solo, &certificate), Err(Screened::NotNeeded), "held, though not what it is on");
     assert_eq!(needs(&solo, &chain(&solo, None, &blocks[1..2], &blocks[1])), Ok(()), "it is missing");
     assert_eq!(needs(&solo, &chain(&solo, None, &blocks[2..3], &blocks[2])), Err(Screened::NotNeeded));
     let rest = chain(&solo, None, &[blocks[1].clone(), blocks[0].clone()], &blocks[1]);

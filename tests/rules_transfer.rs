@@ -441,6 +441,9 @@ fn s1_a_session_table_keeps_the_results_of_one_window() {
     assert_eq!(table.last(&client), RequestNumber::new(5));
     let kept: Vec<_> = (0..=6).map(|number| table.result(&client, RequestNumber::new(number))).collect();
     assert_eq!(kept, [None, None, None, Some(result(3)), Some(result(4)), Some(result(5)), None]);
+    let mut again = SessionTable::new(&cluster);
+    (3..=5).for_each(|number| again.record(SessionEntry { client, number: RequestNumber::new(number), result_digest: result(number) }));
+    assert_eq!(again, table, "of what is kept");
     assert_eq!(SessionTable::decode(&cluster, &table.encode()), Ok(table));
 }
 

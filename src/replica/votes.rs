@@ -194,3 +194,27 @@ impl Votes {
         self.slots.forget_below(number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i18_what_is_certified_is_certified_once_however_many_vote_for_it() {
+        let (primary, number, digest) = (ReplicaId::new(0), SequenceNumber::new(1), Digest::new([1; 32]));
+        let mut votes = Votes::new(View::default(), primary);
+        let certificates = (0..7).filter_map(|member| {
+            let vote = Vote {
+                view: View::default(),
+                sequence_number: number,
+                digest,
+                replica: ReplicaId::new(member),
+                signature: RawSignature::ZERO,
+            };
+            let Counted::Added(certificate) = votes.count(VoteKind::Prepare, &vote, 5) else { return None };
+            certificate.iter().for_each(|certificate| assert!(votes.certify(certificate)));
+            certificate
+        });
+        assert_eq!(certificates.count(), 1);
+    }
+}
