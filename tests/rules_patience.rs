@@ -278,12 +278,14 @@ fn t1_a_clients_next_request_is_passed_on_by_the_pace_however_lately_the_last_on
     let mut blocks = solo.blocks(16);
     take(&mut solo, 0, &blocks, Duration::from_millis(10));
     blocks.push(block_of_other(&solo, &blocks[15], 1));
+    solo.ask(1, 1);
     for number in 1..=2 {
         solo.sent.clear();
-        solo.ask(1, number);
         solo.pass(EIGHTH / 2);
         let passed_on = solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).count();
         assert_eq!((passed_on, wished(&solo)), (1, 0), "request {number}");
+        // The next one waits behind it.
+        solo.ask(1, number + 1);
         solo.decide(0, &blocks[16]);
     }
 }

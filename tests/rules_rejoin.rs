@@ -6,7 +6,7 @@ use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, ForgedCheckpoint, ForgedStatus};
 use logothete::{
     AppCommand, AppState, ClientId, Cluster, Digest, Disposition, Event, Input, Manifest, ReplicaId, RequestNumber, SequenceNumber,
-    SessionEntry, SessionTable, Start, Tuning, View, Why, chunk_digest,
+    SessionEntry, SessionTable, Start, Tuning, Why, chunk_digest,
 };
 use std::time::Duration;
 use support::solo::{Solo, T, view};
