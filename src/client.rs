@@ -90,7 +90,8 @@ pub enum ClientInput {
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant)] // Moved once, never stored.
 pub enum ClientOutput {
-    /// A request to sign with the client's key and send; or proof against a replica, which is sent as it is.
+    /// A request to sign with the client's key and send; or proof against a replica, which is sent as it is. Where several steps put out requests before they are signed,
+    /// [`Outgoing::join`] has them signed at once, which saves the replicas most of what signed requests cost them. (SPEC S3)
     Send(Outgoing),
     /// A request was executed: each is reported once, in the order of completion, which need not be that of numbers.
     Completed(Completion),

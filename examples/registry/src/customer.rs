@@ -61,9 +61,10 @@ pub fn ask(
             };
             asked += 1;
         }
+        let mut sends = Vec::new();
         for output in out.drain(..) {
             match output {
-                ClientOutput::Send(outgoing) => outgoing.sign(key)?.iter().for_each(|envelope| network.send(REPLICAS, envelope)),
+                ClientOutput::Send(outgoing) => sends.push(outgoing),
                 ClientOutput::Completed(Completion { number, outcome, .. }) => {
                     let operation = names.remove(&number).unwrap_or_default();
                     let result =
@@ -73,6 +74,10 @@ pub fn ask(
                 ClientOutput::Event(event) => eprintln!("client: {event}"),
                 _ => {}
             }
+        }
+        // What is asked for at once is signed at once.
+        for outgoing in Outgoing::join(sends) {
+            outgoing.sign(key)?.iter().for_each(|envelope| network.send(REPLICAS, envelope));
         }
         if client.outstanding() == 0 && asked == all.len() {
             // What is answered need not be asked again.
