@@ -48,11 +48,12 @@ fn swarm(message: u32, head: &[u8], item: &[u8], count: u64) -> Vec<u8> {
 
 fn swarms(world: &World) {
     let limits = world.cluster.limits();
-    let request = vec![0_u8; 32 + 8 + 8 + 4 + 4 + 8 + 64];
-    let block = |requests: u64| {
+    // S3: an empty request with the number 0 and a path of so many digests.
+    let request = |path: u64| [vec![0; 32 + 8 + 8 + 4 + 4], path.to_le_bytes().to_vec(), vec![7; 32 * path as usize], vec![0; 64]].concat();
+    let block = |requests: u64, path: u64| {
         let mut bytes = vec![0_u8; 72];
         bytes.extend_from_slice(&requests.to_le_bytes());
-        (0..requests).for_each(|_| bytes.extend_from_slice(&request));
+        (0..requests).for_each(|_| bytes.extend_from_slice(&request(path)));
         bytes
     };
     for cut in [0, 1, 64] {
@@ -60,16 +61,18 @@ fn swarms(world: &World) {
             bytes.truncate(bytes.len() - cut);
             assert!(!check(what, &bytes, limits), "{what}");
         };
-        // Empty requests with the number 0, in a batch of as many as a message holds.
-        for count in [1, 2, 3, 5, 8, 13, 100, 1000, 9000] {
-            let mut bytes = swarm(1, &[0; 8 + 72], &request, count);
-            bytes.extend_from_slice(&[0; 64]);
-            refused("requests", bytes);
-        }
-        for requests in [0, 1, 2, 3, 4, 5, 9, 17] {
-            let item = block(requests);
-            let count = (limits.message_bytes_max as u64 - 100) / item.len() as u64;
-            refused("blocks", swarm(9, &[0, 0], &item, count.min(4096)));
+        for path in 0..=7 {
+            // In a batch of as many as a message holds.
+            for count in [1, 2, 3, 5, 8, 13, 100, 1000, 9000 * 128 / (128 + 32 * path)] {
+                let mut bytes = swarm(1, &[0; 8 + 72], &request(path), count);
+                bytes.extend_from_slice(&[0; 64]);
+                refused("requests", bytes);
+            }
+            for requests in [0, 1, 2, 3, 4, 5, 9, 17] {
+                let item = block(requests, path);
+                let count = (limits.message_bytes_max as u64 - 100) / item.len() as u64;
+                refused("blocks", swarm(9, &[0, 0], &item, count.min(4096)));
+            }
         }
         refused("signatures", swarm(4, &[0; 4 + 16 + 32], &[0; 68], 256));
         let mut claims = swarm(6, &[0; 8 + 8 + 32], &[0; 116], 256);
@@ -129,6 +132,31 @@ fn spec_2_rejected_input_takes_at_most_twice_its_length_and_64_kib() {
     bombs_in_samples(&world);
     late_refusals(&world);
     swarms(&world);
+}
+
+/// As many requests as any configuration allows, each with as long a path as one of `run` has that were signed at once; accepted.
+fn the_largest_batches(run: usize) {
+    let limits = Limits {
+        message_bytes_max: 64 << 20,
+        batch_bytes_max: 60 << 20,
+        batch_requests_max: 65_536,
+        operation_bytes_max: 1,
+        ..Limits::default()
+    };
+    let world = World::with_limits(limits);
+    let request = world.forge.run(&world.clients[0], RequestNumber::new(1), &vec![&b""[..]; run]).remove(0);
+    let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), vec![request; 65_536]);
+    let proposal = world.forge.pre_prepare(&world.replicas[0], View::new(0), &block);
+    assert!(check("the largest proposal", &proposal, world.cluster.limits()));
+    assert!(check("the largest chain", &world.forge.chain(None, &[block]), world.cluster.limits()));
+}
+
+// S3: each request has its path in memory.
+#[test]
+fn spec_2_the_largest_batch_takes_at_most_twice_its_length_and_64_kib_whatever_its_paths() {
+    for run in [1, 2, 64] {
+        the_largest_batches(run);
+    }
 }
 
 /// What a message holds when the bytes in which it came are given back.

@@ -143,6 +143,46 @@ fn t1_the_next_request_drops_as_many_as_it_needs_and_nothing_else() {
 }
 
 #[test]
+fn s3_a_requests_path_counts_too_and_is_given_back() {
+    let mut solo = backup();
+    let (seven, genesis) = (vec![7; 10], solo.genesis().1);
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[&seven[..]; 3]);
+    for request in &run {
+        let bytes = solo.forge.request_message(request);
+        assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    }
+    // Two of three leaves have two siblings on their way up, the last has one.
+    assert_eq!(usage(&solo).pool.bytes, 3 * (REQUEST + 10) + 5 * 32);
+    decide(&mut solo, 1, genesis, run[..2].to_vec());
+    assert_eq!(usage(&solo).pool.bytes, REQUEST + 10 + 32);
+}
+
+#[test]
+fn s3_the_largest_operation_with_the_longest_path_has_room_in_any_pool_batch_and_message() {
+    let limits = Limits {
+        message_bytes_max: (LARGE as u64 + REQUEST + PATH) as u32 + 65_536,
+        batch_bytes_max: (LARGE as u64 + REQUEST + PATH) as u32,
+        operation_bytes_max: LARGE as u32,
+        result_bytes_max: LARGE as u32,
+        client_window: 32,
+        ..Limits::default()
+    };
+    let cluster = builder(4, 2).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 0, Tuning { pool_bytes_max: 0, ..tuning(2) });
+    let large = vec![7; LARGE];
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[&large[..]; 64]);
+    let whole: Vec<Vec<u8>> = run.iter().map(|request| solo.forge.request_message(request)).collect();
+    // Out of turn there is room too, for one.
+    assert_eq!(solo.feed(&whole[1]), Disposition::Applied);
+    assert!(is_busy(solo.feed(&whole[2])));
+    assert_eq!(solo.feed(&whole[0]), Disposition::Applied, "the next one takes its place");
+    solo.step(Input::Timer);
+    let proposal = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::PrePrepare).expect("proposed").encode();
+    assert!(Unverified::decode(PeerLink(0), &proposal, solo.cluster.limits()).is_ok(), "and it has room in a batch of the smallest size");
+    solo.verified(&proposal);
+}
+
+#[test]
 fn t1_clients_are_served_by_a_pool_without_any_budget() {
     let poor = Tuning { pool_bytes_max: 0, reply_cache_bytes_max: 0, ..tuning(2) };
     let mut net = Net::tuned(cluster(4, 2), 32, poor);

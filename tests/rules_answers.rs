@@ -80,6 +80,33 @@ fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
 }
 
 #[test]
+fn s3_a_block_comes_out_of_the_log_with_the_places_of_its_requests() {
+    let mut solo = solo(Tuning::from_timeout(T));
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[b"a", b"b", b"c", b"d", b"e"]);
+    // Two by two, and the last alone.
+    let mut parent = solo.forge.genesis();
+    let mut blocks = Vec::new();
+    for (number, part) in (1..).zip(run.chunks(2)) {
+        let block = solo.forge.block(at(number), parent, part.to_vec());
+        parent = block.digest();
+        solo.propose(0, &block);
+        solo.decide(0, &block);
+        blocks.push(block);
+    }
+    solo.restart();
+    assert_eq!(solo.replica.status().decided, at(3));
+    solo.sent.clear();
+    let bytes = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(3), parent));
+    solo.feed(&bytes);
+    let answer = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::Chain).expect("an answer").encode();
+    solo.verified(&answer);
+    for request in &run {
+        let whole = &solo.forge.request_message(request)[4..];
+        assert!(answer.windows(whole.len()).any(|part| part == whole));
+    }
+}
+
+#[test]
 fn t2_who_is_further_behind_than_the_blocks_reach_is_told_the_certificate_alone() {
     let mut solo = solo(Tuning { retention: 0, ..Tuning::from_timeout(T) });
     let blocks = solo.blocks(5);

@@ -4,7 +4,7 @@ mod support;
 
 use logothete::sim::forge::Kind::{Commit, Prepare};
 use logothete::sim::forge::{ForgedBlock, Seen};
-use logothete::{Event, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, View};
+use logothete::{Disposition, Event, Input, Limits, MessageKind, Outbox, RequestNumber, Tuning, View, Why};
 use support::solo::{Solo, T, at};
 use support::{builder, client_key};
 
@@ -243,6 +243,52 @@ fn t1_each_request_is_passed_on_in_its_own_time() {
     assert_eq!(passed_on(&mut solo), 1, "the first one, after half a timeout");
     solo.pass(T / 4);
     assert_eq!(passed_on(&mut solo), 1, "the second one, which does not wait for the first one's next turn");
+}
+
+#[test]
+fn s3_a_request_that_was_signed_with_others_is_passed_on_and_proposed_as_it_came() {
+    for me in [0, 1] {
+        let mut solo = Solo::with(builder(4, 2).build().expect("a valid cluster"), me, Tuning::from_timeout(T));
+        let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[b"a", b"b", b"c", b"d", b"e"]);
+        let whole: Vec<Vec<u8>> = run.iter().map(|request| solo.forge.request_message(request)).collect();
+        // The others never come.
+        solo.feed(&whole[0]);
+        solo.pass(T / 2);
+        let sent = std::mem::take(&mut solo.sent);
+        if me == 0 {
+            let proposal = sent.iter().find(|envelope| envelope.kind() == MessageKind::PrePrepare).expect("proposed").encode();
+            assert!(proposal.windows(whole[0].len() - 4).any(|part| part == &whole[0][4..]));
+            solo.verified(&proposal);
+        } else {
+            let passed_on: Vec<_> = sent.iter().filter(|envelope| envelope.kind() == MessageKind::Request).collect();
+            assert_eq!(passed_on.iter().map(|envelope| envelope.encode().to_vec()).collect::<Vec<_>>(), whole[..1]);
+        }
+    }
+}
+
+#[test]
+fn s3_the_same_request_alone_or_signed_with_others_anew_is_a_duplicate() {
+    let mut solo = Solo::with(builder(4, 2).build().expect("a valid cluster"), 0, Tuning::from_timeout(T));
+    let of = |operations: &[&[u8]], first: u64, place: usize| {
+        let run = solo.forge.run(&client_key(0), RequestNumber::new(first), operations);
+        solo.forge.request_message(&run[place])
+    };
+    let shapes = [of(&[b"a", b"b"], 1, 1), of(&[b"b"], 2, 0), of(&[b"b", b"c", b"d"], 2, 0), of(&[b"other"], 2, 0)];
+    let first = of(&[b"a"], 1, 0);
+    assert_eq!(solo.feed(&shapes[0]), Disposition::Applied);
+    for shape in &shapes {
+        assert_eq!(solo.feed(shape), Disposition::Ignored(Why::Duplicate));
+    }
+    solo.feed(&first);
+    solo.step(Input::Timer);
+    let block = proposed(&mut solo).remove(0);
+    assert_eq!(requests(&block), [(0, 1), (0, 2)]);
+    // What is proposed and decided in one shape is so in every other.
+    let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
+    solo.feed_certificate(&certificate);
+    shapes.iter().for_each(|shape| drop(solo.feed(shape)));
+    solo.step(Input::Timer);
+    assert_eq!((proposed(&mut solo).len(), solo.replica.status().pool_requests), (0, 0));
 }
 
 #[test]

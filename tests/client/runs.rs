@@ -1,10 +1,10 @@
 //! S3: several requests under one signature.
 
-use crate::{Host, MS, cluster, id_of, key, number};
+use crate::{Host, MS, at, cluster, id_of, key, number};
 use ed25519_dalek::Signer;
 use logothete::{
-    Client, ClientInput, ClientOutput, ClientTuning, Limits, MessageKind, Outgoing, PeerLink, Recipients, SigningKey, Time, Unverified,
-    Verifier,
+    Client, ClientInput, ClientOutput, ClientTuning, Limits, MessageKind, Outgoing, PeerLink, Recipients, Request, SigningKey, Time,
+    Unverified, Verifier, VerifyError, View,
 };
 
 /// What the client is to send, unsigned.
@@ -141,4 +141,129 @@ fn s3_a_remote_signer_signs_a_run_and_a_wrong_one_gets_it_back() {
     let verifier = Verifier::new(host.cluster.clone());
     let read = |bytes: &[u8]| Unverified::decode(PeerLink(1), bytes, host.cluster.limits()).expect("a request");
     assert!(envelopes.iter().all(|envelope| verifier.verify(read(&envelope.encode())).is_ok()));
+}
+
+/// The request as a message, said to be of this number and at this place.
+fn moved(host: &Host, request: &Request, number: u64, (index, count): (u32, u32)) -> Vec<u8> {
+    let mut bytes = host.forge.request_message(request);
+    let place = 4 + 32 + 8 + 8 + request.operation().len();
+    bytes[4 + 32..4 + 32 + 8].copy_from_slice(&number.to_le_bytes());
+    bytes[place..place + 4].copy_from_slice(&index.to_le_bytes());
+    bytes[place + 4..place + 8].copy_from_slice(&count.to_le_bytes());
+    bytes
+}
+
+/// Does it decode, and is it the client's? Alone and in a load, one verdict.
+fn is_valid(host: &Host, bytes: &[u8]) -> bool {
+    let verifier = Verifier::new(host.cluster.clone());
+    let Ok(read) = Unverified::decode(PeerLink(1), bytes, host.cluster.limits()) else { return false };
+    let alone = verifier.verify(read.clone()).is_ok();
+    assert!(verifier.verify_all(vec![read.clone(), read]).iter().all(|verdict| verdict.is_ok() == alone));
+    alone
+}
+
+#[test]
+fn s3_no_place_or_number_but_its_own_is_a_requests() {
+    const COUNT_MAX: u32 = 9;
+    let host = Host::new(4);
+    let first = 5;
+    for count in 1..=COUNT_MAX {
+        // All the same, so that no leaf tells places apart.
+        let run = host.forge.run(&key(2, 0), number(first), &vec![&b"again"[..]; count as usize]);
+        for (index, request) in (0..).zip(&run) {
+            for other_count in 0..=COUNT_MAX + 1 {
+                for other in 0..=other_count {
+                    // Under its own number, under the one that this place has in the run, and beside them.
+                    let own = first + u64::from(index);
+                    for number in [own, first + u64::from(other), own + 1, own - 1] {
+                        let is_own = (number, other, other_count) == (own, index, count);
+                        // Leaves and their siblings are equal: where the shape is the same too, it is the other one's own request.
+                        let is_twin = other_count == count
+                            && number == first + u64::from(other)
+                            && host.forge.request_message(&run[other as usize]) == moved(&host, request, number, (other, count));
+                        let valid = is_valid(&host, &moved(&host, request, number, (other, other_count)));
+                        assert_eq!(valid, is_own || is_twin, "{index} of {count} as {other} of {other_count}, number {number}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn s3_no_node_passes_for_an_operation_and_no_operation_for_a_node() {
+    let host = Host::new(4);
+    let run = host.forge.run(&key(2, 0), number(1), &[b"a", b"b", b"c", b"d"]);
+    let bytes = host.forge.request_message(&run[0]);
+    let path = &bytes[bytes.len() - 64 - 2 * 32..bytes.len() - 64];
+    let signature = &bytes[bytes.len() - 64..];
+    // What lies under the top's right half, whose digest is the upper sibling, stands nowhere; what lies under the left one is the leaf's digest and its sibling.
+    let third = host.forge.request_message(&run[2]);
+    let lower = |bytes: &[u8]| bytes[bytes.len() - 64 - 2 * 32..bytes.len() - 64 - 32].to_vec();
+    let fourth = host.forge.request_message(&run[3]);
+    let right = [lower(&fourth), lower(&third)].concat();
+    for (operation, siblings, index, count) in [
+        (right.clone(), lower(&bytes).len(), 1_u32, 2_u32),
+        (right, path.len(), 2, 4),
+        (path.to_vec(), 0, 0, 1),
+        (path.to_vec(), path.len(), 0, 4),
+    ] {
+        let mut forged = bytes[..4 + 32].to_vec();
+        forged.extend_from_slice(&(1 + u64::from(index)).to_le_bytes());
+        forged.extend_from_slice(&(operation.len() as u64).to_le_bytes());
+        forged.extend_from_slice(&operation);
+        forged.extend_from_slice(&index.to_le_bytes());
+        forged.extend_from_slice(&count.to_le_bytes());
+        forged.extend_from_slice(&(siblings as u64 / 32).to_le_bytes());
+        forged.extend_from_slice(&path[..siblings]);
+        forged.extend_from_slice(signature);
+        assert!(!is_valid(&host, &forged));
+    }
+}
+
+#[test]
+fn s3_the_last_numbers_there_are_can_be_signed_at_once_and_none_is_beyond_them() {
+    let host = Host::new(4);
+    let run = host.forge.run(&key(2, 0), number(u64::MAX - 2), &[b"a", b"b", b"c"]);
+    assert_eq!(run.iter().map(|request| request.number().get()).collect::<Vec<_>>(), [u64::MAX - 2, u64::MAX - 1, u64::MAX]);
+    assert!(run.iter().all(|request| is_valid(&host, &host.forge.request_message(request))));
+    // The place after the last number is nobody's: what is signed for it has no number, and the others of its run have theirs.
+    let beyond = host.forge.run(&key(2, 0), number(u64::MAX), &[b"a", b"b"]);
+    assert!(is_valid(&host, &host.forge.request_message(&beyond[0])));
+    assert!(!is_valid(&host, &host.forge.request_message(&beyond[1])));
+    // And the first place of a run is at number 1 or above it.
+    let first = host.forge.run(&key(2, 0), number(0), &[b"a", b"b"]);
+    assert!(first.iter().all(|request| !is_valid(&host, &host.forge.request_message(request))));
+}
+
+#[test]
+fn s3_a_batch_longer_than_what_is_judged_at_once_has_one_verdict_wherever_a_bad_request_stands() {
+    const COUNT: usize = 1100;
+    let host = Host::with(cluster(4, Limits { batch_requests_max: 2000, ..Limits::default() }), ClientTuning::default());
+    let verifier = Verifier::new(host.cluster.clone());
+    let operations: Vec<Vec<u8>> = (0..COUNT).map(|place| place.to_string().into_bytes()).collect();
+    let operations: Vec<&[u8]> = operations.iter().map(Vec::as_slice).collect();
+    let good: Vec<Request> =
+        (1..).step_by(64).zip(operations.chunks(64)).flat_map(|(first, part)| host.forge.run(&key(2, 0), number(first), part)).collect();
+    // What the same client signed at once for another cluster.
+    let elsewhere = Host::new(7).forge.run(&key(2, 0), number(1), &operations[..64]);
+    let proposal = |batch: Vec<Request>| {
+        let block = host.forge.block(at(1), host.forge.genesis(), batch);
+        host.forge.pre_prepare(&key(1, 0), View::new(0), &block)
+    };
+    let read = |bytes: &[u8]| Unverified::decode(PeerLink(1), bytes, host.cluster.limits()).expect("a proposal");
+    let verdicts = |bytes: &[u8]| {
+        let company: Vec<Unverified> = good.iter().take(70).map(|request| read(&host.forge.request_message(request))).collect();
+        let mut loaded = verifier.verify_all([company, vec![read(bytes)]].concat());
+        let last = loaded.pop().expect("a verdict").map(drop);
+        assert!(loaded.iter().all(Result::is_ok));
+        (verifier.verify(read(bytes)).map(drop), last)
+    };
+    assert_eq!(verdicts(&proposal(good.clone())), (Ok(()), Ok(())));
+    for place in [0, 1, 63, 1022, 1023, 1024, COUNT - 1] {
+        let mut batch = good.clone();
+        batch[place] = elsewhere[place % 64].clone();
+        let (alone, loaded) = verdicts(&proposal(batch));
+        assert!(matches!(alone, Err(VerifyError::BadSignature(_))) && alone == loaded, "{place}: {alone:?}, {loaded:?}");
+    }
 }

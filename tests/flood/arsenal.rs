@@ -12,6 +12,7 @@ pub struct Arsenal {
     key: SigningKey,
     ordinal: u64,
     /// Requests of hostile clients, for blocks without end.
+    alone: Vec<Request>,
     small: Vec<Request>,
     large: Vec<Request>,
     /// What follows what was sent.
@@ -22,18 +23,21 @@ pub struct Arsenal {
 
 impl Arsenal {
     pub fn new(stage: &Stage) -> Self {
-        let requests = |length: usize| {
-            let numbers = 1..=20;
-            let request =
-                |number| stage.forge().request(&client_key(number as usize % CLIENTS), RequestNumber::new(number), &vec![9; length]);
-            numbers.map(request).collect()
+        // S3: alone, or signed with up to 63 others of which nothing is ever seen.
+        let requests = |length: usize, signed: [usize; 4]| {
+            let request = |number: u64| {
+                let operations = vec![&[9; 200][..length]; signed[number as usize / 2 % 4]];
+                stage.forge().run(&client_key(number as usize % CLIENTS), RequestNumber::new(number), &operations).remove(0)
+            };
+            (1..=20).map(request).collect()
         };
         Self {
             key: stage.solo.keys[TRAITOR].clone(),
             // Others' clocks and counts are their own business: the traitor's rise by one each time.
             ordinal: 1,
-            small: requests(0),
-            large: requests(200),
+            alone: requests(0, [1; 4]),
+            small: requests(0, [1, 64, 5, 2]),
+            large: requests(200, [1, 64, 5, 2]),
             next: VecDeque::new(),
             kinds: Default::default(),
         }
@@ -53,9 +57,10 @@ impl Arsenal {
             (0..count).map(|_| requests[stage.dice.between(0, requests.len() as u64 - 1) as usize].clone()).collect()
         };
         match stage.dice.between(0, 9) {
-            // 6 · 320 of 2000 bytes; 16 requests are the most.
-            0 | 1 => of(stage, &self.large, 6),
-            2 => of(stage, &self.small, 16),
+            // 4 · 528 of 2200 bytes, with the longest path, or 6 · 328; 16 requests are the most.
+            0 | 1 => of(stage, &self.large, 4),
+            2 => of(stage, &self.small, 6),
+            3 => of(stage, &self.alone, 16),
             _ => of(stage, &self.small, 1),
         }
     }
@@ -271,7 +276,9 @@ impl Arsenal {
         let length = if stage.dice.percent(60) { 200 } else { stage.dice.between(0, 200) };
         let mut operation = vec![9; length as usize];
         operation.iter_mut().for_each(|byte| *byte = stage.dice.next() as u8);
-        let request = stage.forge().request(&client_key(client), RequestNumber::new(stage.last[client] + ahead), &operation);
+        let count = [1, 1, 3, 64][stage.dice.between(0, 3) as usize];
+        let number = RequestNumber::new(stage.last[client] + ahead);
+        let request = stage.forge().run(&client_key(client), number, &vec![&operation[..]; count]).remove(0);
         stage.forge().request_message(&request)
     }
 

@@ -221,9 +221,12 @@ impl Stage {
         let mut size = 0;
         for (client, last) in last.iter().enumerate() {
             let length = self.dice.between(0, 200) as usize;
-            size += length + 136;
+            // S3: a run of two to a power has paths of that many digests.
+            let path = self.dice.between(0, 6) as usize;
+            size += length + 136 + 32 * path;
             if client == 0 || (self.dice.percent(60) && size <= 2200) {
-                batch.push(self.solo.forge.request(&client_key(client), RequestNumber::new(last + 1), &vec![7; length]));
+                let operations = vec![&[7; 200][..length]; 1 << path];
+                batch.push(self.solo.forge.run(&client_key(client), RequestNumber::new(last + 1), &operations).remove(0));
             }
         }
         self.solo.forge.block(at(number), parent, batch)
