@@ -64,7 +64,7 @@ pub struct Overflow {
     pub limited: u64,
 }
 
-/// Bound: [`Tuning::inbox_bytes_max`] of messages, each with its [`Unverified::size`], or one message where that is longer; in equal parts for all connections of which some wait.
+/// Bound: [`Tuning::inbox_bytes_max`] of messages, each with its [`Unverified::size`] (which is a third of what a proposal of very short operations takes), or one message where that is longer; in equal parts for all connections of which some wait.
 #[derive(Debug)]
 pub struct Inbox {
     links: BTreeMap<PeerLink, Link>,

@@ -65,7 +65,8 @@ impl Unverified {
     pub fn client(&self) -> Option<ClientId> {
         self.message.client()
     }
-    /// How many bytes it takes while it waits: about what it was long, and the value itself, which a short message is smaller than.
+    /// How many bytes it counts while it waits: what it was long, and the value itself, which a short message is smaller than. A proposal or a chain of very short
+    /// operations takes up to three times that. (SPEC 2.2)
     pub fn size(&self) -> usize {
         self.length.saturating_add(size_of::<Self>())
     }

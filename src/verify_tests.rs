@@ -170,8 +170,10 @@ fn zip_215_the_edge_cases_keep_their_verdicts_in_each_others_company() {
 fn spec_3_5_of_equal_signatures_on_one_statement_one_is_judged() {
     let count = |list: &[Check<'static>]| distinct(list.iter()).len();
     assert_eq!(count(&[check(2), check(2), check(3), check(3), check(3), check(2)]), 2);
-    // Good where it stands; on another statement, with another signature, or under another key it is judged by itself.
     let statement = || Check { payload: Payload::from(&b"another"[..]), ..check(2) };
+    // S3: one signature on two statements in turn, too.
+    assert_eq!(count(&[check(2), statement(), check(2), statement()]), 2);
+    // Good where it stands; on another statement, with another signature, or under another key it is judged by itself.
     let signature = || Check { signature: check(3).signature, ..check(2) };
     let signer = || Check { key: check(3).key, ..check(2) };
     for other in [statement(), signature(), signer()] {

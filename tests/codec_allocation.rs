@@ -189,6 +189,16 @@ fn i18_a_message_keeps_its_bytes_where_most_of_them_are_operations() {
     let requests = (1..=40).map(|number| request(number, if number % 2 == 0 { 1 } else { 5000 })).collect();
     let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), requests);
     let bytes = world.forge.pre_prepare(&world.replicas[0], View::new(0), &block);
+    // And what waits in an inbox takes at most three times what it counts there, however short its operations and long its paths. (SPEC 6.1, S3)
+    for run in [1, 2, 64] {
+        let shortest = world.forge.run(&world.clients[0], RequestNumber::new(1), &vec![&b""[..]; run]).remove(0);
+        let block = world.forge.block(SequenceNumber::new(1), world.forge.genesis(), vec![shortest; 1000]);
+        for message in [world.forge.pre_prepare(&world.replicas[0], View::new(0), &block), world.forge.chain(None, &[block])] {
+            let size = Unverified::decode_shared(PeerLink(0), &Bytes::from(&message[..]), limits).expect("decodes").size();
+            let kept = kept_of(&message, limits);
+            assert!(kept <= 3 * size, "{kept} for {size} that are counted");
+        }
+    }
     let kept = kept_of(&bytes, limits);
     assert!((bytes.len()..bytes.len() + 40 * 250).contains(&kept), "{kept} for {} bytes", bytes.len());
 }

@@ -155,6 +155,47 @@ fn s3_a_requests_path_counts_too_and_is_given_back() {
     assert_eq!(usage(&solo).pool.bytes, 3 * (REQUEST + 10) + 5 * 32);
     decide(&mut solo, 1, genesis, run[..2].to_vec());
     assert_eq!(usage(&solo).pool.bytes, REQUEST + 10 + 32);
+    // To the byte: of 5000, so much is left beside four others.
+    let large = vec![7; LARGE];
+    let long = |solo: &Solo, number: u64, operation: &[u8]| {
+        let run = solo.forge.run(&client_key(1), RequestNumber::new(number), &[operation; 64]);
+        solo.forge.request_message(&run[0])
+    };
+    for number in 2..=4 {
+        let bytes = long(&solo, number, &large);
+        assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    }
+    let rest = (PART - 3 * (REQUEST + LARGE as u64 + PATH) - REQUEST - PATH) as usize;
+    for (length, fits) in [(LARGE, false), (rest + 1, false), (rest, true)] {
+        let bytes = long(&solo, 5, &vec![7; length.min(LARGE)]);
+        assert_eq!(solo.feed(&bytes) == Disposition::Applied, fits, "{length}");
+    }
+}
+
+#[test]
+fn s3_a_blocks_paths_count_while_it_is_held() {
+    let mut solo = backup();
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[&b"0123456789"[..]; 3]);
+    let block = solo.forge.block(at(1), solo.genesis().1, run);
+    solo.propose(0, &block);
+    assert_eq!(usage(&solo).undecided.bytes, 320 + 3 * (REQUEST + 10) + 5 * 32);
+}
+
+#[test]
+fn s3_a_batch_is_full_of_operations_and_paths() {
+    let size = 2 * (REQUEST + PATH + 10) as u32;
+    let limits = Limits { batch_bytes_max: size, operation_bytes_max: 10, ..Limits::default() };
+    let mut solo = Solo::with(builder(4, 2).limits(limits).build().expect("a valid cluster"), 0, tuning(2));
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[&b"0123456789"[..]; 64]);
+    // The first goes alone, and the others wait until it is certified.
+    for request in &run[..5] {
+        let bytes = solo.forge.request_message(request);
+        assert_eq!(solo.feed(&bytes), Disposition::Applied);
+    }
+    solo.step(Input::Timer);
+    let proposals: Vec<_> = solo.sent.iter().filter(|envelope| envelope.kind() == MessageKind::PrePrepare).map(|it| it.encode()).collect();
+    assert!(proposals.len() >= 2);
+    proposals.iter().for_each(|bytes| drop(solo.verified(bytes)));
 }
 
 #[test]

@@ -65,8 +65,11 @@ fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
     let mut solo = Solo::with(cluster, 1, Tuning { answer_bytes_max: u32::MAX, ..Tuning::from_timeout(T) });
     let mut parent = solo.forge.genesis();
     let mut blocks = Vec::new();
-    for number in 1..=90 {
-        let block = solo.block_saying(number, parent, number, &[7; 880]);
+    // S3: with the longest paths too.
+    let run = |first: u64| solo.forge.run(&client_key(0), RequestNumber::new(first), &[&[7; 880][..]; 64]);
+    let requests = [run(1), run(65)].concat();
+    for (number, request) in (1..=90).zip(requests) {
+        let block = solo.forge.block(at(number), parent, vec![request]);
         parent = block.digest();
         solo.decide(0, &block);
         blocks.push(block);
@@ -77,6 +80,27 @@ fn t2_an_answer_fits_into_a_message_whatever_the_tuning_says() {
     solo.feed(&bytes);
     let answer = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::Chain).expect("an answer");
     assert!(Unverified::decode(PeerLink(0), &answer.encode(), solo.cluster.limits()).is_ok(), "who gets it can read it");
+}
+
+#[test]
+fn s3_an_answer_fits_into_a_message_whatever_the_paths_in_its_blocks() {
+    let limits = Limits { message_bytes_max: 1_000_000, batch_bytes_max: 900_000, ..Limits::default() };
+    let cluster = builder(4, 2).limits(limits).build().expect("a valid cluster");
+    let mut solo = Solo::with(cluster, 1, Tuning { answer_bytes_max: u32::MAX, ..Tuning::from_timeout(T) });
+    let run = solo.forge.run(&client_key(0), RequestNumber::new(1), &[&b""[..]; 64]);
+    let mut parent = solo.forge.genesis();
+    for number in 1..=40 {
+        let block = solo.forge.block(at(number), parent, [&run[..], &run[..]].concat());
+        parent = block.digest();
+        solo.decide(0, &block);
+    }
+    assert_eq!(solo.replica.status().decided, at(40));
+    solo.sent.clear();
+    let bytes = solo.forge.fetch(solo.as_traitor(3), 1, at(0), (at(40), parent));
+    solo.feed(&bytes);
+    let answer = solo.sent.iter().find(|envelope| envelope.kind() == MessageKind::Chain).expect("an answer").encode();
+    assert!(answer.len() > 800_000, "as much as there is room for: {}", answer.len());
+    solo.verified(&answer);
 }
 
 #[test]

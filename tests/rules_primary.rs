@@ -286,7 +286,9 @@ fn s3_the_same_request_alone_or_signed_with_others_anew_is_a_duplicate() {
     // What is proposed and decided in one shape is so in every other.
     let certificate = solo.certificate(&[1, 2, 3], Commit, 0, (block.sequence_number(), block.digest()));
     solo.feed_certificate(&certificate);
-    shapes.iter().for_each(|shape| drop(solo.feed(shape)));
+    for shape in &shapes {
+        solo.feed(shape);
+    }
     solo.step(Input::Timer);
     assert_eq!((proposed(&mut solo).len(), solo.replica.status().pool_requests), (0, 0));
 }

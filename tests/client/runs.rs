@@ -3,8 +3,8 @@
 use crate::{Host, MS, at, cluster, id_of, key, number};
 use ed25519_dalek::Signer;
 use logothete::{
-    Client, ClientInput, ClientOutput, ClientTuning, Limits, MessageKind, Outgoing, PeerLink, Recipients, Request, SigningKey, Time,
-    Unverified, Verifier, VerifyError, View,
+    Client, ClientInput, ClientOutput, ClientTuning, Limits, MessageKind, Outgoing, Output, PeerLink, Recipients, Request, SigningKey,
+    Time, Unverified, Verifier, VerifyError, View,
 };
 
 /// What the client is to send, unsigned.
@@ -125,12 +125,18 @@ fn s3_what_was_joined_is_joined_no_further_and_all_else_stays_in_its_place() {
     joined.extend(parts);
     assert_eq!(sizes(Outgoing::join(joined)), [2, 4]);
     assert!(Outgoing::join([]).is_empty());
+    // The second of a run, sent again, does not follow the run's first.
+    let mut twice = Outgoing::join(submitted(&mut Host::new(4), 2));
+    twice.push(submitted(&mut Host::new(4), 2).remove(1));
+    assert_eq!(sizes(Outgoing::join(twice)), [2, 1]);
 }
 
 #[test]
 fn s3_a_remote_signer_signs_a_run_and_a_wrong_one_gets_it_back() {
     let mut host = Host::new(4);
-    let run = Outgoing::join(submitted(&mut host, 3)).remove(0);
+    let run = Output::Send(Outgoing::join(submitted(&mut host, 3)).remove(0));
+    assert_eq!(run.to_string().matches("Request").count(), 3, "{run}");
+    let Output::Send(run) = run else { panic!("{run}") };
     let payload = run.signing_payload().expect("unsigned").to_vec();
     assert_eq!(payload.len(), 125);
     let wrong = SigningKey::from_bytes(&[77; 32]).sign(&payload);
@@ -180,7 +186,9 @@ fn s3_no_place_or_number_but_its_own_is_a_requests() {
                         // Leaves and their siblings are equal: where the shape is the same too, it is the other one's own request.
                         let is_twin = other_count == count
                             && number == first + u64::from(other)
-                            && host.forge.request_message(&run[other as usize]) == moved(&host, request, number, (other, count));
+                            && run
+                                .get(other as usize)
+                                .is_some_and(|own| host.forge.request_message(own) == moved(&host, request, number, (other, count)));
                         let valid = is_valid(&host, &moved(&host, request, number, (other, other_count)));
                         assert_eq!(valid, is_own || is_twin, "{index} of {count} as {other} of {other_count}, number {number}");
                     }

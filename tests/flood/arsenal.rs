@@ -177,7 +177,7 @@ impl Arsenal {
         let view = stage.solo.replica.status().view;
         if fits {
             // The largest there are.
-            let batch = || self.large[..6].to_vec();
+            let batch = || self.large[..4].to_vec();
             let mut parent = stage.made_up();
             let mut tall: Vec<_> = (decided + 1..=number)
                 .map(|number| {
