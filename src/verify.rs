@@ -488,9 +488,9 @@ fn judge(checks: &[Check], groups: &[Group], verdicts: &mut [Result<(), VerifyEr
     bad.iter().for_each(|group| verdicts[group.index] = judge_one(&checks[group.range.clone()]));
 }
 
-/// One message's signatures: together, and if that fails one by one, to name a bad one.
+/// One message's signatures: together, and if that fails one by one, each once, to name a bad one.
 fn judge_one(checks: &[Check]) -> Result<(), VerifyError> {
-    if checks.len() > 1 && batch_is_valid(checks) { Ok(()) } else { checks.iter().try_for_each(Check::run) }
+    if checks.len() > 1 && batch_is_valid(checks) { Ok(()) } else { distinct(checks.iter()).into_iter().try_for_each(Check::run) }
 }
 
 /// Each signature on each statement once: a replica signs the results of a batch once, and a reply to each request has that; so does a client
