@@ -3,6 +3,7 @@
 //!
 //! Like a replica it has no sockets, no clock and no key: the host signs what it puts out, and tells it the time.
 
+mod join;
 mod outcome;
 mod tally;
 mod witness;

@@ -139,7 +139,6 @@ mod part;
 mod pass_over;
 mod record;
 mod replica;
-mod run;
 mod screen;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -13,6 +13,11 @@ fn backup() -> Solo {
     Solo::with(cluster, 1, Tuning::from_timeout(T))
 }
 
+/// How many Statuses are told now.
+fn statuses(outbox: &mut Outbox) -> usize {
+    outbox.drain().filter(|output| output.to_string().contains("Status")).count()
+}
+
 #[test]
 fn v1_a_wish_is_on_record_before_anybody_is_told_of_it() {
     let mut solo = backup();
@@ -44,7 +49,6 @@ fn d1_a_receipt_is_for_its_record_and_those_below() {
     solo.replica.step(solo.now, Input::Timer, &mut outbox);
     let mut writes = outbox.writes();
     assert_eq!(writes.iter().map(Write::index).collect::<Vec<_>>(), [1, 2], "a vote, and a wish");
-    let statuses = |outbox: &mut Outbox| outbox.drain().filter(|output| output.to_string().contains("Status")).count();
     let wish = writes.split_off(1);
     solo.make_durable(writes, &mut outbox);
     assert_eq!(statuses(&mut outbox), 0, "the wish is not durable yet");
@@ -59,7 +63,6 @@ fn v2_a_view_is_told_when_leaving_it_for_is_on_record() {
         let status = solo.forge.status(solo.as_traitor(member), 1, view(0), view(2), SequenceNumber::new(0));
         solo.feed_into(&status, &mut outbox);
     }
-    let statuses = |outbox: &mut Outbox| outbox.drain().filter(|output| output.to_string().contains("Status")).count();
     let mut writes = outbox.writes();
     let records: Vec<String> = writes.iter().map(ToString::to_string).collect();
     assert!(matches!(&records[..], [wish, change] if wish.contains("Wish v2") && change.contains("ViewChange v2")), "{records:?}");

@@ -186,15 +186,7 @@ def check_snapshot(report, verifier):
 
 def check_trees(report):
     """Every path of small trees, made here, leads to the root, and no other place or length does."""
-    from cluster import root_of_path
-
-    def path(leaves, index):
-        if len(leaves) == 1:
-            return []
-        left = 1 << (len(leaves) - 1).bit_length() - 1
-        if index < left:
-            return path(leaves[:left], index) + [tree(leaves[left:])]
-        return path(leaves[left:], index - left) + [tree(leaves[:left])]
+    from cluster import path, root_of_path
 
     for count in range(1, 14):
         leaves = [leaf(bytes(32), number, bytes(32), b"") for number in range(count)]

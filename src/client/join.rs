@@ -54,7 +54,7 @@ impl Outgoing {
 
     fn follows(&self, last: &Self) -> bool {
         let (Some((identity, to, request)), Some((other, before, earlier))) = (self.request(), last.request()) else { return false };
-        identity.is(other) && to == before && request.number > earlier.number && request.number == earlier.number.next()
+        identity.is(other) && to == before && request.number == earlier.number.next()
     }
 }
 
